@@ -1,0 +1,46 @@
+# make train: the main job on the embedded data. make test: the test suite. Both create .venv and install first.
+PYTHON ?= python3
+VENV ?= .venv
+RUN = $(VENV)/bin/python
+
+.PHONY: help train test test-fast lint format clean
+
+help:
+	@echo "make train      train and evaluate on the embedded data set (ARGS='model=largefov ...' adds overrides)"
+	@echo "make test       install what the tests need and run them all"
+	@echo "make test-fast  the tests without the slow ones"
+	@echo "make lint       ruff and mypy; make format mends what ruff can"
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || { \
+	  echo "Python 3.11, 3.12 or 3.13 is needed: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml $(VENV)/bin/python
+	$(RUN) -m pip install --quiet -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml $(VENV)/bin/python
+	$(RUN) -m pip install --quiet -e '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+train: $(VENV)/.installed
+	$(RUN) -m deeplab_lit.train $(ARGS)
+
+test: $(VENV)/.installed-dev
+	$(RUN) -m pytest $(ARGS)
+
+test-fast: $(VENV)/.installed-dev
+	$(RUN) -m pytest -m 'not slow' $(ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+format: $(VENV)/.installed-dev
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,219 @@
+"""The only place that knows Hydra: where conf/ lies, the typed schemas, and what a user's mistake looks like.
+
+Nothing heavy is imported here, so that a mistyped key is answered at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from deeplab_lit import config as schemas
+from deeplab_lit.errors import UserError, closest
+
+_SCHEMAS = {
+    "train": schemas.TrainConfig,
+    "augment": schemas.AugmentConfig,
+    "init": schemas.InitConfig,
+    "scales": schemas.ScalesConfig,
+    "loss": schemas.LossConfig,
+    "sgd": schemas.SGDConfig,
+    "adamw": schemas.AdamWConfig,
+    "poly": schemas.PolyConfig,
+    "step": schemas.StepConfig,
+}
+
+
+def conf_folder() -> Path:
+    """The folder of config groups: inside an installed package, beside ``src/`` in a checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parent.parent / "conf"
+
+
+def register_schemas() -> None:
+    """Make the dataclasses of :mod:`deeplab_lit.config` known to Hydra as ``/schema/NAME``."""
+    store = ConfigStore.instance()
+    for name, schema in _SCHEMAS.items():
+        store.store(group="schema", name=name, node=schema)
+
+
+def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
+    """Turn a job (a function of the composed config) into a command line program.
+
+    A :class:`UserError`, or a mistake that Hydra finds in the overrides, ends with one paragraph and exit status 1;
+    ``HYDRA_FULL_ERROR=1`` brings the stack trace back.
+    """
+
+    def decorate(job: Callable[[DictConfig], None]) -> Callable[[], None]:
+        register_schemas()
+
+        @functools.wraps(job)
+        def guarded(cfg: DictConfig) -> None:
+            # children of the job must not inherit what only keeps Hydra from printing traces itself
+            kept = os.environ.pop("HYDRA_FULL_ERROR") if mine else None
+            try:
+                job(cfg)
+            finally:
+                if kept is not None:
+                    os.environ["HYDRA_FULL_ERROR"] = kept
+
+        mine = False
+        program = hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(guarded)
+
+        @functools.wraps(job)
+        def main() -> None:
+            nonlocal mine
+            if "HYDRA_FULL_ERROR" in os.environ:
+                program()
+                return
+            mine = True
+            os.environ["HYDRA_FULL_ERROR"] = "1"
+            try:
+                _check_group_values(sys.argv[1:])
+                program()
+            except UserError as error:
+                _fail(_innermost(str(error)))
+            except (HydraException, OmegaConfBaseException) as error:
+                _fail(explain(error, config_name))
+            finally:
+                del os.environ["HYDRA_FULL_ERROR"]
+
+        return main
+
+    return decorate
+
+
+def _check_group_values(arguments: list[str]) -> None:
+    # Hydra itself stumbles over a list where a group's choice is due
+    groups = {folder.name for folder in conf_folder().iterdir() if folder.is_dir()}
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key in groups and value.startswith("["):
+            options = ", ".join(sorted(file.stem for file in (conf_folder() / key).glob("*.yaml")))
+            raise UserError(
+                f"{argument}: {key} takes one of {options}; the values inside it are set one by one, as {key}.KEY=VALUE."
+            )
+
+
+def _fail(text: str) -> None:
+    print(f"\nerror: {text}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _innermost(text: str) -> str:
+    # a loader process wraps the message into its stack trace
+    return text.rsplit("UserError: ", 1)[-1].strip()
+
+
+def explain(error: Exception, config_name: str) -> str:
+    """One paragraph for an error of Hydra or OmegaConf: what was given, what is possible, what to type."""
+    text = str(error)
+    if found := re.search(r"Could not override '([^']+)'", text):
+        return _unknown_key(found[1], config_name)
+    if found := re.search(r"Could not find '([^']+)'", text):
+        return _unknown_choice(found[1], text)
+    if found := re.search(r"Missing mandatory value: (\S+)", text):
+        return f"{found[1]} is required and has no default: type {found[1]}=VALUE."
+    # Hydra names the override, OmegaConf's error behind it says what is wrong with the value
+    lines = [line.strip() for each in (error, error.__cause__) if each for line in str(each).splitlines()]
+    told = [line for line in lines if line and not re.match(r"(full_key|object_type|reference_type):", line)]
+    return "; ".join(dict.fromkeys(told)) + "."
+
+
+def _unknown_choice(name: str, text: str) -> str:
+    group, _, choice = name.rpartition("/")
+    listed = text.split("Available options in", 1)[-1].split("Config search path", 1)[0].splitlines()[1:]
+    options = [line.strip() for line in listed if line.strip()]
+    return f"{group}={choice} does not exist: choose one of {', '.join(options)}.{closest(choice, options)}"
+
+
+def _unknown_key(key: str, config_name: str) -> str:
+    known = sorted(_keys(_defaults(config_name)))
+    leaf = [name for name in known if name.split(".")[-1] == key.split(".")[-1]]
+    mend = f" Did you mean {leaf[0]!r}?" if leaf else closest(key, known)
+    return f"{key} is not a key of this configuration.{mend} All keys: --cfg job. To add a new one: +{key}=VALUE."
+
+
+def _defaults(config_name: str) -> DictConfig:
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
+        return hydra.compose(config_name)
+
+
+def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
+    for key in node:
+        name = f"{prefix}{key}"
+        yield name
+        if not OmegaConf.is_missing(node, key) and not OmegaConf.is_interpolation(node, key):
+            if isinstance(child := node._get_node(key), DictConfig) and child._is_none() is False:
+                yield from _keys(child, f"{name}.")
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """The config with every reference resolved, as builtins.
+
+    Raises:
+        OmegaConfBaseException: a required key has no value, or a reference leads nowhere.
+    """
+    resolved = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    assert isinstance(resolved, dict)
+    return resolved  # type: ignore[return-value]
+
+
+def typed(node: DictConfig) -> Any:
+    """The dataclass instance that a closed group describes."""
+    return OmegaConf.to_object(node)
+
+
+def choices() -> dict[str, str]:
+    """The chosen option of each config group, such as ``{"model": "aspp_l"}``."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return dict(HydraConfig.get().runtime.choices)
+
+
+def check_pair(cfg: DictConfig) -> None:
+    """Refuse a model on a backbone that lacks what it is built on.
+
+    A model's ``recipe.needs`` names one thing of the backbone's ``recipe.offers``, or null.
+
+    Raises:
+        UserError: naming the models for this backbone and the backbones for this model.
+    """
+    if _goes_with(cfg.model, cfg.backbone):
+        return
+    chosen = choices()
+    model, backbone = chosen["model"], chosen["backbone"]
+    models = [name for name, other in _options("model") if _goes_with(other, cfg.backbone)]
+    backbones = [name for name, other in _options("backbone") if _goes_with(cfg.model, other)]
+    raise UserError(
+        f"model={model} does not go with backbone={backbone}: it needs {cfg.model.recipe.needs!r}, which that trunk does "
+        f"not offer. With backbone={backbone} go model={', '.join(models)}; with model={model} goes "
+        f"backbone={', '.join(backbones) or 'none'}."
+    )
+
+
+def _goes_with(model: Any, backbone: Any) -> bool:
+    needs = OmegaConf.select(model, "recipe.needs")
+    return needs is None or needs in (OmegaConf.select(backbone, "recipe.offers") or ["direct"])
+
+
+def _options(group: str) -> Iterator[tuple[str, DictConfig]]:
+    loader = GlobalHydra.instance().config_loader()
+    for name in loader.get_group_options(group):
+        found = loader.repository.load_config(f"{group}/{name}")  # type: ignore[attr-defined]
+        if found is not None:
+            yield name, found.config

@@ -1,0 +1,142 @@
+"""What happens beside the training: time kept, progress shown, predictions logged as pictures."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+
+from deeplab_lit.data.datamodule import SegmentationData
+from deeplab_lit.data.labels import VOID
+from deeplab_lit.loggers import CsvLogger
+from deeplab_lit.render import Bytes, panel
+from deeplab_lit.segmenter import Segmenter
+
+log = logging.getLogger("deeplab_lit")
+
+
+class Clock(Callback):
+    """Seconds of training, summed over resumes."""
+
+    def __init__(self) -> None:
+        self._before, self._start = 0.0, time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return self._before + time.monotonic() - self._start
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._before = state_dict["seconds"]
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # rows that a killed run wrote after its last checkpoint are computed again
+        for logger in trainer.loggers:
+            if isinstance(logger, CsvLogger):
+                logger.rewind(trainer.global_step)
+
+
+class Pictures(Callback):
+    """Sends predictions on a few validation images to W&B and TensorBoard after each validation.
+
+    Args:
+        count: how many images, taken evenly from the split.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def predict(
+        self, segmenter: Segmenter, data: SegmentationData
+    ) -> tuple[list[tuple[Bytes, Bytes, Bytes]], list[str]]:
+        """(image, truth, prediction) and the ids of the chosen images."""
+        total = len(data.val_split)
+        chosen = sorted({int(i) for i in np.linspace(0, total - 1, min(self.count, total))}) if self.count else []
+        rows, ids = [], []
+        segmenter.eval()
+        with torch.inference_mode():
+            for index in chosen:
+                example, sample = data.val_split[index], data.val_sample(index)
+                batch = {**sample, "image": sample["image"][None].to(segmenter.device)}
+                labels = segmenter.predict_labels(batch)[0].byte().cpu().numpy()
+                height, width = example.mask.shape
+                rows.append((example.image, example.mask, labels[:height, :width]))
+                ids.append(example.id)
+        return rows, ids
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        wanted = [logger for logger in trainer.loggers if isinstance(logger, (WandbLogger, TensorBoardLogger))]
+        if not wanted or not trainer.is_global_zero or not self.count or trainer.state.fn != "fit":
+            return
+        assert isinstance(pl_module, Segmenter)
+        rows, ids = self.predict(pl_module, trainer.datamodule)  # type: ignore[attr-defined]
+        names = {**dict(enumerate(pl_module.labels.names)), VOID: "void"}
+        for logger in wanted:
+            if isinstance(logger, WandbLogger):
+                masks = [
+                    {
+                        "prediction": {"mask_data": guess, "class_labels": names},
+                        "truth": {"mask_data": truth, "class_labels": names},
+                    }
+                    for _, truth, guess in rows
+                ]
+                images = [image for image, _, _ in rows]
+                logger.log_image("predictions", images, step=trainer.global_step, masks=masks, caption=ids)
+            else:
+                picture = np.array(panel(rows, pl_module.labels, ids))
+                logger.experiment.add_image("predictions", picture, trainer.global_step, dataformats="HWC")
+
+
+class _Bar(RichProgressBar):
+    """The whole training as one bar: the steps done, time gone and left, loss and mIoU."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return "Training"
+
+    def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
+        items = super().get_metrics(trainer, pl_module)
+        items.pop("v_num", None)
+        return items  # type: ignore[return-value]
+
+
+class _Lines(Callback):
+    """Progress for logs and pipes: a line every twenty seconds and after each validation."""
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._began, self._first, self._spoke = time.monotonic(), trainer.global_step, time.monotonic()
+
+    def _say(self, trainer: L.Trainer, what: str) -> None:
+        self._spoke = time.monotonic()
+        step, gone = trainer.global_step, time.monotonic() - self._began
+        left = gone / max(1, step - self._first) * (trainer.max_steps - step)
+        log.info("step %d/%d  %s  %s gone, %s left", step, trainer.max_steps, what, _clock(gone), _clock(left))
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        if time.monotonic() - self._spoke > 20:
+            self._say(trainer, f"loss {float(trainer.callback_metrics['train/loss']):.3f}")
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.state.fn == "fit":
+            metrics = trainer.callback_metrics
+            loss = f"loss {float(metrics['train/loss']):.3f}  " if "train/loss" in metrics else ""
+            self._say(trainer, f"{loss}mIoU {float(metrics['val/miou']):.3f}")
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def progress() -> Callback:
+    """A live bar on a terminal, lines elsewhere."""
+    return _Bar(leave=True) if sys.stdout.isatty() else _Lines()

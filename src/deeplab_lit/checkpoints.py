@@ -1,0 +1,90 @@
+"""Checkpoints: written whole, complete in themselves, loaded without running anything."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+
+from deeplab_lit.components import OWN
+from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.transforms import Normalization
+from deeplab_lit.errors import UserError
+from deeplab_lit.files import replacing
+from deeplab_lit.models.build import Network, build_network
+from deeplab_lit.segmenter import CHECKPOINT_KEY
+
+
+class WholeFileCheckpoint(TorchCheckpointIO):
+    """Writes beside the target and renames, so that a killed process leaves the previous checkpoint as it was."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        with replacing(path) as temporary:
+            torch.save(checkpoint, temporary)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network with what belongs to it, read from a checkpoint.
+
+    Attributes:
+        network: in evaluation mode, on the CPU.
+        labels: the classes it scores.
+        normalization: how its input is made from bytes.
+        step: optimiser steps it was trained for.
+    """
+
+    network: Network
+    labels: LabelSet
+    normalization: Normalization
+    step: int
+
+
+def describe(network_spec: dict[str, Any], labels: LabelSet, normalization: Normalization) -> dict[str, Any]:
+    """What a checkpoint says of itself, as builtins."""
+    plain_labels = {"names": list(labels.names), "palette": [list(colour) for colour in labels.palette]}
+    spec = {
+        part: {key: value for key, value in config.items() if key != "recipe"} if isinstance(config, dict) else config
+        for part, config in network_spec.items()
+    }
+    norm = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(normalization).items()}
+    return {"version": 1, "network": spec, "labels": plain_labels, "normalization": norm}
+
+
+def load(path: str | Path, allow: Sequence[str] = ()) -> Trained:
+    """Rebuild a trained network from a checkpoint alone.
+
+    Nothing that the file names is imported but this library's own classes.
+
+    Args:
+        path: a checkpoint of this library.
+        allow: prefixes of further packages whose trunks and heads may be imported, such as ``"mypackage."``.
+
+    Raises:
+        UserError: no such file, not a checkpoint of this library, or one that asks for code that is not allowed.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise UserError(f"checkpoint {str(path)!r} does not exist: a run keeps its own under checkpoints/best.ckpt.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
+    if not isinstance(content, dict) or CHECKPOINT_KEY not in content:
+        raise UserError(f"{path} is not a checkpoint of deeplab_lit: it has no {CHECKPOINT_KEY!r} entry.")
+    about = content[CHECKPOINT_KEY]
+    labels = LabelSet(
+        tuple(about["labels"]["names"]), tuple(tuple(colour) for colour in about["labels"]["palette"])
+    )
+    network = build_network(about["network"], len(labels), allowed=(*OWN, *allow))
+    prefix = "network."
+    weights = {key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)}
+    network.load_state_dict(weights)
+    norm = about["normalization"]
+    normalization = Normalization(tuple(norm["mean"]), tuple(norm["std"]), norm["bgr"])
+    return Trained(network.eval(), labels, normalization, int(content["global_step"]))

@@ -1,0 +1,124 @@
+"""The closed parts of the configuration, typed: a wrong key or type fails before anything heavy is imported.
+
+They are not frozen, since OmegaConf takes that as a ban on overrides; nothing changes them after composition.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+
+@dataclass
+class SGDConfig:
+    """Stochastic gradient descent as the papers train (V2, section 4.1)."""
+
+    lr: float = 1e-3
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    bias_lr: float = 2.0  # multiplies lr for biases, which never decay
+    new_lr: float = 10.0  # multiplies lr for the new classifier layers
+    name: str = "sgd"
+
+
+@dataclass
+class AdamWConfig:
+    """AdamW, which learns in minutes from random weights."""
+
+    lr: float = 3e-3
+    weight_decay: float = 1e-2
+    bias_lr: float = 1.0
+    new_lr: float = 1.0
+    name: str = "adamw"
+
+
+@dataclass
+class PolyConfig:
+    """lr * (1 - step / max_steps) ** power (V2, section 4.1.1)."""
+
+    power: float = 0.9
+    warmup: int = 0  # steps of linear rise before
+    name: str = "poly"
+
+
+@dataclass
+class StepConfig:
+    """lr * factor ** (step // every) (V1, section 4.1)."""
+
+    every: int = 2000
+    factor: float = 0.1
+    warmup: int = 0
+    name: str = "step"
+
+
+@dataclass
+class AugmentConfig:
+    """Training augmentation."""
+
+    scale_range: Optional[list[float]] = None  # continuous random scale, [low, high]
+    scale_list: Optional[list[float]] = None  # or one of these factors
+    flip: bool = True
+    extra: list[Any] = field(default_factory=list)  # albumentations transforms: [{name: ..., argument: ...}]
+
+
+@dataclass
+class ScalesConfig:
+    """Scales of the input that share one network; their scores are fused by the maximum."""
+
+    factors: list[float] = field(default_factory=lambda: [1.0])
+
+
+@dataclass
+class LossConfig:
+    """Where the loss is taken: on the coarse "map" against shrunk labels, or at "full" resolution."""
+
+    resolution: str = "map"
+
+
+@dataclass
+class NormalizationConfig:
+    """How bytes become network input, in RGB order and 0 to 255."""
+
+    mean: list[float] = field(default_factory=lambda: [123.675, 116.28, 103.53])
+    std: list[float] = field(default_factory=lambda: [58.395, 57.12, 57.375])
+    bgr: bool = False
+
+
+@dataclass
+class InitConfig:
+    """Where weights come from."""
+
+    pretrained: bool = False  # the trunk carries trained weights, so its batch normalisation stays frozen
+    normalization: NormalizationConfig = field(default_factory=NormalizationConfig)
+
+
+@dataclass(kw_only=True)
+class TrainConfig:
+    """What `python -m deeplab_lit.train` is told."""
+
+    name: str
+    seed: int
+    batch_size: int
+    eval_batch_size: int
+    max_steps: int
+    val_every: int
+    crop_size: int
+    eval_size: int
+    num_workers: int
+    atrous: str
+    align_corners: bool
+    channels_last: Optional[bool]  # null: with bf16
+    pictures: int  # validation images in the panel and in logged overlays
+    output: str  # folder that holds the run directories
+    resume: Optional[str]  # null, "auto", or a run directory or checkpoint
+    data: Any
+    backbone: Any
+    model: Any
+    scales: ScalesConfig
+    augment: AugmentConfig
+    init: InitConfig
+    optimizer: Any
+    schedule: Any
+    loss: LossConfig = field(default_factory=LossConfig)
+    trainer: Any
+    logger: Any

@@ -1,0 +1,127 @@
+"""What a person reads: the summary before, the table after, and a log that holds both."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from deeplab_lit.config import TrainConfig
+from deeplab_lit.data.datamodule import SegmentationData
+from deeplab_lit.runs import Run
+from deeplab_lit.segmenter import Segmenter
+
+log = logging.getLogger("deeplab_lit")
+_console = Console(soft_wrap=True)
+
+
+def quiet_libraries() -> None:
+    """Keep Lightning's own announcements, which the summary replaces, off the screen."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for text in (
+        ".*does not have many workers.*",
+        ".*dataloader is not resumable.*",
+        ".*Checkpoint directory .* exists and is not empty.*",
+        ".*tensorboardX.*",
+        ".*`isinstance.treespec, LeafSpec.` is deprecated.*",
+        ".*The number of training batches.*",
+    ):
+        warnings.filterwarnings("ignore", text)
+
+
+def log_to(path: Path) -> None:
+    """Send this library's log to the screen and to a file, which a resumed run continues."""
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    for handler in log.handlers[:]:
+        log.removeHandler(handler)
+        handler.close()
+    screen, file = logging.StreamHandler(), logging.FileHandler(path, encoding="utf-8")
+    screen.setFormatter(logging.Formatter("%(message)s"))
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.addHandler(screen)
+    log.addHandler(file)
+
+
+@contextmanager
+def generating(folder: Path) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar for the drawing of the embedded data set, shown only if there is something to draw."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn())
+    if not folder.is_dir():
+        _console.print(f"Drawing the embedded data set once into {folder}")
+    with Progress(*columns, console=_console, disable=folder.is_dir() or not _console.is_terminal) as bar:
+        task = bar.add_task("pictures", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def show_summary(
+    config: TrainConfig, run: Run, segmenter: Segmenter, data: SegmentationData, trainer: dict[str, Any]
+) -> None:
+    """One screen: data, model, schedule, device, outputs."""
+    network = segmenter.network
+    total = sum(parameter.numel() for parameter in network.parameters())
+    trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    head = getattr(network, "network", network).head
+    rates = getattr(head, "rates", None) or [getattr(head, "rate", 1)]
+    scale = config.model.get("rate_scale", 1.0)
+    published = config.model.get("rates") or [config.model.get("rate", 1)]
+    note = f" (published {_list(published)}, times {scale:g} for the smaller crop)" if scale != 1 else ""
+    multipliers = f"biases x{config.optimizer.bias_lr:g}, new layers x{config.optimizer.new_lr:g}"
+    accumulate = trainer.get("accumulate_grad_batches", 1)
+    rows = {
+        "data": f"{len(data.train_split)} training and {len(data.val_split)} validation images, "
+        f"{len(data.labels)} classes ({getattr(data.source, 'root', '')})",
+        "network": f"{config.name.split('-', 1)[-1]}, {total / 1e6:.2f}M parameters, {trained / 1e6:.2f}M trained",
+        "rates": f"{_list(rates)}{note}",
+        "input": f"crop {config.crop_size}, scales {_list(config.scales.factors)}, augmentation "
+        f"{config.augment.scale_range or config.augment.scale_list or 'without scaling'}",
+        "training": f"{config.max_steps} steps of batch {config.batch_size}"
+        + (f" x {accumulate} accumulated" if accumulate != 1 else "")
+        + f", validation every {config.val_every}",
+        "optimizer": f"{config.optimizer.name}, lr {config.optimizer.lr:g}, {config.schedule.name} policy, {multipliers}",
+        "device": f"{_device(trainer)}, precision {trainer['precision']}",
+        "outputs": f"{run.folder}" + (f", resumed from {run.resume_from}" if run.resume_from else ""),
+    }
+    for name, text in rows.items():
+        log.info("%-10s %s", name, text)
+
+
+def _list(values: Any) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
+def _device(trainer: dict[str, Any]) -> str:
+    if torch.cuda.is_available() and trainer.get("accelerator") != "cpu":
+        return torch.cuda.get_device_name()
+    return f"CPU, {torch.get_num_threads()} threads of {os.cpu_count()} cores"
+
+
+def show_result(result: dict[str, Any], run: Run) -> None:
+    """The per-class table, the mIoU, and where everything lies."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("class")
+    table.add_column("IoU", justify="right")
+    table.add_column("")
+    for name, iou in result["per_class_iou"].items():
+        known = not math.isnan(iou)
+        table.add_row(name, f"{iou:.3f}" if known else "-", "█" * round(30 * iou) if known else "does not occur")
+    _console.print()
+    _console.print(table)
+    log.info("")
+    log.info(
+        "mIoU %.4f (best, at step %d), pixel accuracy %.4f, mean accuracy %.4f, %.0f s",
+        result["miou"], result["best_step"], result["pixel_accuracy"], result["mean_accuracy"], result["seconds"],
+    )  # fmt: skip
+    log.info("run directory: %s", run.folder)
+    log.info("picture: %s", run.folder / "pictures" / "validation.png")

@@ -1,0 +1,97 @@
+"""Class names, palette and void: the only place that knows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeplab_lit.errors import UserError
+
+VOID = 255
+
+VOC_CLASSES = (
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+
+Colour = tuple[int, int, int]
+
+
+def voc_colour(index: int) -> Colour:
+    """The VOC palette's colour of ``index`` (0 to 255): its bits dealt out to red, green and blue in turn."""
+    channels = [0, 0, 0]
+    for bit in range(8):
+        channels[bit % 3] |= (index >> bit & 1) << (7 - bit // 3)
+    return channels[0], channels[1], channels[2]
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """The classes of a data set, in the order of their indices.
+
+    Args:
+        names: at least two and at most 255 distinct class names; 255 is void.
+        palette: one RGB colour (0 to 255) for each class; the VOC palette unless given.
+
+    Raises:
+        UserError: too few or too many classes, or one named twice.
+    """
+
+    names: tuple[str, ...]
+    palette: tuple[Colour, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if not 2 <= len(self.names) <= VOID:
+            raise UserError(f"{len(self.names)} classes given: a label set has 2 to {VOID}, background included.")
+        twice = sorted({name for name in self.names if self.names.count(name) > 1})
+        if twice:
+            raise UserError(f"class {twice[0]!r} is named twice: each class needs a name of its own.")
+        if not self.palette:
+            object.__setattr__(self, "palette", tuple(voc_colour(i) for i in range(len(self.names))))
+        if len(self.palette) != len(self.names):
+            raise UserError(f"{len(self.palette)} colours for {len(self.names)} classes: give one for each.")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def colours(self) -> NDArray[np.uint8]:
+        """The palette for all 256 values of a byte (256, 3): classes, black for values between, void's last."""
+        table = np.zeros((256, 3), np.uint8)
+        table[: len(self)] = self.palette
+        table[VOID] = voc_colour(VOID)
+        return table
+
+    @classmethod
+    def voc(cls) -> LabelSet:
+        """PASCAL VOC's 20 classes and the background."""
+        return cls(VOC_CLASSES)
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> LabelSet:
+        """Read a class-list file: one class a line in the order of the mask values, ``name`` or ``name R G B``.
+
+        Raises:
+            UserError: the file is missing, or a line is not of that form.
+        """
+        path = Path(path).expanduser()
+        if not path.is_file():
+            raise UserError(f"class list {str(path)!r} does not exist: give a text file with one class name a line.")
+        names, colours = [], []
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            words = line.split("#", 1)[0].split()
+            if not words:
+                continue
+            name, numbers = words, []
+            if len(words) > 3 and all(word.isdecimal() for word in words[-3:]):
+                name, numbers = words[:-3], [int(word) for word in words[-3:]]
+            if any(number > 255 for number in numbers):
+                raise UserError(f"{path}, line {number}: colours are three numbers from 0 to 255, not {numbers}.")
+            names.append(" ".join(name))
+            colours.append(tuple(numbers))
+        if any(colours) and not all(colours):
+            raise UserError(f"{path}: {names[colours.index(())]!r} has no colour but others have; give all or none.")
+        return cls(tuple(names), tuple(colours) if all(colours) else ())  # type: ignore[arg-type]

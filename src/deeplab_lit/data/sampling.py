@@ -1,0 +1,59 @@
+"""Which examples a process reads, in which order: a function of the seed and the position alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+Draw = tuple[int, int]
+"""(index of the example, seed of its augmentation)."""
+
+
+class TrainSampler(Sampler[Draw]):
+    """An endless shuffled stream of examples, cut to the length of the training.
+
+    The whole run is one stream of draws; draw ``k`` is the same in every run with the same seed, however many
+    processes share it and wherever a resume begins. Process ``rank`` of ``world`` takes every ``world``-th draw, so that
+    the union of their batches is the batch of one process.
+
+    Args:
+        examples: size of the training set.
+        draws: length of this process's whole training, in examples.
+        seed: of order and augmentation.
+        start: draws of this process that are done already.
+        rank, world: this process and their number.
+    """
+
+    def __init__(
+        self, examples: int, draws: int, seed: int, start: int = 0, rank: int = 0, world: int = 1
+    ) -> None:
+        self.examples, self.draws, self.seed = examples, draws, seed
+        self.start, self.rank, self.world = start, rank, world
+
+    def __len__(self) -> int:
+        return self.draws
+
+    def __iter__(self) -> Iterator[Draw]:
+        order, epoch = np.empty(0, np.int64), -1
+        for own in range(self.start, self.draws):
+            position = own * self.world + self.rank
+            if position // self.examples != epoch:
+                epoch = position // self.examples
+                order = np.random.default_rng((self.seed, epoch)).permutation(self.examples)
+            augmentation = np.random.SeedSequence((self.seed, 1, position)).generate_state(1)[0]
+            yield int(order[position % self.examples]), int(augmentation)
+
+
+class EvalSampler(Sampler[int]):
+    """Every ``world``-th example from ``rank`` on: each example in exactly one process, none of them twice."""
+
+    def __init__(self, examples: int, rank: int = 0, world: int = 1) -> None:
+        self._mine = range(rank, examples, world)
+
+    def __len__(self) -> int:
+        return len(self._mine)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._mine)

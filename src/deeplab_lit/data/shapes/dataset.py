@@ -1,0 +1,132 @@
+"""The embedded data set: written once as a VOC-layout folder, then read as any other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.shapes.objects import MORE_THINGS, THINGS
+from deeplab_lit.data.shapes.scene import Domain, render
+from deeplab_lit.data.voc import VOC
+from deeplab_lit.errors import UserError, closest
+
+DOMAINS = {
+    "target": Domain(THINGS),
+    # other light, other camera, denser scenes and more classes: what COCO is to VOC
+    "source": Domain(
+        {**THINGS, **MORE_THINGS},
+        tint=(1.06, 0.98, 0.9),
+        contrast=0.85,
+        camera_noise=(4.0, 11.0),
+        clutter=(7, 18),
+        objects=(3, 9),
+    ),
+}
+"""The two picture statistics: ``target`` to learn and evaluate, ``source`` to pretrain on."""
+
+# raised whenever the pictures of a seed change, so that no stale cache is read
+_VERSION = 1
+
+
+class Shapes(VOC):
+    """Textured objects over clutter, drawn by this library: a miniature of VOC that needs no download.
+
+    Args:
+        domain: ``"target"`` (12 classes) or ``"source"`` (18 classes, other statistics, for pretraining).
+        train_images: pictures to train on.
+        val_images: pictures to evaluate on.
+        seed: every picture follows from it.
+        cache: where the folder is written once; ``$DEEPLAB_LIT_CACHE``, else ``$XDG_CACHE_HOME/deeplab_lit`` or
+            ``~/.cache/deeplab_lit``, unless given.
+
+    Raises:
+        UserError: an unknown domain, or fewer than one picture in a split.
+    """
+
+    def __init__(
+        self,
+        domain: str = "target",
+        train_images: int = 800,
+        val_images: int = 120,
+        seed: int = 0,
+        cache: str | Path | None = None,
+    ) -> None:
+        if domain not in DOMAINS:
+            raise UserError(f"data.domain={domain!r}: choose one of {', '.join(DOMAINS)}.{closest(domain, DOMAINS)}")
+        if train_images < 1 or val_images < 1:
+            raise UserError(f"data.train_images={train_images}, data.val_images={val_images}: each is at least 1.")
+        self._domain, self._counts, self._seed = domain, {"train": train_images, "val": val_images}, seed
+        recipe = json.dumps([_VERSION, domain, self._counts, seed])
+        name = f"shapes-{domain}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+        super().__init__(cache_folder(cache) / name)
+        self.labels = LabelSet(("background", *DOMAINS[domain].things))
+
+    def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Write the folder unless it is there; complete or not at all, also when several processes do it at once.
+
+        Args:
+            progress: called with the pictures written and the total, now and then.
+        """
+        if self.root.is_dir():
+            return
+        self.root.parent.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(prefix=f".{self.root.name}-", dir=self.root.parent))
+        try:
+            self._write(building, progress)
+            try:
+                building.rename(self.root)
+            except OSError:
+                if not self.root.is_dir():  # otherwise another process was faster, with the same pictures
+                    raise
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+
+    def _write(self, folder: Path, progress: Callable[[int, int], None] | None) -> None:
+        for name in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+            (folder / name).mkdir(parents=True)
+        jobs = []
+        for number, (split, count) in enumerate(self._counts.items()):
+            ids = [f"{split}_{i:05d}" for i in range(count)]
+            (folder / "ImageSets" / "Segmentation" / f"{split}.txt").write_text("\n".join(ids) + "\n")
+            jobs += [(id, (self._seed, number, i)) for i, id in enumerate(ids)]
+        write = partial(_write_picture, folder, self._domain, self.labels)
+        done = 0
+        # a fresh interpreter for each worker: forking a process that holds torch's threads can hang
+        with ProcessPoolExecutor(min(8, os.cpu_count() or 1), get_context("spawn")) as pool:
+            for _ in pool.map(write, jobs, chunksize=16):
+                done += 1
+                if progress and (done % 16 == 0 or done == len(jobs)):
+                    progress(done, len(jobs))
+
+
+def cache_folder(given: str | Path | None = None) -> Path:
+    """Where generated data sets are kept."""
+    if given is not None:
+        return Path(given).expanduser()
+    if "DEEPLAB_LIT_CACHE" in os.environ:
+        return Path(os.environ["DEEPLAB_LIT_CACHE"]).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "deeplab_lit"
+
+
+def _write_picture(folder: Path, domain: str, labels: LabelSet, job: tuple[str, tuple[int, ...]]) -> None:
+    id, seed = job
+    rng = np.random.default_rng(seed)
+    long, short = 144, int(rng.integers(108, 145))
+    height, width = (short, long) if rng.random() < 0.7 else (long, short)
+    image, mask = render(rng, DOMAINS[domain], height, width)
+    Image.fromarray(image).save(folder / "JPEGImages" / f"{id}.jpg", quality=95)
+    index = Image.fromarray(mask)
+    index.putpalette(labels.colours.tobytes())
+    index.save(folder / "SegmentationClass" / f"{id}.png")

@@ -1,0 +1,181 @@
+"""From an example on disk to a sample for the network: the papers' augmentation, padding and normalisation.
+
+Every use of albumentations is here. Users add transforms of their own through ``augment.extra``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deeplab_lit.data.labels import VOID
+from deeplab_lit.data.voc import Example
+from deeplab_lit.errors import UserError, closest
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network at import
+import albumentations as A
+
+Sample = dict[str, Any]
+"""``image``: float32 (3, H, W), normalised; ``mask``: int64 (H, W), void = 255; ``id``: str."""
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """How bytes become network input; it belongs to the weights and travels with them.
+
+    Args:
+        mean: subtracted from red, green and blue, 0 to 255.
+        std: divides red, green and blue afterwards.
+        bgr: hand the channels over as blue, green, red, as Caffe networks expect.
+    """
+
+    mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
+    std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+    bgr: bool = False
+
+    def __call__(self, image: NDArray[np.uint8]) -> Tensor:
+        """RGB bytes (H, W, 3) -> float32 (3, H, W)."""
+        x = (image.astype(np.float32) - np.float32(self.mean)) / np.float32(self.std)
+        if self.bgr:
+            x = x[..., ::-1]
+        return torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1)))
+
+    @property
+    def fill(self) -> tuple[int, int, int]:
+        """The RGB bytes nearest to the mean, for padding."""
+        red, green, blue = (round(value) for value in self.mean)
+        return red, green, blue
+
+
+class _DiscreteScale(A.RandomScale):
+    """Random scaling by one of a list of factors, as the released nets were trained."""
+
+    def __init__(self, factors: Sequence[float], **arguments: Any) -> None:
+        super().__init__(scale_limit=0.0, **arguments)
+        self.factors = tuple(factors)
+
+    def get_params(self) -> dict[str, float]:
+        return {"scale": float(self.py_random.choice(self.factors))}
+
+
+class TrainTransform:
+    """Random scale, pad at the bottom and right, random crop, mirror, normalise: the released data layer's order.
+
+    Args:
+        crop_size: side of the square crop, in pixels; 321 in the papers.
+        normalization: of the network's weights; its mean fills the padding of images. Masks are filled with void.
+        scale_range: (low, high) of the continuous random scale, or None.
+        scale_list: discrete factors instead of a range, or None.
+        flip: mirror half of the samples.
+        extra: more albumentations transforms, applied to the bytes after the crop.
+
+    Raises:
+        UserError: both a range and a list, or factors that are not positive.
+    """
+
+    def __init__(
+        self,
+        crop_size: int,
+        normalization: Normalization,
+        scale_range: tuple[float, float] | None = (0.5, 1.5),
+        scale_list: Sequence[float] | None = None,
+        flip: bool = True,
+        extra: Sequence[A.BasicTransform] = (),
+    ) -> None:
+        if scale_range and scale_list:
+            raise UserError(
+                f"augment.scale_range={list(scale_range)} and augment.scale_list={list(scale_list)} exclude each "
+                "other: set one of them to null."
+            )
+        if crop_size < 1 or any(factor <= 0 for factor in (*(scale_range or ()), *(scale_list or ()))):
+            raise UserError(f"crop_size={crop_size} and the scale factors {scale_range or scale_list} must be positive.")
+        # cv2's INTER_NEAREST takes the pixel to the upper left, half a pixel off the image; _EXACT takes the nearest
+        how = {"interpolation": cv2.INTER_LINEAR, "mask_interpolation": cv2.INTER_NEAREST_EXACT, "p": 1.0}
+        steps: list[A.BasicTransform] = []
+        if scale_range:
+            steps.append(A.RandomScale(scale_limit=(scale_range[0] - 1, scale_range[1] - 1), **how))
+        if scale_list:
+            steps.append(_DiscreteScale(scale_list, **how))
+        steps += [_pad(crop_size, crop_size, normalization), A.RandomCrop(crop_size, crop_size)]
+        if flip:
+            steps.append(A.HorizontalFlip(p=0.5))
+        self._compose = A.Compose([*steps, *extra])
+        self._normalization = normalization
+
+    def __call__(self, example: Example, seed: int) -> Sample:
+        """Augment one example; ``seed`` alone decides how, whatever process or moment it is called in."""
+        # albumentations keeps a generator of its own that worker processes would share
+        self._compose.set_random_seed(seed)
+        result = self._compose(image=example.image, mask=example.mask)
+        return _sample(result, example.id, self._normalization)
+
+
+class EvalTransform:
+    """The whole image, padded at the bottom and right as the papers do, never squashed.
+
+    Args:
+        size: both sides are padded to at least this many pixels (513 in the papers); larger sides are padded to the
+            next one that is a multiple of ``stride`` plus 1, so that the corners of image and score map coincide.
+        normalization: of the network's weights.
+        stride: of the network's output.
+    """
+
+    def __init__(self, size: int, normalization: Normalization, stride: int = 8) -> None:
+        self._size, self._stride, self._normalization = size, stride, normalization
+
+    def _padded(self, side: int) -> int:
+        return max(self._size, -(-(side - 1) // self._stride) * self._stride + 1)
+
+    def __call__(self, example: Example) -> Sample:
+        """Padding is void in the mask, so it is never counted; ``size`` in the sample is the original (H, W)."""
+        height, width = example.mask.shape
+        pad = A.Compose([_pad(self._padded(height), self._padded(width), self._normalization)])
+        sample = _sample(pad(image=example.image, mask=example.mask), example.id, self._normalization)
+        return {**sample, "size": torch.tensor([height, width])}
+
+
+def _pad(height: int, width: int, normalization: Normalization) -> A.PadIfNeeded:
+    return A.PadIfNeeded(
+        height,
+        width,
+        position="top_left",
+        border_mode=cv2.BORDER_CONSTANT,
+        fill=normalization.fill,
+        fill_mask=VOID,
+    )
+
+
+def _sample(result: Mapping[str, Any], id: str, normalization: Normalization) -> Sample:
+    return {
+        "image": normalization(result["image"]),
+        "mask": torch.from_numpy(result["mask"].astype(np.int64)),
+        "id": id,
+    }
+
+
+def extra_transforms(configs: Sequence[Mapping[str, Any]]) -> list[A.BasicTransform]:
+    """Albumentations transforms from ``[{name: RandomBrightnessContrast, p: 0.5}, ...]``.
+
+    Raises:
+        UserError: a name that albumentations does not have, or arguments it does not take.
+    """
+    found = []
+    for config in configs:
+        arguments = dict(config)
+        name = str(arguments.pop("name", ""))
+        kind = getattr(A, name, None)
+        if not (isinstance(kind, type) and issubclass(kind, A.BasicTransform)):
+            raise UserError(f"augment.extra names {name!r}, which albumentations does not have.{closest(name, dir(A))}")
+        try:
+            found.append(kind(**arguments))
+        except (TypeError, ValueError) as error:
+            raise UserError(f"augment.extra: {name}({arguments}) is refused by albumentations: {error}") from error
+    return found

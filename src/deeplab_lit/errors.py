@@ -1,0 +1,19 @@
+"""The error that is the user's to mend."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """A mistake in the input: its text says what was given, what is possible and what to type instead.
+
+    Entry points print the text alone; every other exception keeps its stack trace.
+    """
+
+
+def closest(given: str, allowed: Iterable[str]) -> str:
+    """A `` Did you mean 'x'?`` for the nearest of ``allowed``, or an empty string when none is near."""
+    near = difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.6)
+    return f" Did you mean {near[0]!r}?" if near else ""

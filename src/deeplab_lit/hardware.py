@@ -1,0 +1,18 @@
+"""What the machine computes fast."""
+
+from __future__ import annotations
+
+import torch
+
+
+def resolve_precision(precision: str, accelerator: str | None) -> str:
+    """Lightning's name for ``"auto"``: bf16 where the device has it in hardware, float32 elsewhere."""
+    if precision != "auto":
+        return precision
+    if torch.cuda.is_available() and accelerator != "cpu":
+        fast = torch.cuda.get_device_capability()[0] >= 8
+    else:
+        # without the instructions PyTorch emulates bf16, far slower than float32
+        probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+        fast = bool(probe and probe())
+    return "bf16-mixed" if fast else "32-true"

@@ -1,0 +1,136 @@
+"""Where the numbers go: metrics.csv always, Weights & Biases and TensorBoard by choice."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import netrc
+import os
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+from deeplab_lit.errors import UserError
+from deeplab_lit.files import replacing
+
+
+class CsvLogger(Logger):
+    """One row a step in one file, which a resumed run continues without a gap and without a double.
+
+    Args:
+        path: the file; rows of an earlier part of the run are kept.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self._rows: dict[int, dict[str, Any]] = {}
+        self._columns: list[str] = ["step"]
+        if self.path.is_file():
+            with self.path.open(newline="") as file:
+                for row in csv.DictReader(file):
+                    self._add(int(row["step"]), {key: value for key, value in row.items() if value})
+
+    @property
+    def name(self) -> str:
+        return "csv"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    def rewind(self, step: int) -> None:
+        """Forget rows after ``step``: a run that resumes there computes them again."""
+        self._rows = {each: row for each, row in self._rows.items() if each <= step}
+
+    def _add(self, step: int, values: Mapping[str, Any]) -> None:
+        self._rows.setdefault(step, {}).update({**values, "step": step})
+        self._columns += [key for key in values if key not in self._columns]
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        values = {key: f"{value:.6g}" for key, value in metrics.items() if key != "epoch"}
+        if step is not None and values:
+            self._add(step, values)
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *_: Any, **__: Any) -> None:
+        """The config lies beside the file as config.yaml."""
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Write the whole file anew: it is small, and columns may have come."""
+        with replacing(self.path) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, self._columns, restval="")
+            writer.writeheader()
+            writer.writerows(self._rows[step] for step in sorted(self._rows))
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        self.save()
+
+
+def wandb_is_configured() -> bool:
+    """Whether Weights & Biases has a key or was told its mode, so that it neither asks nor waits."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_MODE"):
+        return True
+    for name in (".netrc", "_netrc"):
+        try:
+            if netrc.netrc(Path.home() / name).authenticators("api.wandb.ai"):
+                return True
+        except (OSError, netrc.NetrcParseError):
+            continue
+    return False
+
+
+def build_loggers(
+    choice: Mapping[str, Any], folder: Path, name: str, config: Mapping[str, Any]
+) -> list[Logger]:
+    """The CSV logger, and those that the ``logger`` group asks for.
+
+    Args:
+        choice: ``wandb`` and ``tensorboard``, each None or a mapping of arguments.
+        folder: the run directory.
+        name: of the run.
+        config: resolved, recorded with the run.
+
+    Raises:
+        UserError: TensorBoard is chosen but not installed, or a logger refuses its arguments.
+    """
+    loggers: list[Logger] = [CsvLogger(folder / "metrics.csv")]
+    if choice.get("wandb") is not None:
+        loggers.append(_wandb(dict(choice["wandb"]), folder, name, config))
+    if choice.get("tensorboard") is not None:
+        from lightning.pytorch.loggers import TensorBoardLogger
+
+        try:
+            loggers.append(TensorBoardLogger(folder, name="tensorboard", version="", **choice["tensorboard"]))
+        except ModuleNotFoundError as error:
+            raise UserError("logger=tensorboard needs a package: pip install tensorboard.") from error
+    return loggers
+
+
+def _wandb(arguments: dict[str, Any], folder: Path, name: str, config: Mapping[str, Any]) -> Logger:
+    from lightning.pytorch.loggers import WandbLogger
+
+    os.environ.setdefault("WANDB_SILENT", "true")
+    logging.getLogger("wandb").setLevel(logging.ERROR)
+    # the run id is the folder, so that a resumed run goes on in the same W&B run
+    id = "-".join([*folder.parts[-2:]])[-64:]
+    offline = not wandb_is_configured()
+    try:
+        return WandbLogger(
+            name=f"{name}/{folder.name}",
+            save_dir=folder,
+            id=id,
+            resume=None if offline else "allow",
+            offline=offline,
+            config=dict(config),
+            **arguments,
+        )
+    except TypeError as error:
+        raise UserError(f"logger.wandb does not accept {arguments}: {error}") from error

@@ -1,0 +1,70 @@
+"""The training loss: cross-entropy on the coarse map against labels shrunk without blending (V1, section 3; V2, 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from deeplab_lit.data.labels import VOID
+from deeplab_lit.models.resize import resize
+
+Resolution = Literal["map", "full"]
+
+
+def shrink_labels(
+    mask: Int[Tensor, "batch height width"], size: tuple[int, int], align_corners: bool = True
+) -> Int[Tensor, "batch h w"]:
+    """Labels at ``size`` (h, w): the value at the pixel nearest to each map position, never a mixture of values.
+
+    With ``align_corners`` and 321 -> 41 the step is exactly 8, so this is ``mask[:, ::8, ::8]``.
+    """
+    rows, columns = (
+        _positions(old, new, align_corners).to(mask.device)
+        for old, new in zip(mask.shape[-2:], size, strict=True)
+    )
+    return mask[:, rows[:, None], columns]
+
+
+def _positions(old: int, new: int, align_corners: bool) -> Tensor:
+    index = torch.arange(new, dtype=torch.float64)
+    if align_corners:
+        return torch.floor(index * ((old - 1) / max(new - 1, 1)) + 0.5).long()
+    return torch.floor((index + 0.5) * (old / new)).long().clamp(max=old - 1)
+
+
+def segmentation_loss(
+    maps: Sequence[Float[Tensor, "batch classes _ _"]],
+    mask: Int[Tensor, "batch height width"],
+    resolution: Resolution = "map",
+    align_corners: bool = True,
+) -> Float[Tensor, ""]:
+    """The sum over score maps of the mean cross-entropy over labelled pixels; void (255) does not count.
+
+    Args:
+        maps: score maps at their own strides, each with weight 1 (four of them under multi-scale inputs).
+        mask: labels at the size of the input image.
+        resolution: ``"map"`` shrinks the labels to each map, as the papers do; ``"full"`` upsamples each map instead.
+        align_corners: the geometry of either.
+
+    Returns:
+        A scalar; 0 (with zero gradients) where every pixel is void.
+
+    Raises:
+        ValueError: for an unknown resolution.
+    """
+    if resolution not in get_args(Resolution):
+        raise ValueError(f"loss.resolution={resolution!r} is not known: choose 'map' (papers) or 'full'.")
+    total = maps[0].new_zeros((), dtype=torch.float32)
+    for scores in maps:
+        if resolution == "full":
+            scores, labels = resize(scores, (mask.shape[-2], mask.shape[-1]), align_corners), mask
+        else:
+            labels = shrink_labels(mask, (scores.shape[-2], scores.shape[-1]), align_corners)
+        summed = F.cross_entropy(scores.float(), labels, ignore_index=VOID, reduction="sum")
+        total = total + summed / (labels != VOID).sum().clamp(min=1)
+    return total

@@ -1,0 +1,216 @@
+"""Atrous convolution: holes in the filters of any trunk (V2, section 3.1).
+
+A classification trunk reduces its resolution again and again. :func:`dilate` finds the layers that go past the
+wanted output stride, sets their stride to 1 and gives every later layer holes, so that the dense output agrees with the
+original output wherever the original one has a value.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Literal, TypeVar, get_args
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Trunk = TypeVar("Trunk", bound=nn.Module)
+Realisation = Literal["holes", "interlace"]
+_RESAMPLING = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
+_PROBE_SIZE = 512
+
+
+class AtrousConv2d(nn.Conv2d):
+    """A convolution with holes, in either of the two ways that the paper describes.
+
+    ``realisation="holes"`` spreads the filter taps over the input; ``"interlace"`` subsamples the input into
+    ``rate * rate`` maps, convolves those densely and interlaces the results. The outputs are equal.
+    ``end_padding`` pads the bottom and right side alone, which keeps the map size under even kernels.
+    """
+
+    realisation: Realisation = "holes"
+    end_padding: int = 0
+
+    def forward(
+        self, input: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch filters new_height new_width"]:
+        x = F.pad(input, (0, self.end_padding, 0, self.end_padding)) if self.end_padding else input
+        if self.realisation == "interlace" and max(self.dilation) > 1:
+            return self._interlaced(x)
+        return self._conv_forward(x, self.weight, self.bias)
+
+    def _interlaced(self, x: Tensor) -> Tensor:
+        if isinstance(self.padding, str) or self.padding_mode != "zeros" or set(self.stride) != {1}:
+            raise ValueError(
+                f"realisation='interlace' needs stride 1 and numeric zero padding, not stride={self.stride}, "
+                f"padding={self.padding!r}, padding_mode={self.padding_mode!r}; use realisation='holes'."
+            )
+        (pad_y, pad_x), (rate_y, rate_x) = self.padding, self.dilation
+        batch, channels, height, width = x.shape
+        out_height = height + 2 * pad_y - rate_y * (self.kernel_size[0] - 1)
+        out_width = width + 2 * pad_x - rate_x * (self.kernel_size[1] - 1)
+        # the padded map is completed to whole periods of the rate; what that adds is cut off at the end
+        spare_y = -(height + 2 * pad_y) % rate_y
+        spare_x = -(width + 2 * pad_x) % rate_x
+        x = F.pad(x, (pad_x, pad_x + spare_x, pad_y, pad_y + spare_y))
+        rows, columns = x.shape[2] // rate_y, x.shape[3] // rate_x
+        x = x.view(batch, channels, rows, rate_y, columns, rate_x).permute(0, 3, 5, 1, 2, 4)
+        x = x.reshape(batch * rate_y * rate_x, channels, rows, columns)
+        x = F.conv2d(x, self.weight, self.bias, groups=self.groups)
+        filters, rows, columns = x.shape[1:]
+        x = x.view(batch, rate_y, rate_x, filters, rows, columns).permute(0, 3, 4, 1, 5, 2)
+        return x.reshape(batch, filters, rows * rate_y, columns * rate_x)[..., :out_height, :out_width]
+
+    @classmethod
+    def sharing(cls, conv: nn.Conv2d) -> AtrousConv2d:
+        """An atrous convolution that holds the parameters of ``conv``."""
+        with torch.device("meta"):
+            new = cls(
+                conv.in_channels,
+                conv.out_channels,
+                conv.kernel_size,  # type: ignore[arg-type]
+                stride=conv.stride,  # type: ignore[arg-type]
+                padding=conv.padding,  # type: ignore[arg-type]
+                dilation=conv.dilation,  # type: ignore[arg-type]
+                groups=conv.groups,
+                bias=conv.bias is not None,
+                padding_mode=conv.padding_mode,
+            )
+        new.weight, new.bias = conv.weight, conv.bias
+        return new.train(conv.training)
+
+
+class AtrousMaxPool2d(nn.MaxPool2d):
+    """Max pooling with holes and any ``edges`` (left, right, top, bottom): PyTorch's own padding ends at half a kernel."""
+
+    edges: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(F.pad(input, self.edges, value=-math.inf))
+
+
+def set_realisation(module: nn.Module, realisation: Realisation) -> None:
+    """Choose how every :class:`AtrousConv2d` inside ``module`` computes; raises ValueError for an unknown name."""
+    if realisation not in get_args(Realisation):
+        raise ValueError(f"realisation={realisation!r} is not known: choose one of {get_args(Realisation)}.")
+    for layer in module.modules():
+        if isinstance(layer, AtrousConv2d):
+            layer.realisation = realisation
+
+
+def dilate(trunk: Trunk, output_stride: int, *, dilate_pools: bool = True) -> Trunk:
+    """Bring a trunk to ``output_stride`` in place, keeping its parameters, and return it.
+
+    Layers whose output would be coarser than ``output_stride`` get stride 1; all layers behind them get holes of the
+    stride that was taken away, so that the result at every ``k``-th position equals the original output.
+
+    Args:
+        trunk: takes images (N, 3, H, W) and gives features (N, C, h, w); its native stride is a power of two.
+        output_stride: image pixels for one feature pixel, a power of two.
+        dilate_pools: give pooling layers holes too. The released VGG nets do not (V2, section 4.1).
+
+    Raises:
+        ValueError: the stride is no power of two, or a layer cannot be widened (it says which, and why).
+    """
+    if output_stride < 1 or output_stride & (output_stride - 1):
+        raise ValueError(f"output_stride={output_stride} is not a power of two: use 1, 2, 4, 8, 16 or 32.")
+    for name, (before, after) in layer_strides(trunk).items():
+        layer = trunk.get_submodule(name)
+        stride, factor = min(after, output_stride) // min(before, output_stride), max(1, before // output_stride)
+        if isinstance(layer, (nn.MaxPool2d, nn.AvgPool2d)):
+            new = _widen_pool(name, layer, stride, factor if dilate_pools else 1)
+        else:
+            assert isinstance(layer, nn.Conv2d)
+            new = _widen_conv(name, layer, stride, factor)
+        if new is not layer:
+            _replace(trunk, name, new)
+    return trunk
+
+
+def layer_strides(trunk: nn.Module, channels: int = 3) -> dict[str, tuple[int, int]]:
+    """The stride of the input and of the output of every convolution and pooling layer, by its dotted name.
+
+    Found by a forward pass without data (on the meta device), so that branches and reused blocks need no description.
+    """
+    probe = copy.deepcopy(trunk).to("meta").eval()
+    strides: dict[str, tuple[int, int]] = {}
+
+    def hook(name: str, layer: nn.Module) -> None:
+        def record(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            found = _stride_of(inputs[0]), _stride_of(output)
+            if strides.setdefault(name, found) != found:
+                raise ValueError(f"layer {name!r} runs at two resolutions and cannot be given one set of holes.")
+
+        layer.register_forward_hook(record)
+
+    for name, layer in probe.named_modules():
+        if isinstance(layer, _RESAMPLING):
+            hook(name, layer)
+    with torch.no_grad():
+        probe(torch.empty(1, channels, _PROBE_SIZE, _PROBE_SIZE, device="meta"))
+    return strides
+
+
+def _stride_of(x: Tensor) -> int:
+    # padding and ceil-mode pooling move the map size a little off the exact power of two
+    return int(2 ** round(math.log2(_PROBE_SIZE / x.shape[-1])))
+
+
+def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
+
+
+def _size_keeping_padding(name: str, kernel: tuple[int, int], padding: tuple[int, int], factor: int) -> int:
+    """Bottom and right padding that keeps the map size when an even kernel loses its stride; 0 for odd kernels."""
+    if kernel[0] % 2 and kernel[1] % 2:
+        return 0
+    if kernel[0] != kernel[1] or padding != (0, 0):
+        raise ValueError(
+            f"layer {name!r} (kernel {kernel}, padding {padding}) would move the map when it loses its stride: "
+            "only square even kernels without padding can; ask for a larger output_stride."
+        )
+    return (kernel[0] - 1) * factor
+
+
+def _widen_pool(name: str, pool: nn.MaxPool2d | nn.AvgPool2d, stride: int, factor: int) -> nn.Module:
+    kernel, padding = _pair(pool.kernel_size), _pair(pool.padding)
+    removed = _pair(pool.stride) != (stride, stride)
+    if not removed and factor == 1:
+        return pool
+    end = _size_keeping_padding(name, kernel, padding, factor) if removed else 0
+    if isinstance(pool, nn.AvgPool2d):
+        if factor > 1 or end:
+            raise ValueError(f"average pooling {name!r} cannot have holes: ask for a larger output_stride.")
+        pool.stride = stride
+        return pool
+    rate = tuple(old * factor for old in _pair(pool.dilation))
+    new = AtrousMaxPool2d(kernel, stride, padding=0, dilation=rate, ceil_mode=pool.ceil_mode)
+    top, left = padding[0] * factor, padding[1] * factor
+    new.edges = (left, left + end, top, top + end)
+    return new
+
+
+def _widen_conv(name: str, conv: nn.Conv2d, stride: int, factor: int) -> nn.Module:
+    kernel, removed = _pair(conv.kernel_size), conv.stride != (stride, stride)
+    if kernel == (1, 1) or (factor == 1 and not removed):
+        conv.stride = (stride, stride)
+        return conv
+    if isinstance(conv.padding, str):
+        raise ValueError(f"layer {name!r} has padding={conv.padding!r}: give it as numbers.")
+    end = _size_keeping_padding(name, kernel, _pair(conv.padding), factor) if removed else 0
+    conv.stride = (stride, stride)
+    conv.dilation = tuple(rate * factor for rate in conv.dilation)
+    conv.padding = tuple(pad * factor for pad in conv.padding)
+    # a convolution of another class (a trunk's own) keeps its class; it can still have holes
+    if type(conv) is not nn.Conv2d or (factor == 1 and not end):
+        return conv
+    new = AtrousConv2d.sharing(conv)
+    new.end_padding = end
+    return new
+
+
+def _replace(root: nn.Module, name: str, new: nn.Module) -> None:
+    parent, _, leaf = name.rpartition(".")
+    setattr(root.get_submodule(parent), leaf, new)

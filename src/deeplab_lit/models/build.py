@@ -1,0 +1,39 @@
+"""A network from a plain description, as configs and checkpoints hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from deeplab_lit.components import create, locate
+from deeplab_lit.models.atrous import set_realisation
+from deeplab_lit.models.deeplab import DeepLab
+from deeplab_lit.models.multiscale import MultiScaleInput
+
+Network = DeepLab | MultiScaleInput
+
+
+def build_network(
+    spec: Mapping[str, Any], num_classes: int, *, allowed: Sequence[str] | None = None
+) -> Network:
+    """Build the network of a description.
+
+    Args:
+        spec: ``backbone`` and ``model`` (each a ``_target_`` with arguments), ``scales`` (input factors, ``[1.0]`` for
+            one), ``align_corners`` and ``atrous`` (``"holes"`` or ``"interlace"``).
+        num_classes: classes to score.
+        allowed: prefixes of the targets that may be imported; None trusts the description.
+
+    Raises:
+        UserError: a part of the description is wrong; the message names it.
+    """
+    trunk = create(spec["backbone"], "backbone", allowed=allowed)
+    arguments: dict[str, Any] = {"in_channels": trunk.channels, "num_classes": num_classes}
+    if getattr(locate(spec["model"].get("_target_"), "model", allowed), "takes_taps", False):
+        arguments["tap_channels"] = trunk.tap_channels
+        arguments["tap_steps"] = [trunk.output_stride // stride for stride in trunk.tap_strides]
+    head = create(spec["model"], "model", allowed=allowed, **arguments)
+    network: Network = DeepLab(trunk, head, spec["align_corners"])
+    set_realisation(network, spec["atrous"])
+    scales = spec["scales"]
+    return network if list(scales) == [1.0] else MultiScaleInput(network, scales)

@@ -1,0 +1,44 @@
+"""DeepLab: a trunk with holes and a head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from deeplab_lit.models.resize import resize
+
+Image = Float[Tensor, "batch 3 height width"]
+Logits = Float[Tensor, "batch classes h w"]
+
+
+class DeepLab(nn.Module):
+    """A trunk and a head, from normalised images to class scores at the trunk's output stride.
+
+    Args:
+        trunk: from images to features; see :mod:`deeplab_lit.models.backbones`.
+        head: from features to scores; see :mod:`deeplab_lit.models.heads`.
+        align_corners: how scores are brought to pixels: True puts corner on corner, as the released nets do.
+    """
+
+    def __init__(self, trunk: nn.Module, head: nn.Module, align_corners: bool = True) -> None:
+        super().__init__()
+        self.trunk, self.head, self.align_corners = trunk, head, align_corners
+
+    def forward(self, image: Image) -> Logits:
+        if getattr(self.head, "takes_taps", False):
+            return self.head(*self.trunk.forward_taps(image))  # type: ignore[operator]
+        return self.head(self.trunk(image))
+
+    def supervised(self, image: Image) -> list[Tensor]:
+        """The score maps that training compares with the labels, each with weight 1."""
+        return [self(image)]
+
+    def scores(self, image: Image) -> Float[Tensor, "batch classes height width"]:
+        """Class scores for every pixel of the image: bilinear upsampling of the coarse map (V2, section 3.1)."""
+        return resize(self(image), (image.shape[-2], image.shape[-1]), self.align_corners)
+
+    def new_parameters(self) -> Iterator[nn.Parameter]:
+        """The parameters of the new classifier layers."""
+        return self.head.new_parameters()  # type: ignore[operator]

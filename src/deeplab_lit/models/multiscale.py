@@ -1,0 +1,66 @@
+"""Multi-scale inputs with shared weights, fused by the maximum (V2, section 4.2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from deeplab_lit.models.deeplab import DeepLab, Image, Logits
+from deeplab_lit.models.resize import resize, scaled_size
+
+
+class MultiScaleInput(nn.Module):
+    """A DeepLab that looks at several scales of its input and takes the strongest score at each position.
+
+    Args:
+        network: the network that all scales share.
+        scales: factors of the input size; 1.0 must be among them. The paper: 0.5, 0.75, 1.
+
+    Raises:
+        ValueError: a scale is not in (0, 1], or 1.0 is missing.
+    """
+
+    def __init__(self, network: DeepLab, scales: Sequence[float] = (0.5, 0.75, 1.0)) -> None:
+        super().__init__()
+        if 1.0 not in scales or not all(0 < scale <= 1 for scale in scales) or len(set(scales)) < len(scales):
+            raise ValueError(
+                f"scales={list(scales)}: give different factors in (0, 1] with 1.0 among them, such as [0.5,0.75,1.0]."
+            )
+        self.network = network
+        self.scales = tuple(sorted(scales, reverse=True))
+        self.align_corners = network.align_corners
+
+    def _maps(self, image: Image) -> list[Tensor]:
+        size = (image.shape[-2], image.shape[-1])
+        return [
+            self.network(resize(image, scaled_size(size, scale), self.align_corners)) for scale in self.scales
+        ]
+
+    def _fuse(self, maps: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        full = (maps[0].shape[-2], maps[0].shape[-1])
+        upsampled = [resize(each, full, self.align_corners) for each in maps]
+        return torch.stack(upsampled).amax(0), upsampled
+
+    def forward(self, image: Image) -> Logits:
+        return self._fuse(self._maps(image))[0]
+
+    def supervised(self, image: Image) -> list[Tensor]:
+        """The fused map, then the map of each scale, largest first.
+
+        A scale that divides the size exactly (0.5) is compared with the labels at its own size; any other (0.75) is
+        upsampled to the full map first, as in the released nets.
+        """
+        maps = self._maps(image)
+        fused, upsampled = self._fuse(maps)
+        exact = [(1 / scale).is_integer() for scale in self.scales]
+        return [fused] + [own if e else up for own, up, e in zip(maps, upsampled, exact, strict=True)]
+
+    def scores(self, image: Image) -> Tensor:
+        """Class scores for every pixel of the image."""
+        return resize(self(image), (image.shape[-2], image.shape[-1]), self.align_corners)
+
+    def new_parameters(self) -> Iterator[nn.Parameter]:
+        """The parameters of the new classifier layers."""
+        return self.network.new_parameters()

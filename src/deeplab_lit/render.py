@@ -1,0 +1,75 @@
+"""Pictures: what was seen, what is true, what was predicted, where they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from deeplab_lit.data.labels import VOID, LabelSet
+from deeplab_lit.files import replacing
+
+Bytes = NDArray[np.uint8]
+_TITLES = ("image", "truth", "prediction", "errors")
+_GAP, _MIN_SIDE = 6, 224
+
+
+def error_map(truth: Bytes, prediction: Bytes) -> Bytes:
+    """RGB bytes (H, W, 3): right pixels dark green, wrong ones red, void grey."""
+    colours = np.array([[0, 80, 40], [220, 40, 40], [128, 128, 128]], np.uint8)
+    return colours[np.where(truth == VOID, 2, truth != prediction)]
+
+
+def overlay(image: Bytes, mask: Bytes, labels: LabelSet, opacity: float = 0.6) -> Bytes:
+    """The image with its classes painted over it; index 0 and void stay as they are unless they are all there is."""
+    colours = labels.colours[mask].astype(np.float32)
+    weight = np.where((mask == VOID) | ((mask == 0) & (labels.names[0] == "background")), 0.0, opacity)[..., None]
+    return np.round(image * (1 - weight) + colours * weight).astype(np.uint8)
+
+
+def panel(rows: Sequence[tuple[Bytes, Bytes, Bytes]], labels: LabelSet, titles: Sequence[str] = ()) -> Image.Image:
+    """A picture with a row for each (image, truth, prediction) and a key of the classes that appear.
+
+    Args:
+        rows: RGB bytes (H, W, 3), true and predicted class indices (H, W).
+        labels: names and colours.
+        titles: a line above each row.
+    """
+    strips = []
+    for image, truth, prediction in rows:
+        parts = [image, labels.colours[truth], overlay(image, prediction, labels), error_map(truth, prediction)]
+        zoom = max(1, round(_MIN_SIDE / max(truth.shape)))
+        strips.append([Image.fromarray(part).resize((part.shape[1] * zoom, part.shape[0] * zoom), 0) for part in parts])
+    cell = max((part.width for strip in strips for part in strip), default=1)
+    font = ImageFont.load_default(size=13)
+    present = sorted({int(i) for _, truth, guess in rows for i in np.union1d(truth, guess) if i != VOID})
+    width = len(_TITLES) * (cell + _GAP) + _GAP
+    columns = max(1, width // 150)
+    key_height = 20 * (-(-(len(present) + 1) // columns)) + _GAP
+    height = 22 + sum(strip[0].height + 18 + _GAP for strip in strips) + key_height
+    canvas = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(canvas)
+    for column, title in enumerate(_TITLES):
+        draw.text((_GAP + column * (cell + _GAP), 4), title, "black", font)
+    top = 22
+    for number, strip in enumerate(strips):
+        draw.text((_GAP, top), titles[number] if number < len(titles) else "", (90, 90, 90), font)
+        top += 18
+        for column, part in enumerate(strip):
+            canvas.paste(part, (_GAP + column * (cell + _GAP), top))
+        top += strip[0].height + _GAP
+    entries = [(labels.names[i], tuple(labels.colours[i])) for i in present] + [("void", tuple(labels.colours[VOID]))]
+    for number, (name, colour) in enumerate(entries):
+        x, y = _GAP + 150 * (number % columns), top + 20 * (number // columns)
+        draw.rectangle((x, y, x + 14, y + 14), tuple(int(c) for c in colour), "black")
+        draw.text((x + 20, y), name, "black", font)
+    return canvas
+
+
+def save_png(picture: Image.Image, path: str | Path) -> None:
+    """Write a PNG, whole or not at all."""
+    with replacing(path) as temporary:
+        picture.save(temporary, format="PNG")

@@ -1,0 +1,118 @@
+"""Run directories: where everything that belongs to one training lies, and how a resume finds it again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from deeplab_lit.errors import UserError
+from deeplab_lit.files import write_text
+
+# they say where a run lies, how it is watched or how fast it goes, not what it computes
+_NOT_THE_RUN = ("resume", "output", "name", "logger", "num_workers", "pictures")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory.
+
+    Attributes:
+        folder: holds config.yaml, checkpoints/, metrics.csv, pictures/, train.log and, at the end, result.json.
+        resume_from: the checkpoint to go on from, or None for a new run.
+    """
+
+    folder: Path
+    resume_from: Path | None = None
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint with the highest validation mIoU."""
+        return self.checkpoints / "best.ckpt"
+
+    @property
+    def last(self) -> Path:
+        """The newest checkpoint."""
+        return self.checkpoints / "last.ckpt"
+
+
+def fingerprint(config: Mapping[str, Any]) -> str:
+    """A hash of all that decides what a training computes."""
+    relevant = {key: value for key, value in config.items() if key not in _NOT_THE_RUN}
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def open_run(config: Mapping[str, Any]) -> Run:
+    """Make the run directory of a resolved config, or find the one that ``config["resume"]`` means.
+
+    ``resume=auto`` takes the newest directory of the same config, and starts a new one where there is none yet.
+
+    Raises:
+        UserError: ``resume`` names nothing to go on from.
+    """
+    resume, root = config["resume"], Path(config["output"]).expanduser()
+    if resume == "auto":
+        found = _newest(root, fingerprint(config))
+        return found or _new(root / config["name"], config)
+    if resume:
+        return _existing(Path(resume).expanduser())
+    return _new(root / config["name"], config)
+
+
+def _new(parent: Path, config: Mapping[str, Any]) -> Run:
+    stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
+    for attempt in range(1000):
+        folder = parent / (stamp if attempt == 0 else f"{stamp}_{attempt}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(config))))
+        write_text(folder / ".fingerprint", fingerprint(config))
+        return Run(folder)
+    raise UserError(f"{parent} has a thousand runs of this second: choose another output=FOLDER.")
+
+
+def _newest(root: Path, wanted: str) -> Run | None:
+    marks = sorted(root.glob("*/*/.fingerprint"), key=lambda mark: (mark.stat().st_mtime, mark.parent.name))
+    for mark in reversed(marks):
+        run = Run(mark.parent)
+        if mark.read_text().strip() == wanted and run.last.is_file():
+            return Run(run.folder, run.last)
+    return None
+
+
+def _existing(path: Path) -> Run:
+    if path.is_dir():
+        run = Run(path)
+        if not run.last.is_file():
+            raise UserError(
+                f"resume={str(path)!r} has no checkpoints/last.ckpt: give a run directory that has one, a checkpoint "
+                "file, or resume=auto."
+            )
+        return Run(path, run.last)
+    if not path.is_file():
+        raise UserError(f"resume={str(path)!r} does not exist: give a run directory, a checkpoint, or resume=auto.")
+    folder = path.resolve().parent.parent if path.parent.name == "checkpoints" else path.resolve().parent
+    return Run(folder, path)
+
+
+def command_line(argv: list[str]) -> str:
+    """The command that was typed, as it can be typed again."""
+    import shlex
+
+    module = Path(argv[0]).stem
+    if Path(argv[0]).parent == Path(__file__).resolve().parent:
+        return shlex.join(["python", "-m", f"deeplab_lit.{module}", *argv[1:]])
+    return shlex.join([os.fspath(argv[0]), *argv[1:]])

@@ -1,0 +1,94 @@
+"""The LightningModule: steps, measures, optimiser. It knows no architecture and writes no file."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.transforms import Sample
+from deeplab_lit.losses import Resolution, segmentation_loss
+from deeplab_lit.metrics import ConfusionMatrix, Scores
+from deeplab_lit.models.build import Network
+from deeplab_lit.optim import OptimizerConfig, ScheduleConfig, build_optimizer, build_schedule
+
+CHECKPOINT_KEY = "deeplab_lit"
+
+
+class Segmenter(L.LightningModule):
+    """Trains and validates a network that maps images to class scores.
+
+    Args:
+        network: a :class:`DeepLab` or :class:`MultiScaleInput`.
+        labels: the classes it scores.
+        optimizer, schedule: of the training.
+        max_steps: length of the schedule, in optimiser steps.
+        resolution: where the loss is taken; see :func:`segmentation_loss`.
+        channels_last: keep images and weights in the memory order that is fast in half precision.
+        description: plain values that rebuild the network and its input, stored in every checkpoint.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        labels: LabelSet,
+        optimizer: OptimizerConfig,
+        schedule: ScheduleConfig,
+        max_steps: int,
+        resolution: Resolution = "map",
+        channels_last: bool = False,
+        description: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self._format = torch.channels_last if channels_last else torch.contiguous_format
+        self.network = network.to(memory_format=self._format)
+        self.labels, self.resolution = labels, resolution
+        self._optimizer, self._schedule, self._max_steps = optimizer, schedule, max_steps
+        self._description = description or {}
+        self.confusion = ConfusionMatrix(len(labels))
+        self.scores: Scores | None = None
+        self.validated_at = -1
+
+    def _image(self, batch: Sample) -> Tensor:
+        return batch["image"].contiguous(memory_format=self._format)
+
+    def _loss(self, maps: list[Tensor], batch: Sample) -> Tensor:
+        return segmentation_loss(maps, batch["mask"], self.resolution, self.network.align_corners)
+
+    def training_step(self, batch: Sample, batch_index: int) -> Tensor:
+        loss = self._loss(self.network.supervised(self._image(batch)), batch)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["id"]))
+        groups = self.trainer.optimizers[0].param_groups
+        self.log_dict({f"lr/{group['name']}": group["lr"] for group in groups}, batch_size=1)
+        return loss
+
+    def predict_labels(self, batch: Sample) -> Tensor:
+        """Class indices for every pixel of the (padded) batch, int64 (N, H, W)."""
+        return self.network.scores(self._image(batch)).argmax(1)
+
+    def validation_step(self, batch: Sample, batch_index: int) -> None:
+        self.confusion.update(self.predict_labels(batch), batch["mask"])
+
+    def on_validation_epoch_end(self) -> None:
+        self.scores = Scores.of(self.confusion.compute())
+        self.confusion.reset()
+        self.validated_at = self.trainer.global_step
+        # the counts were summed over processes already
+        self.log("val/miou", self.scores.miou, prog_bar=True)
+        self.log("val/pixel_accuracy", self.scores.pixel_accuracy)
+        self.log("val/mean_accuracy", self.scores.mean_accuracy)
+        for name, iou in zip(self.labels.names, self.scores.per_class_iou, strict=True):
+            if not math.isnan(iou):
+                self.log(f"val/iou/{name}", float(iou))
+
+    def configure_optimizers(self) -> Any:
+        optimizer = build_optimizer(self.network, self._optimizer)
+        schedule = build_schedule(optimizer, self._schedule, self._max_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint[CHECKPOINT_KEY] = self._description

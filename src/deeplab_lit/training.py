@@ -1,0 +1,215 @@
+"""One training from its config: build and check everything, fit, evaluate the best checkpoint, write the result."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import lightning as L
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.loggers import Logger
+
+from deeplab_lit.callbacks import Clock, Pictures, progress
+from deeplab_lit.checkpoints import WholeFileCheckpoint, describe, load
+from deeplab_lit.components import create
+from deeplab_lit.config import TrainConfig
+from deeplab_lit.console import generating, log_to, quiet_libraries, show_result, show_summary
+from deeplab_lit.data.datamodule import SegmentationData
+from deeplab_lit.data.shapes.dataset import Shapes
+from deeplab_lit.data.transforms import EvalTransform, Normalization, TrainTransform, extra_transforms
+from deeplab_lit.errors import UserError
+from deeplab_lit.files import write_json
+from deeplab_lit.hardware import resolve_precision
+from deeplab_lit.loggers import build_loggers
+from deeplab_lit.metrics import Scores
+from deeplab_lit.models.build import Network, build_network
+from deeplab_lit.render import panel, save_png
+from deeplab_lit.runs import Run, open_run
+from deeplab_lit.segmenter import Segmenter
+
+log = logging.getLogger("deeplab_lit")
+
+
+def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str, Any]:
+    """Run a whole training.
+
+    Args:
+        config: the typed config.
+        record: the same as builtins, for the run directory and the checkpoints.
+        command: what the user typed, for result.json.
+
+    Returns:
+        What result.json holds.
+
+    Raises:
+        UserError: anything in the config that cannot work, before the first batch wherever it can be known.
+    """
+    quiet_libraries()
+    L.seed_everything(config.seed, workers=True, verbose=False)
+    _check_numbers(config)
+    normalization = Normalization(
+        tuple(config.init.normalization.mean), tuple(config.init.normalization.std), config.init.normalization.bgr
+    )  # fmt: skip
+    data = build_data(config, normalization)
+    spec = {
+        "backbone": record["backbone"],
+        "model": record["model"],
+        "scales": config.scales.factors,
+        "align_corners": config.align_corners,
+        "atrous": config.atrous,
+    }
+    network = build_network(spec, len(data.labels))
+    arguments = _trainer_arguments(config)
+    run = open_run(record)
+    log_to(run.folder / "train.log")
+    segmenter = Segmenter(
+        network,
+        data.labels,
+        config.optimizer,
+        config.schedule,
+        config.max_steps,
+        config.loss.resolution,
+        arguments["precision"].startswith("bf16") if config.channels_last is None else config.channels_last,
+        describe(spec, data.labels, normalization),
+    )
+    loggers = build_loggers(config.logger, run.folder, config.name, record)
+    try:
+        return _fit_and_evaluate(config, run, segmenter, data, arguments, loggers, command)
+    finally:
+        if config.logger.get("wandb") is not None:
+            import wandb
+
+            # otherwise the next job of a multirun would go on in this one's W&B run
+            wandb.finish()
+
+
+def _fit_and_evaluate(
+    config: TrainConfig,
+    run: Run,
+    segmenter: Segmenter,
+    data: SegmentationData,
+    arguments: dict[str, Any],
+    loggers: list[Logger],
+    command: str,
+) -> dict[str, Any]:
+    clock, pictures = Clock(), Pictures(config.pictures)
+    best = _checkpoint(run, "best", monitor="val/miou", mode="max")
+    callbacks: list[Callback] = [clock, pictures, progress(), best, _checkpoint(run, "last")]
+    trainer = _trainer(config, arguments, logger=loggers, callbacks=callbacks, default_root_dir=run.folder)
+    show_summary(config, run, segmenter, data, arguments)
+    trainer.fit(segmenter, data, ckpt_path=run.resume_from, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    if segmenter.validated_at != trainer.global_step:
+        trainer.validate(segmenter, data, verbose=False)
+        if best.best_model_score is None or segmenter.scores.miou > best.best_model_score:  # type: ignore[union-attr]
+            trainer.save_checkpoint(run.best)
+    trainer.save_checkpoint(run.last)
+    trained = load(run.best, allow=[""])
+    scores = _evaluate(config, arguments, segmenter, trained.network, data)
+    rows, ids = pictures.predict(segmenter, data)
+    save_png(panel(rows, data.labels, ids), run.folder / "pictures" / "validation.png")
+    result = {
+        "miou": scores.miou,
+        "per_class_iou": dict(zip(data.labels.names, scores.per_class_iou.tolist(), strict=True)),
+        "pixel_accuracy": scores.pixel_accuracy,
+        "mean_accuracy": scores.mean_accuracy,
+        "steps": trainer.global_step,
+        "best_step": trained.step,
+        "seconds": round(clock.seconds, 1),
+        "checkpoint": str(run.best),
+        "command": command,
+    }
+    write_json(run.folder / "result.json", result)
+    show_result(result, run)
+    return result
+
+
+def _checkpoint(run: Run, name: str, **arguments: Any) -> ModelCheckpoint:
+    return ModelCheckpoint(
+        run.checkpoints,
+        filename=name,
+        save_top_k=1,
+        save_on_train_epoch_end=False,
+        enable_version_counter=False,
+        auto_insert_metric_name=False,
+        **arguments,
+    )
+
+
+def _evaluate(
+    config: TrainConfig, arguments: dict[str, Any], segmenter: Segmenter, network: Network, data: SegmentationData
+) -> Scores:
+    """Scores of ``network`` on the validation split; the segmenter holds it afterwards."""
+    segmenter.network.load_state_dict(network.state_dict())
+    trainer = _trainer(config, {**arguments, "logger": False, "enable_progress_bar": False})
+    trainer.validate(segmenter, data, verbose=False)
+    assert segmenter.scores is not None
+    return segmenter.scores
+
+
+def build_data(config: TrainConfig, normalization: Normalization) -> SegmentationData:
+    """The data module of a config, with the embedded data set drawn if it is asked for and not there yet."""
+    source = create(config.data, "data")
+    if isinstance(source, Shapes):
+        with generating(source.root) as report:
+            source.prepare(report)
+    augment = config.augment
+    train_transform = TrainTransform(
+        config.crop_size,
+        normalization,
+        tuple(augment.scale_range) if augment.scale_range else None,  # type: ignore[arg-type]
+        augment.scale_list,
+        augment.flip,
+        extra_transforms(augment.extra),
+    )
+    data = SegmentationData(
+        source,
+        train_transform,
+        EvalTransform(config.eval_size, normalization),
+        config.batch_size,
+        config.eval_batch_size,
+        config.num_workers,
+        config.seed,
+    )
+    for split in (data.train_split, data.val_split):
+        # reading a few examples shows a wrong class list or unreadable files before the network is built
+        for index in range(0, len(split), max(1, len(split) // 16)):
+            split[index]
+    return data
+
+
+def _check_numbers(config: TrainConfig) -> None:
+    for key in ("batch_size", "eval_batch_size", "max_steps", "val_every", "crop_size", "eval_size"):
+        if getattr(config, key) < 1:
+            raise UserError(f"{key}={getattr(config, key)}: it is at least 1.")
+    for key in ("num_workers", "pictures"):
+        if getattr(config, key) < 0:
+            raise UserError(f"{key}={getattr(config, key)}: it is at least 0.")
+
+
+def _trainer_arguments(config: TrainConfig) -> dict[str, Any]:
+    arguments = dict(config.trainer)
+    arguments["precision"] = resolve_precision(str(arguments.get("precision", "auto")), arguments.get("accelerator"))
+    # made once now, so that a wrong key or a missing device is known before anything is written
+    _trainer(config, {**arguments, "logger": False})
+    return arguments
+
+
+def _trainer(config: TrainConfig, arguments: dict[str, Any], **more: Any) -> L.Trainer:
+    fixed: dict[str, Any] = {
+        "max_steps": config.max_steps,
+        "max_epochs": -1,
+        "val_check_interval": config.val_every * int(arguments.get("accumulate_grad_batches", 1)),
+        "check_val_every_n_epoch": None,
+        "num_sanity_val_steps": 0,
+        "use_distributed_sampler": False,
+        "enable_model_summary": False,
+        "enable_checkpointing": "callbacks" in more,
+        "plugins": [WholeFileCheckpoint()],
+    }
+    try:
+        return L.Trainer(**{**fixed, **arguments, **more})
+    except (TypeError, ValueError, MisconfigurationException) as error:
+        raise UserError(f"trainer={arguments} is refused by lightning.Trainer: {error}") from error

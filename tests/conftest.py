@@ -1,0 +1,63 @@
+"""Shapes in the signatures of models, losses and metrics are checked while the tests run."""
+
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ["WANDB_MODE"] = "offline"
+os.environ["WANDB_SILENT"] = "true"
+
+from jaxtyping import install_import_hook
+
+install_import_hook(
+    ["deeplab_lit.models", "deeplab_lit.losses", "deeplab_lit.metrics"], "beartype.beartype"
+).install()
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory):
+    """Generated data sets go to a folder of this test session."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["DEEPLAB_LIT_CACHE"] = str(folder)
+    return folder
+
+
+def write_voc(root, sizes=((40, 56), (48, 33), (64, 64)), num_classes=21, seed=0, lists=("train", "val")):
+    """A folder in the VOC layout with random pictures and masks of the given (height, width)."""
+    from deeplab_lit.data.labels import voc_colour
+
+    rng = np.random.default_rng(seed)
+    for name in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+    palette = sum((list(voc_colour(i)) for i in range(256)), [])
+    ids = []
+    for number, (height, width) in enumerate(sizes):
+        id = f"picture_{number}"
+        Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).save(root / "JPEGImages" / f"{id}.jpg")
+        values = rng.integers(0, num_classes, (height // 8 + 1, width // 8 + 1), np.uint8)
+        values = values.repeat(8, 0).repeat(8, 1)[:height, :width].copy()
+        values[:2] = 255
+        mask = Image.fromarray(values)
+        mask.putpalette(palette)
+        mask.save(root / "SegmentationClass" / f"{id}.png")
+        ids.append(id)
+    for name in lists:
+        (root / "ImageSets" / "Segmentation" / f"{name}.txt").write_text("\n".join(ids) + "\n")
+    return root
+
+
+@pytest.fixture
+def voc(tmp_path):
+    return write_voc(tmp_path / "voc")
+
+
+@pytest.fixture(scope="session")
+def python():
+    return sys.executable

@@ -1,0 +1,132 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deeplab_lit.data.datamodule import collate
+from deeplab_lit.data.transforms import EvalTransform, Normalization, TrainTransform, extra_transforms
+from deeplab_lit.data.voc import Example
+from deeplab_lit.errors import UserError
+
+PLAIN = Normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+
+
+def marked(height, width, y, x, size=6):
+    """A dark picture with a bright square, and a mask with class 1 on the same pixels."""
+    image, mask = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8)
+    image[y : y + size, x : x + size], mask[y : y + size, x : x + size] = 255, 1
+    return Example(image, mask, "marked")
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    height=st.integers(20, 90),
+    width=st.integers(20, 90),
+    where=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    listed=st.booleans(),
+)
+@settings(max_examples=150, deadline=None)
+def test_a_marked_place_of_image_and_mask_lands_together(seed, height, width, where, listed):
+    y, x = int(where[0] * (height - 8)), int(where[1] * (width - 8))
+    scales = dict(scale_range=None, scale_list=[0.5, 0.75, 1.25, 1.5]) if listed else {}
+    sample = TrainTransform(65, PLAIN, **scales)(marked(height, width, y, x), seed)
+    assert sample["image"].shape == (3, 65, 65) and sample["mask"].shape == (65, 65)
+    assert set(sample["mask"].unique().tolist()) <= {0, 1, 255}
+    bright, ones = sample["image"][0].numpy() / 255, (sample["mask"] == 1).numpy()
+    # bilinear edges are half-bright where nearest flips, so thresholding the image must give the mask
+    differ = (bright > 0.5) != ones
+    assert not (differ & (np.abs(bright - 0.5) > 0.26)).any()
+    # and their centres of mass agree to a fraction of a pixel: a nearest rule that floors is off by up to half of one
+    border = np.ones_like(ones)
+    border[2:-2, 2:-2] = False
+    if ones.any() and not (border & ones).any():
+        centre = [np.average(np.indices(ones.shape)[i], weights=bright) for i in (0, 1)]
+        found = [np.indices(ones.shape)[i][ones].mean() for i in (0, 1)]
+        assert np.abs(np.subtract(centre, found)).max() < 0.34
+
+
+def test_masks_are_not_shifted_on_average():
+    """Over many scales the mask's centre lies on the image's centre; a flooring rule would move it by a quarter pixel."""
+    transform, offsets = TrainTransform(200, PLAIN, flip=False), []
+    for seed in range(200):
+        sample = transform(marked(100, 100, 40, 30, size=25), seed)
+        bright, ones = sample["image"][0].numpy(), (sample["mask"] == 1).numpy()
+        grid = np.indices(ones.shape)
+        offsets.append([np.average(grid[i], weights=bright) - grid[i][ones].mean() for i in (0, 1)])
+    assert np.abs(np.mean(offsets, 0)).max() < 0.04
+
+
+def test_padding_is_bottom_right_with_mean_and_void():
+    norm = Normalization((10.0, 20.0, 30.0), (1.0, 1.0, 1.0))
+    example = Example(np.full((5, 7, 3), 200, np.uint8), np.ones((5, 7), np.uint8), "small")
+    sample = TrainTransform(9, norm, scale_range=None, flip=False)(example, 0)
+    assert (sample["mask"][:5, :7] == 1).all() and (sample["mask"][5:] == 255).all() and (sample["mask"][:, 7:] == 255).all()
+    assert (sample["image"][:, 5:] == 0).all() and (sample["image"][:, :, 7:] == 0).all()
+    assert sample["image"].dtype == torch.float32 and sample["mask"].dtype == torch.int64
+    assert sample["image"][:, 0, 0].tolist() == [190, 180, 170]
+
+
+def test_scales_cover_the_range_continuously_or_the_list():
+    def heights(**scales):
+        transform, found = TrainTransform(200, PLAIN, flip=False, **scales), []
+        for seed in range(300):
+            mask = transform(Example(np.zeros((100, 100, 3), np.uint8), np.zeros((100, 100), np.uint8), "x"), seed)["mask"]
+            found.append(int((mask[:, 0] == 0).sum()))
+        return found
+
+    continuous = heights()
+    assert min(continuous) < 55 and max(continuous) > 145 and len(set(continuous)) > 60
+    assert set(heights(scale_range=None, scale_list=[0.5, 0.75, 1.0, 1.25, 1.5])) == {50, 75, 100, 125, 150}
+    assert set(heights(scale_range=None)) == {100}
+
+
+def test_half_of_the_samples_are_mirrored():
+    transform = TrainTransform(16, PLAIN, scale_range=None)
+    example = marked(16, 16, 0, 0)
+    flips = sum(int(transform(example, seed)["mask"][0, 0] == 0) for seed in range(400))
+    assert 150 < flips < 250
+
+
+def test_the_seed_alone_decides():
+    transform, example = TrainTransform(33, PLAIN), marked(60, 70, 20, 20)
+    a, b, c = transform(example, 5), transform(example, 6), transform(example, 5)
+    assert torch.equal(a["image"], c["image"]) and torch.equal(a["mask"], c["mask"])
+    assert not torch.equal(a["image"], b["image"])
+
+
+@pytest.mark.parametrize(("side", "size", "padded"), [(500, 513, 513), (375, 513, 513), (513, 513, 513), (600, 513, 601), (144, 1, 145)])
+def test_validation_pads_and_never_squashes(side, size, padded):
+    example = marked(side, 40, 5, 5)
+    sample = EvalTransform(size, PLAIN)(example)
+    assert sample["mask"].shape[0] == padded and sample["image"].shape[1] == padded
+    assert sample["size"].tolist() == [side, 40]
+    np.testing.assert_array_equal(sample["image"][:, :side, :40].numpy().transpose(1, 2, 0), example.image)
+    np.testing.assert_array_equal(sample["mask"][:side, :40].numpy(), example.mask)
+    assert (sample["mask"][side:] == 255).all() and (sample["mask"][:, 40:] == 255).all()
+
+
+def test_collate_pads_different_sizes_with_mean_and_void():
+    transform = EvalTransform(1, Normalization())
+    batch = collate([transform(marked(17, 33, 1, 1)), transform(marked(25, 9, 1, 1))])
+    assert batch["image"].shape == (2, 3, 25, 33) and batch["size"].tolist() == [[17, 33], [25, 9]]
+    assert (batch["mask"][1, :, 9:] == 255).all() and (batch["image"][1, :, :, 9:] == 0).all()
+
+
+def test_caffe_normalisation_is_bgr_bytes_minus_mean():
+    norm = Normalization((122.675, 116.669, 104.008), (1.0, 1.0, 1.0), bgr=True)
+    found = norm(np.array([[[200, 100, 50]]], np.uint8))[:, 0, 0]
+    torch.testing.assert_close(found, torch.tensor([50 - 104.008, 100 - 116.669, 200 - 122.675]))
+
+
+def test_extra_transforms_by_name():
+    transform = TrainTransform(16, PLAIN, None, flip=False, extra=extra_transforms([{"name": "InvertImg", "p": 1.0}]))
+    sample = transform(Example(np.full((16, 16, 3), 5, np.uint8), np.zeros((16, 16), np.uint8), "x"), 0)
+    assert (sample["image"] == 250).all()
+    with pytest.raises(UserError, match="InvertImage.*Did you mean 'InvertImg'"):
+        extra_transforms([{"name": "InvertImage"}])
+
+
+def test_two_kinds_of_scaling_are_refused():
+    with pytest.raises(UserError, match="exclude each other"):
+        TrainTransform(16, PLAIN, (0.5, 1.5), [0.5, 1.0])

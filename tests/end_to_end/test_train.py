@@ -1,0 +1,205 @@
+"""The entry point as a user runs it: by its command, in a folder of their own."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.conftest import ROOT, write_voc
+
+TINY = [
+    "data.train_images=24", "data.val_images=5", "max_steps=4", "val_every=2", "batch_size=2", "crop_size=49",
+    "num_workers=0", "model.rate_scale=0.2", "trainer.accelerator=cpu", "trainer.precision=32-true", "logger=csv",
+    "trainer.log_every_n_steps=1", "pictures=2",
+]  # fmt: skip
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "deeplab_lit.train", *arguments]
+
+
+def train(folder, *arguments, expect=0, env=None):
+    done = subprocess.run(
+        command(*arguments), cwd=folder, capture_output=True, text=True, timeout=400, env={**os.environ, **(env or {})}
+    )
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done
+
+
+def run_folder(folder):
+    (found,) = (path.parent for path in Path(folder).glob("runs/*/*/config.yaml"))
+    return found
+
+
+def rows(run):
+    with (run / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("user")
+    done = train(folder, *TINY)
+    return done, run_folder(folder)
+
+
+def test_it_ends_with_the_table_the_miou_and_the_folder(finished):
+    done, run = finished
+    text = done.stdout + done.stderr
+    for name in ("background", "ball", "lamp"):
+        assert re.search(rf"^{name}\s+(0\.\d+|-)", text, re.M), text
+    assert re.search(r"mIoU 0\.\d+", text) and str(Path(*run.parts[-3:])) in text
+    assert "24 training and 5 validation images, 12 classes" in text and "Traceback" not in text
+    assert "Warning" not in text and "💡" not in text, text
+
+
+def test_the_run_directory_is_complete(finished):
+    _, run = finished
+    names = {str(file.relative_to(run)) for file in run.rglob("*") if file.is_file()}
+    assert {
+        "config.yaml", "metrics.csv", "result.json", "train.log", "checkpoints/best.ckpt", "checkpoints/last.ckpt",
+        "pictures/validation.png",
+    } <= names  # fmt: skip
+    result = json.loads((run / "result.json").read_text())
+    assert result["steps"] == 4 and result["seconds"] > 0 and result["command"].startswith("python -m deeplab_lit.train data.")
+    assert set(result["per_class_iou"]) == {"background", *"ball ring star wall zebra chess leaf boat sled flag lamp".split()}
+    known = [iou for iou in result["per_class_iou"].values() if iou is not None]
+    assert result["miou"] == pytest.approx(np.mean(known)) and 0 <= result["pixel_accuracy"] <= 1
+    table = rows(run)
+    assert [int(row["step"]) for row in table if row["train/loss"]] == [0, 1, 2, 3]
+    assert sum(bool(row["val/miou"]) for row in table) == 2
+    best = max(float(row["val/miou"]) for row in table if row["val/miou"])
+    assert result["miou"] == pytest.approx(best, abs=1e-4)
+
+
+def test_the_checkpoint_alone_rebuilds_the_network(finished):
+    import deeplab_lit.checkpoints as checkpoints
+
+    _, run = finished
+    trained = checkpoints.load(run / "checkpoints" / "best.ckpt")
+    assert trained.labels.names[-1] == "lamp" and trained.normalization.mean[0] == pytest.approx(123.675)
+    with torch.no_grad():
+        assert trained.network.scores(torch.randn(1, 3, 50, 61)).shape == (1, 12, 50, 61)
+
+
+def test_the_picture_shows_rows_of_four(finished):
+    _, run = finished
+    picture = np.array(Image.open(run / "pictures" / "validation.png"))
+    assert picture.ndim == 3 and picture.shape[1] > 4 * 224 and picture.std() > 20
+
+
+def test_another_resume_of_a_finished_run_changes_nothing(finished):
+    _, run = finished
+    before, old = rows(run), json.loads((run / "result.json").read_text())
+    train(run.parents[2], *TINY, "resume=auto")
+    assert run_folder(run.parents[2]) == run and rows(run) == before
+    new = json.loads((run / "result.json").read_text())
+    assert new["miou"] == pytest.approx(old["miou"], abs=1e-6) and new["seconds"] >= old["seconds"]
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumes_to_the_same_weights_and_curve(tmp_path):
+    arguments = [*TINY, "max_steps=8", "num_workers=1"]
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    train(tmp_path / "whole", *arguments)
+    process = subprocess.Popen(command(*arguments), cwd=tmp_path / "killed", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("killed/runs/*/*/checkpoints/last.ckpt")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not list(tmp_path.glob("killed/runs/*/*/result.json"))
+    train(tmp_path / "killed", *arguments, "resume=auto")
+    whole, killed = run_folder(tmp_path / "whole"), run_folder(tmp_path / "killed")
+    a, b = (torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (whole, killed))
+    assert a["global_step"] == b["global_step"] == 8
+    for key, value in a["state_dict"].items():
+        assert torch.equal(value, b["state_dict"][key]), key
+    assert rows(whole) == rows(killed)
+
+
+def test_accumulation_counts_optimiser_steps(tmp_path):
+    train(tmp_path, *TINY, "trainer.accumulate_grad_batches=2")
+    run = run_folder(tmp_path)
+    assert json.loads((run / "result.json").read_text())["steps"] == 4
+    rates = [float(row["lr/base_weight"]) for row in rows(run) if row["lr/base_weight"]]
+    assert rates[0] == pytest.approx(3e-3) and min(rates) == pytest.approx(3e-3 * (1 - 3 / 4) ** 0.9, rel=1e-4)
+
+
+def test_own_voc_folder_with_a_class_list_msc_sgd_and_wandb(tmp_path):
+    write_voc(tmp_path / "mine", num_classes=3)
+    (tmp_path / "classes.txt").write_text("meadow\nroad\ncow\n")
+    train(
+        tmp_path, *TINY[2:], "logger=default", "data=voc", "data.root=mine", "data.classes=classes.txt", "scales=msc",
+        "optimizer=sgd", "schedule=step", "augment=scale_list_crop_flip", "loss.resolution=full", "eval_size=65",
+        env={"WANDB_MODE": "", "HOME": str(tmp_path)},
+    )  # fmt: skip
+    run = run_folder(tmp_path)
+    assert set(json.loads((run / "result.json").read_text())["per_class_iou"]) == {"meadow", "road", "cow"}
+    offline = list(run.glob("wandb/offline-run-*/run-*.wandb"))
+    assert len(offline) == 1
+    content = offline[0].read_bytes()
+    for word in (b"val/miou", b"train/loss", b"lr/new_weight", b"meadow"):
+        assert word in content, word
+    assert list(run.glob("wandb/offline-run-*/files/media/images/**/*.png"))
+
+
+def test_a_multirun_makes_one_run_each(tmp_path):
+    train(tmp_path, "-m", *TINY, "max_steps=1", "model=aspp_l,largefov", "logger=tensorboard")
+    names = sorted(path.parts[-3] for path in tmp_path.glob("runs/*/*/result.json"))
+    assert names == ["shapes-resnet18-aspp_l", "shapes-resnet18-largefov"]
+    assert len(list(tmp_path.glob("runs/*/*/tensorboard/events.*"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["data=voc", "data.root=nowhere"], "data.root='nowhere' is not a folder"),
+        (["data=voc", "data.root=mine", "data.classes=two.txt"], "has the value 2, but there are 2 classes"),
+        (["data=voc", "data.root=mine", "data.train=trian"], "Did you mean 'train'"),
+        (["max_steps=0"], "max_steps=0: it is at least 1"),
+        (["+trainer.max_step=3"], "refused by lightning.Trainer"),
+        (["trainer.accelerator=gpu"], "refused by lightning.Trainer"),
+        (["trainer.precision=17"], "precision"),
+        (["backbone.depth=19"], "depth=19 is no ResNet"),
+        (["+backbone.deepness=19"], "backbone.deepness is not known"),
+        (["atrous=hole"], "realisation='hole'"),
+        (["resume=nowhere"], "resume='nowhere' does not exist"),
+        (["loss.resolution=half"], "loss.resolution='half'"),
+    ],
+)
+def test_mistakes_end_in_one_sentence_and_leave_no_run(tmp_path, arguments, words):
+    if torch.cuda.is_available() and "trainer.accelerator=gpu" in arguments:
+        pytest.skip("there is a GPU")
+    write_voc(tmp_path / "mine", num_classes=3)
+    (tmp_path / "two.txt").write_text("meadow\nroad\n")
+    done = train(tmp_path, *(a for a in TINY if not (arguments[0] == "data=voc" and "_images" in a)), *arguments, expect=1)
+    assert words in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert not list(tmp_path.glob("runs/*/*"))
+
+
+def test_the_readmes_recipe_for_a_backbone_works(tmp_path):
+    """The Python and YAML blocks of the README's section, as they stand, in a user's folder."""
+    section = (ROOT / "README.md").read_text().split("## Add a backbone", 1)[1].split("\n## ", 1)[0]
+    blocks = re.findall(r"```(\w+)\n(.*?)```", section, re.S)
+    (tmp_path / "conf" / "backbone").mkdir(parents=True)
+    for language, text in blocks:
+        name = text.splitlines()[0].removeprefix("# ")
+        if language in ("python", "yaml"):
+            (tmp_path / name).write_text(text)
+    (shell,) = (text for language, text in blocks if language == "bash")
+    words = shell.split()
+    assert words[:4] == ["PYTHONPATH=.", "python", "-m", "deeplab_lit.train"]
+    train(tmp_path, *words[4:], *(a for a in TINY if "rate_scale" not in a), env={"PYTHONPATH": str(tmp_path)})
+    assert "tiny" in run_folder(tmp_path).parts[-2]

@@ -1,0 +1,54 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from deeplab_lit.losses import segmentation_loss
+from deeplab_lit.models.backbones import ResNet
+from deeplab_lit.models.deeplab import DeepLab
+from deeplab_lit.models.heads import ASPP, FieldOfView
+from deeplab_lit.models.multiscale import MultiScaleInput
+
+
+@pytest.fixture(scope="module")
+def net():
+    torch.manual_seed(0)
+    return DeepLab(ResNet(18), FieldOfView(512, 4, kernel_size=1, rate=1)).eval()
+
+
+def test_fused_map_is_the_maximum_over_scales(net):
+    image = torch.randn(1, 3, 321, 321)
+    msc = MultiScaleInput(net)
+    with torch.no_grad():
+        fused, full, three_quarters, half = msc.supervised(image)
+        maps = []
+        for side in (321, 241, 161):
+            small = F.interpolate(image, (side, side), mode="bilinear", align_corners=True)
+            maps.append(F.interpolate(net(small), (41, 41), mode="bilinear", align_corners=True))
+        torch.testing.assert_close(fused, torch.maximum(torch.maximum(*maps[:2]), maps[2]))
+        torch.testing.assert_close(fused, msc(image))
+    assert [each.shape[-1] for each in (fused, full, three_quarters, half)] == [41, 41, 41, 21]
+
+
+def test_four_losses_as_the_released_nets_take_them(net):
+    image, mask = torch.randn(2, 3, 161, 161), torch.randint(0, 4, (2, 161, 161))
+    mask[:, :9] = 255
+    with torch.no_grad():
+        maps = MultiScaleInput(net).supervised(image)
+        by_hand = [F.cross_entropy(m, mask[:, ::8, ::8], ignore_index=255) for m in maps[:3]]
+        by_hand.append(F.cross_entropy(maps[3], mask[:, ::16, ::16], ignore_index=255))
+        torch.testing.assert_close(segmentation_loss(maps, mask), sum(by_hand))
+
+
+def test_scales_share_their_weights(net):
+    assert sum(p.numel() for p in MultiScaleInput(net).parameters()) == sum(p.numel() for p in net.parameters())
+
+
+@pytest.mark.parametrize("scales", [(0.5, 0.75), (1.0, 1.5), (1.0, 0.0), (1.0, 1.0)])
+def test_impossible_scales_are_refused(net, scales):
+    with pytest.raises(ValueError, match=r"scales=.*\[0.5,0.75,1.0\]"):
+        MultiScaleInput(net, scales)
+
+
+def test_a_head_without_rates_is_refused():
+    with pytest.raises(ValueError, match=r"rates=\[6,12,18,24\]"):
+        ASPP(8, 3, rates=[])

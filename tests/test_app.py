@@ -1,0 +1,73 @@
+"""A user's mistake ends in one paragraph with the mend, before anything heavy is imported."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def run(*arguments, env=None):
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-m", "deeplab_lit.train", *arguments],
+        capture_output=True, text=True, timeout=120, env={**os.environ, **(env or {})},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["modle=aspp_l"], ["modle is not a key", "'model'"]),
+        (["max_step=3"], ["max_step is not a key", "'max_steps'"]),
+        (["lr=3"], ["lr is not a key", "'optimizer.lr'"]),
+        (["model=asppl"], ["model=asppl does not exist", "aspp_l, aspp_s", "'aspp_l'"]),
+        (["max_steps=many"], ["max_steps", "'many'", "Integer"]),
+        (["augment.flip=perhaps"], ["flip", "perhaps", "bool"]),
+        (["scales=[0.5,1.0]"], ["scales takes one of msc, single", "scales.KEY=VALUE"]),
+        (["data=voc"], ["data.root", "is required"]),
+        (["model=deeplab_7x7"], ["model=deeplab_7x7 does not go with backbone=resnet18", "backbone=vgg16", "aspp_l"]),
+        (["backbone=vgg16", "model=baseline"], ["does not go with backbone=vgg16", "resnet101", "msc_features"]),
+        (["optimizer.lr"], ["optimizer.lr"]),
+    ],
+)
+def test_mistakes_in_the_config(arguments, words):
+    done = run(*arguments, "hydra.verbose=false")
+    assert done.returncode == 1, done.stdout
+    text = done.stderr.strip()
+    for word in words:
+        assert word in text, text
+    assert "Traceback" not in text and len(text.splitlines()) == 1, text
+
+
+def test_the_trace_comes_back_when_asked_for():
+    done = run("model=deeplab_7x7", env={"HYDRA_FULL_ERROR": "1"})
+    assert done.returncode == 1 and "Traceback" in done.stderr and "UserError" in done.stderr
+
+
+def test_a_wrong_key_answers_before_torch_is_imported():
+    code = (
+        "import sys; sys.argv = ['train', 'max_step=1']\n"
+        "from deeplab_lit.train import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('torch', 'lightning', 'wandb', 'cv2') if m in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_every_config_composes_alone():
+    """Each choice of each group, on top of the defaults."""
+    from hydra import compose, initialize_config_dir
+
+    from deeplab_lit.app import conf_folder, plain, register_schemas
+
+    register_schemas()
+    count = 0
+    with initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
+        for file in sorted(conf_folder().glob("*/*.yaml")):
+            cfg = compose("train", overrides=["name=x", f"{file.parent.name}={file.stem}", *(["data.root=x"] if file.stem == "voc" else [])])
+            assert plain(cfg)["name"] == "x"
+            count += 1
+    assert count >= 27

@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deeplab_lit.losses import segmentation_loss, shrink_labels
+
+
+def test_321_to_41_is_every_eighth_label():
+    mask = torch.randint(0, 21, (2, 321, 321))
+    assert torch.equal(shrink_labels(mask, (41, 41)), mask[:, ::8, ::8])
+    assert torch.equal(shrink_labels(mask, (21, 21)), mask[:, ::16, ::16])
+
+
+@given(st.integers(1, 70), st.integers(1, 70), st.integers(1, 70), st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_shrinking_takes_the_nearest_pixel_and_invents_no_class(height, width, side, align_corners):
+    # the mask names its own pixels, so the value says which one was taken
+    mask = torch.arange(height * width).view(1, height, width)
+    found = shrink_labels(mask, (side, side), align_corners)[0]
+    rows, columns = found // width, found % width
+    for taken, old in ((rows[:, 0], height), (columns[0], width)):
+        i = np.arange(side)
+        exact = i * (old - 1) / max(side - 1, 1) if align_corners else (i + 0.5) * old / side - 0.5
+        assert (np.abs(taken.numpy() - exact) <= 0.5 + 1e-9).all()
+
+
+@pytest.mark.parametrize("resolution", ["map", "full"])
+def test_loss_is_cross_entropy_over_labelled_pixels(resolution):
+    torch.manual_seed(0)
+    scores, mask = torch.randn(2, 5, 5, 7), torch.randint(0, 5, (2, 33, 49))
+    mask[0, :20] = 255
+    found = segmentation_loss([scores], mask, resolution)
+    if resolution == "map":
+        labels, logits = mask[:, ::8, ::8], scores
+    else:
+        labels, logits = mask, F.interpolate(scores, (33, 49), mode="bilinear", align_corners=True)
+    p = torch.log_softmax(logits.double(), 1)
+    total, count = 0.0, 0
+    for n in range(labels.shape[0]):
+        for y in range(labels.shape[1]):
+            for x in range(labels.shape[2]):
+                if labels[n, y, x] != 255:
+                    total, count = total - float(p[n, labels[n, y, x], y, x]), count + 1
+    assert float(found) == pytest.approx(total / count, rel=1e-5)
+
+
+def test_a_batch_without_labels_gives_zero_loss_and_zero_gradients():
+    scores = torch.randn(1, 3, 4, 4, requires_grad=True)
+    loss = segmentation_loss([scores], torch.full((1, 25, 25), 255))
+    loss.backward()
+    assert float(loss) == 0 and not scores.grad.any()
+
+
+def test_an_unknown_resolution_is_refused():
+    with pytest.raises(ValueError, match=r"loss.resolution='half'"):
+        segmentation_loss([torch.zeros(1, 2, 3, 3)], torch.zeros(1, 17, 17, dtype=torch.int64), "half")
