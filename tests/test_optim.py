@@ -10,7 +10,7 @@ from deeplab_lit.errors import UserError
 from deeplab_lit.models.backbones import VGG16, ResNet
 from deeplab_lit.models.deeplab import DeepLab
 from deeplab_lit.models.heads import ASPP
-from deeplab_lit.optim import Poly, Step, build_optimizer, build_schedule, parameter_groups
+from deeplab_lit.optim import Poly, Step, build_optimizer, build_schedule, parameter_groups, train_only_new
 
 
 def net(trunk=None, **head):
@@ -105,3 +105,10 @@ def test_policies_step_with_the_optimiser_under_accumulation_and_after_a_resume(
     trainer.save_checkpoint(tmp_path / "at6.ckpt")
     L.Trainer(max_steps=10, **options).fit(second, loader, ckpt_path=tmp_path / "at6.ckpt", weights_only=True)
     assert first.rates + second.rates == pytest.approx(expected)
+
+
+def test_training_the_new_layers_alone():
+    network = net()
+    train_only_new(network)
+    groups = parameter_groups(network, SGDConfig())
+    assert {group["name"] for group in groups} == {"new_weight", "new_bias"}

@@ -82,15 +82,13 @@ class Pictures(Callback):
         names = {**dict(enumerate(pl_module.labels.names)), VOID: "void"}
         for logger in wanted:
             if isinstance(logger, WandbLogger):
-                masks = [
-                    {
+                for id, (image, truth, guess) in zip(ids, rows, strict=True):
+                    masks = {
                         "prediction": {"mask_data": guess, "class_labels": names},
                         "truth": {"mask_data": truth, "class_labels": names},
                     }
-                    for _, truth, guess in rows
-                ]
-                images = [image for image, _, _ in rows]
-                logger.log_image("predictions", images, step=trainer.global_step, masks=masks, caption=ids)
+                    # a key for each picture: W&B wants one size under one key
+                    logger.log_image(f"predictions/{id}", [image], step=trainer.global_step, masks=[masks])
             else:
                 picture = np.array(panel(rows, pl_module.labels, ids))
                 logger.experiment.add_image("predictions", picture, trainer.global_step, dataformats="HWC")

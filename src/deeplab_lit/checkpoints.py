@@ -56,6 +56,42 @@ def describe(network_spec: dict[str, Any], labels: LabelSet, normalization: Norm
     return {"version": 1, "network": spec, "labels": plain_labels, "normalization": norm}
 
 
+def read(path: str | Path) -> dict[str, Any]:
+    """What a checkpoint file of this library holds, with tensors on the CPU; raises UserError as :func:`load` does."""
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise UserError(f"checkpoint {str(path)!r} does not exist: a run keeps its own under checkpoints/best.ckpt.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
+    if not isinstance(content, dict) or CHECKPOINT_KEY not in content:
+        raise UserError(f"{path} is not a checkpoint of deeplab_lit: it has no {CHECKPOINT_KEY!r} entry.")
+    return content
+
+
+def check_resumable(path: Path, description: dict[str, Any]) -> None:
+    """Refuse to go on from a checkpoint of another network or of other classes.
+
+    Args:
+        path: the checkpoint.
+        description: of the network that would be trained on, as :func:`describe` gives it.
+
+    Raises:
+        UserError: naming the first part that differs.
+    """
+    theirs = read(path)[CHECKPOINT_KEY]
+    for part in ("backbone", "model", "scales"):
+        old, new = theirs["network"][part], description["network"][part]
+        if old != new:
+            raise UserError(f"{path} holds another {part}: {old}, while this run has {new}; start a new run instead.")
+    if theirs["labels"]["names"] != description["labels"]["names"]:
+        raise UserError(
+            f"{path} was trained for {len(theirs['labels']['names'])} classes ({', '.join(theirs['labels']['names'][:4])}, "
+            f"...), this run has {len(description['labels']['names'])}; start a new run instead."
+        )
+
+
 def load(path: str | Path, allow: Sequence[str] = ()) -> Trained:
     """Rebuild a trained network from a checkpoint alone.
 
@@ -68,15 +104,7 @@ def load(path: str | Path, allow: Sequence[str] = ()) -> Trained:
     Raises:
         UserError: no such file, not a checkpoint of this library, or one that asks for code that is not allowed.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise UserError(f"checkpoint {str(path)!r} does not exist: a run keeps its own under checkpoints/best.ckpt.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
-    if not isinstance(content, dict) or CHECKPOINT_KEY not in content:
-        raise UserError(f"{path} is not a checkpoint of deeplab_lit: it has no {CHECKPOINT_KEY!r} entry.")
+    content = read(path)
     about = content[CHECKPOINT_KEY]
     labels = LabelSet(
         tuple(about["labels"]["names"]), tuple(tuple(colour) for colour in about["labels"]["palette"])

@@ -18,6 +18,7 @@ class SGDConfig:
     weight_decay: float = 5e-4
     bias_lr: float = 2.0  # multiplies lr for biases, which never decay
     new_lr: float = 10.0  # multiplies lr for the new classifier layers
+    warmup: int = 0  # steps of linear rise before the schedule's own course
     name: str = "sgd"
 
 
@@ -29,6 +30,7 @@ class AdamWConfig:
     weight_decay: float = 1e-2
     bias_lr: float = 1.0
     new_lr: float = 1.0
+    warmup: int = 50
     name: str = "adamw"
 
 
@@ -37,7 +39,7 @@ class PolyConfig:
     """lr * (1 - step / max_steps) ** power (V2, section 4.1.1)."""
 
     power: float = 0.9
-    warmup: int = 0  # steps of linear rise before
+    warmup: int = 0  # steps of linear rise first
     name: str = "poly"
 
 
@@ -107,6 +109,7 @@ class TrainConfig:
     num_workers: int
     atrous: str
     align_corners: bool
+    train_only_new: bool  # hold the trunk fixed
     channels_last: Optional[bool]  # null: with bf16
     pictures: int  # validation images in the panel and in logged overlays
     output: str  # folder that holds the run directories

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,7 +48,7 @@ def log_to(path: Path) -> None:
     for handler in log.handlers[:]:
         log.removeHandler(handler)
         handler.close()
-    screen, file = logging.StreamHandler(), logging.FileHandler(path, encoding="utf-8")
+    screen, file = logging.StreamHandler(sys.stdout), logging.FileHandler(path, encoding="utf-8")
     screen.setFormatter(logging.Formatter("%(message)s"))
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(screen)
@@ -88,6 +89,7 @@ def show_summary(
         f"{config.augment.scale_range or config.augment.scale_list or 'without scaling'}",
         "training": f"{config.max_steps} steps of batch {config.batch_size}"
         + (f" x {accumulate} accumulated" if accumulate != 1 else "")
+        + f", loss on the {'map' if config.loss.resolution == 'map' else 'full resolution'}"
         + f", validation every {config.val_every}",
         "optimizer": f"{config.optimizer.name}, lr {config.optimizer.lr:g}, {config.schedule.name} policy, {multipliers}",
         "device": f"{_device(trainer)}, precision {trainer['precision']}",
@@ -95,6 +97,8 @@ def show_summary(
     }
     for name, text in rows.items():
         log.info("%-10s %s", name, text)
+    for change in run.changes:
+        log.info("changed    %s", change)
 
 
 def _list(values: Any) -> str:
@@ -116,9 +120,9 @@ def show_result(result: dict[str, Any], run: Run) -> None:
     for name, iou in result["per_class_iou"].items():
         known = not math.isnan(iou)
         table.add_row(name, f"{iou:.3f}" if known else "-", "█" * round(30 * iou) if known else "does not occur")
-    _console.print()
-    _console.print(table)
-    log.info("")
+    with _console.capture() as text:
+        _console.print(table)
+    log.info("\n%s", text.get())
     log.info(
         "mIoU %.4f (best, at step %d), pixel accuracy %.4f, mean accuracy %.4f, %.0f s",
         result["miou"], result["best_step"], result["pixel_accuracy"], result["mean_accuracy"], result["seconds"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import logging
 import netrc
 import os
 from argparse import Namespace
@@ -115,22 +114,22 @@ def build_loggers(
 
 
 def _wandb(arguments: dict[str, Any], folder: Path, name: str, config: Mapping[str, Any]) -> Logger:
+    # slow to import, so only where it is used
+    import wandb
     from lightning.pytorch.loggers import WandbLogger
 
-    os.environ.setdefault("WANDB_SILENT", "true")
-    logging.getLogger("wandb").setLevel(logging.ERROR)
-    # the run id is the folder, so that a resumed run goes on in the same W&B run
-    id = "-".join([*folder.parts[-2:]])[-64:]
-    offline = not wandb_is_configured()
     try:
-        return WandbLogger(
+        run = wandb.init(
             name=f"{name}/{folder.name}",
-            save_dir=folder,
-            id=id,
-            resume=None if offline else "allow",
-            offline=offline,
+            dir=folder,
+            # the id is the folder's, so that a resumed run goes on in the same W&B run
+            id="-".join(folder.parts[-2:])[-64:],
+            resume="allow",
+            mode=None if wandb_is_configured() else "offline",
             config=dict(config),
+            settings=wandb.Settings(silent=True),
             **arguments,
         )
     except TypeError as error:
         raise UserError(f"logger.wandb does not accept {arguments}: {error}") from error
+    return WandbLogger(experiment=run)

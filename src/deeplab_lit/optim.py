@@ -60,6 +60,13 @@ def parameter_groups(network: nn.Module, config: OptimizerConfig) -> list[dict[s
     return [groups[kind] for kind in sorted(groups)]
 
 
+def train_only_new(network: nn.Module) -> None:
+    """Hold everything but the new layers fixed, as V1 trains its multi-scale features (V1, section 4.3)."""
+    network.requires_grad_(False)
+    for parameter in network.new_parameters():  # type: ignore[operator]
+        parameter.requires_grad_(True)
+
+
 def build_optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
     """SGD or AdamW over :func:`parameter_groups`.
 

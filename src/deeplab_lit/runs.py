@@ -27,10 +27,12 @@ class Run:
     Attributes:
         folder: holds config.yaml, checkpoints/, metrics.csv, pictures/, train.log and, at the end, result.json.
         resume_from: the checkpoint to go on from, or None for a new run.
+        changes: how the config differs from the one that the run was started with, a line for each key.
     """
 
     folder: Path
     resume_from: Path | None = None
+    changes: tuple[str, ...] = ()
 
     @property
     def checkpoints(self) -> Path:
@@ -66,7 +68,7 @@ def open_run(config: Mapping[str, Any]) -> Run:
         found = _newest(root, fingerprint(config))
         return found or _new(root / config["name"], config)
     if resume:
-        return _existing(Path(resume).expanduser())
+        return _existing(Path(resume).expanduser(), config)
     return _new(root / config["name"], config)
 
 
@@ -78,10 +80,16 @@ def _new(parent: Path, config: Mapping[str, Any]) -> Run:
             folder.mkdir(parents=True)
         except FileExistsError:
             continue
-        write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(config))))
-        write_text(folder / ".fingerprint", fingerprint(config))
-        return Run(folder)
+        run = Run(folder)
+        record(run, config)
+        return run
     raise UserError(f"{parent} has a thousand runs of this second: choose another output=FOLDER.")
+
+
+def record(run: Run, config: Mapping[str, Any]) -> None:
+    """Write the config that a run goes by from now on."""
+    write_text(run.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(config))))
+    write_text(run.folder / ".fingerprint", fingerprint(config))
 
 
 def _newest(root: Path, wanted: str) -> Run | None:
@@ -93,19 +101,36 @@ def _newest(root: Path, wanted: str) -> Run | None:
     return None
 
 
-def _existing(path: Path) -> Run:
+def _existing(path: Path, config: Mapping[str, Any]) -> Run:
     if path.is_dir():
-        run = Run(path)
-        if not run.last.is_file():
+        folder, checkpoint = path, Run(path).last
+        if not checkpoint.is_file():
             raise UserError(
                 f"resume={str(path)!r} has no checkpoints/last.ckpt: give a run directory that has one, a checkpoint "
                 "file, or resume=auto."
             )
-        return Run(path, run.last)
-    if not path.is_file():
+    elif path.is_file():
+        folder = path.resolve().parent.parent if path.resolve().parent.name == "checkpoints" else path.resolve().parent
+        checkpoint = path
+    else:
         raise UserError(f"resume={str(path)!r} does not exist: give a run directory, a checkpoint, or resume=auto.")
-    folder = path.resolve().parent.parent if path.parent.name == "checkpoints" else path.resolve().parent
-    return Run(folder, path)
+    before: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")) if (folder / "config.yaml").is_file() else {}
+    changes = tuple(
+        f"{key}: {old!r} -> {new!r}" for key, (old, new) in sorted(_differences(before, config).items())
+        if key.split(".")[0] not in _NOT_THE_RUN
+    )  # fmt: skip
+    return Run(folder, checkpoint, changes)
+
+
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    found: dict[str, tuple[Any, Any]] = {}
+    for key in before.keys() | after.keys():
+        old, new = before.get(key), after.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found |= _differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            found[f"{prefix}{key}"] = old, new
+    return found
 
 
 def command_line(argv: list[str]) -> str:

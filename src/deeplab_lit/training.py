@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any
 
 import lightning as L
@@ -11,7 +12,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 
 from deeplab_lit.callbacks import Clock, Pictures, progress
-from deeplab_lit.checkpoints import WholeFileCheckpoint, describe, load
+from deeplab_lit.checkpoints import WholeFileCheckpoint, check_resumable, describe, load
 from deeplab_lit.components import create
 from deeplab_lit.config import TrainConfig
 from deeplab_lit.console import generating, log_to, quiet_libraries, show_result, show_summary
@@ -24,8 +25,10 @@ from deeplab_lit.hardware import resolve_precision
 from deeplab_lit.loggers import build_loggers
 from deeplab_lit.metrics import Scores
 from deeplab_lit.models.build import Network, build_network
+from deeplab_lit.optim import train_only_new
 from deeplab_lit.render import panel, save_png
 from deeplab_lit.runs import Run, open_run
+from deeplab_lit.runs import record as save_config
 from deeplab_lit.segmenter import Segmenter
 
 log = logging.getLogger("deeplab_lit")
@@ -60,8 +63,14 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
         "atrous": config.atrous,
     }
     network = build_network(spec, len(data.labels))
+    if config.train_only_new:
+        train_only_new(network)
     arguments = _trainer_arguments(config)
+    description = describe(spec, data.labels, normalization)
     run = open_run(record)
+    if run.resume_from:
+        check_resumable(run.resume_from, description)
+        save_config(run, record)
     log_to(run.folder / "train.log")
     segmenter = Segmenter(
         network,
@@ -71,7 +80,7 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
         config.max_steps,
         config.loss.resolution,
         arguments["precision"].startswith("bf16") if config.channels_last is None else config.channels_last,
-        describe(spec, data.labels, normalization),
+        description,
     )
     loggers = build_loggers(config.logger, run.folder, config.name, record)
     try:
@@ -99,8 +108,6 @@ def _fit_and_evaluate(
     trainer = _trainer(config, arguments, logger=loggers, callbacks=callbacks, default_root_dir=run.folder)
     show_summary(config, run, segmenter, data, arguments)
     trainer.fit(segmenter, data, ckpt_path=run.resume_from, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
     if segmenter.validated_at != trainer.global_step:
         trainer.validate(segmenter, data, verbose=False)
         if best.best_model_score is None or segmenter.scores.miou > best.best_model_score:  # type: ignore[union-attr]
@@ -206,6 +213,7 @@ def _trainer(config: TrainConfig, arguments: dict[str, Any], **more: Any) -> L.T
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,
         "enable_model_summary": False,
+        "enable_progress_bar": sys.stdout.isatty(),
         "enable_checkpointing": "callbacks" in more,
         "plugins": [WholeFileCheckpoint()],
     }

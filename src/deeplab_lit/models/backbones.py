@@ -28,6 +28,8 @@ class ResNet(nn.Module):
             nets, ``"3x3"`` in torchvision. ResNet-18 and 34 have no bottleneck.
         ceil_mode: the first max pooling rounds map sizes up, as Caffe does.
         frozen_norm: hold batch normalisation fixed, as the papers do with a pretrained trunk.
+        norm_momentum: weight of each batch in the running statistics of trained batch normalisation. Small batches of crops
+            with padding need less than PyTorch's 0.1, at which the statistics of the last few batches decide the result.
 
     Raises:
         ValueError: for a depth or a ``stride_on`` that does not exist.
@@ -40,6 +42,7 @@ class ResNet(nn.Module):
         stride_on: StrideOn = "1x1",
         ceil_mode: bool = True,
         frozen_norm: bool = False,
+        norm_momentum: float = 0.02,
     ) -> None:
         super().__init__()
         if depth not in (18, 34, 50, 101, 152):
@@ -53,6 +56,9 @@ class ResNet(nn.Module):
         if depth >= 50 and stride_on == "1x1":
             for layer in (self.layer2, self.layer3, self.layer4):
                 layer[0].conv1.stride, layer[0].conv2.stride = layer[0].conv2.stride, layer[0].conv1.stride
+        for layer in self.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.momentum = norm_momentum
         if frozen_norm:
             freeze_norm(self)
         self.channels: int = net.fc.in_features

@@ -58,7 +58,7 @@ class Shapes(VOC):
     def __init__(
         self,
         domain: str = "target",
-        train_images: int = 800,
+        train_images: int = 1200,
         val_images: int = 120,
         seed: int = 0,
         cache: str | Path | None = None,

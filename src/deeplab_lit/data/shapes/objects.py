@@ -35,13 +35,13 @@ def _polygon(*points: tuple[float, float]) -> list[Points]:
 
 
 def _ring() -> list[Points]:
-    return [_disc()[0], (0.5 * _disc()[0])[::-1]]
+    return [_disc()[0], (0.4 * _disc()[0])[::-1]]
 
 
 def _leaf() -> list[Points]:
     t = np.linspace(0, np.pi, 24)
-    upper = np.stack([-np.cos(t), 0.42 * np.sin(t) ** 1.3], 1)
-    lower = np.stack([np.cos(t), -0.42 * np.sin(t) ** 1.3], 1)
+    upper = np.stack([-np.cos(t), 0.48 * np.sin(t) ** 1.3], 1)
+    lower = np.stack([np.cos(t), -0.48 * np.sin(t) ** 1.3], 1)
     return [np.concatenate([upper, lower]).astype(np.float32)]
 
 
@@ -52,12 +52,12 @@ def _moon() -> list[Points]:
     return [np.concatenate([outer, inner]).astype(np.float32)]
 
 
-_POLE = _polygon((-0.12, -0.7), (0.12, -0.7), (0.12, 1.0), (-0.12, 1.0))
+_POLE = _polygon((-0.16, -0.7), (0.16, -0.7), (0.16, 1.0), (-0.16, 1.0))
 _HULL = _polygon((-1, -0.1), (-0.45, -0.1), (-0.35, -0.75), (0.3, -0.75), (0.4, -0.1), (1, -0.1), (0.65, 0.5), (-0.65, 0.5))
 
 
 def _flag() -> list[Points]:
-    return _POLE + _polygon((-0.12, -1.0), (1.0, -0.62), (-0.12, -0.2))
+    return _POLE + _polygon((-0.16, -1.0), (1.0, -0.6), (-0.16, -0.2))
 
 
 def _lamp() -> list[Points]:
@@ -142,19 +142,19 @@ _POST = ((90, 90, 95), (60, 65, 70), (140, 135, 130))
 
 THINGS: dict[str, Thing] = {
     "ball": Thing(_disc, _shaded, ((200, 50, 40), (225, 140, 30), (190, 40, 110)), squash=(0.95, 1.0)),
-    "ring": Thing(_ring, _smooth, ((235, 200, 70), (70, 190, 190)), size=(12.0, 64.0)),
+    "ring": Thing(_ring, _smooth, ((235, 200, 70), (70, 190, 190)), size=(13.0, 64.0)),
     "star": Thing(_star, _grain, ((60, 80, 200), (200, 70, 160)), size=(11.0, 64.0)),
     "wall": Thing(
         lambda: _polygon((-1, -0.7), (1, -0.7), (1, 0.7), (-1, 0.7)), _bricks, ((180, 90, 60), (150, 75, 65)),
-        tilt=0.3, size=(12.0, 64.0),
+        tilt=0.3, size=(13.0, 64.0),
     ),
-    "zebra": Thing(_disc, _stripes, ((200, 200, 195), (185, 190, 210)), size=(12.0, 64.0)),
-    "chess": Thing(_disc, _checks, ((200, 200, 195), (185, 190, 210)), size=(12.0, 64.0)),
-    "leaf": Thing(_leaf, _veins, ((80, 140, 50), (150, 150, 40), (60, 110, 70)), size=(12.0, 64.0)),
-    "boat": Thing(lambda: list(_HULL), _smooth, _WOOD, ground="water", tilt=0.15, size=(14.0, 56.0)),
-    "sled": Thing(lambda: list(_HULL), _smooth, _WOOD, ground="snow", tilt=0.15, size=(14.0, 56.0)),
-    "flag": Thing(_flag, _smooth, _POST, accent=((190, 40, 50), (50, 70, 170)), tilt=0.12, squash=(0.9, 1.0), size=(28.0, 68.0)),
-    "lamp": Thing(_lamp, _smooth, _POST, accent=((240, 225, 150), (235, 235, 215)), tilt=0.12, squash=(0.9, 1.0), size=(28.0, 68.0)),
+    "zebra": Thing(_disc, _stripes, ((200, 200, 195), (185, 190, 210)), size=(13.0, 64.0)),
+    "chess": Thing(_disc, _checks, ((200, 200, 195), (185, 190, 210)), size=(13.0, 64.0)),
+    "leaf": Thing(_leaf, _veins, ((80, 140, 50), (150, 150, 40), (60, 110, 70)), size=(13.0, 64.0)),
+    "boat": Thing(lambda: list(_HULL), _smooth, _WOOD, ground="water", tilt=0.15, size=(22.0, 60.0)),
+    "sled": Thing(lambda: list(_HULL), _smooth, _WOOD, ground="snow", tilt=0.15, size=(22.0, 60.0)),
+    "flag": Thing(_flag, _smooth, _POST, accent=((190, 40, 50), (50, 70, 170)), tilt=0.12, squash=(0.9, 1.0), size=(36.0, 72.0)),
+    "lamp": Thing(_lamp, _smooth, _POST, accent=((240, 225, 150), (235, 235, 215)), tilt=0.12, squash=(0.9, 1.0), size=(36.0, 72.0)),
 }
 """The first domain's classes."""
 
@@ -170,9 +170,9 @@ MORE_THINGS: dict[str, Thing] = {
         lambda: _polygon(
             (-1, -0.22), (0.2, -0.22), (0.2, -0.65), (1, 0), (0.2, 0.65), (0.2, 0.22), (-1, 0.22)
         ),
-        _smooth, None, size=(12.0, 64.0),
+        _smooth, None, size=(13.0, 64.0),
     ),
-    "moon": Thing(_moon, _shaded, ((220, 210, 150), (200, 200, 220)), size=(12.0, 64.0)),
+    "moon": Thing(_moon, _shaded, ((220, 210, 150), (200, 200, 220)), size=(13.0, 64.0)),
     "house": Thing(
         lambda: _polygon((-0.8, 1), (-0.8, -0.2), (0, -1), (0.8, -0.2), (0.8, 1)), _bricks,
         ((160, 140, 110), (190, 170, 150)), tilt=0.1, size=(13.0, 64.0),
