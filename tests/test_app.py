@@ -26,8 +26,14 @@ def run(*arguments, env=None):
         (["augment.flip=perhaps"], ["flip", "perhaps", "bool"]),
         (["scales=[0.5,1.0]"], ["scales takes one of msc, single", "scales.KEY=VALUE"]),
         (["data=voc"], ["data.root", "is required"]),
-        (["model=deeplab_7x7"], ["model=deeplab_7x7 does not go with backbone=resnet18", "backbone=vgg16", "aspp_l"]),
-        (["backbone=vgg16", "model=baseline"], ["does not go with backbone=vgg16", "resnet101", "msc_features"]),
+        (
+            ["model=deeplab_7x7"],
+            ["model=deeplab_7x7 does not go with backbone=resnet18", "backbone=vgg16", "aspp_l"],
+        ),
+        (
+            ["backbone=vgg16", "model=baseline"],
+            ["does not go with backbone=vgg16", "resnet101", "msc_features"],
+        ),
         (["optimizer.lr"], ["optimizer.lr"]),
     ],
 )
@@ -67,7 +73,14 @@ def test_every_config_composes_alone():
     count = 0
     with initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
         for file in sorted(conf_folder().glob("*/*.yaml")):
-            cfg = compose("train", overrides=["name=x", f"{file.parent.name}={file.stem}", *(["data.root=x"] if file.stem == "voc" else [])])
+            cfg = compose(
+                "train",
+                overrides=[
+                    "name=x",
+                    f"{file.parent.name}={file.stem}",
+                    *(["data.root=x"] if file.stem == "voc" else []),
+                ],
+            )
             assert plain(cfg)["name"] == "x"
             count += 1
     assert count >= 27

@@ -66,7 +66,11 @@ def test_broken_and_foreign_files_are_named(tmp_path):
     whole = (tmp_path / "a.ckpt").read_bytes()
     (tmp_path / "cut.ckpt").write_bytes(whole[: len(whole) // 2])
     torch.save({"weights": torch.zeros(1)}, tmp_path / "foreign.ckpt")
-    for name, words in (("cut", "cannot be read"), ("foreign", "not a checkpoint of deeplab_lit"), ("none", "does not exist")):
+    for name, words in (
+        ("cut", "cannot be read"),
+        ("foreign", "not a checkpoint of deeplab_lit"),
+        ("none", "does not exist"),
+    ):
         with pytest.raises(UserError, match=words):
             deeplab_lit.load(tmp_path / f"{name}.ckpt")
 

@@ -10,7 +10,14 @@ from deeplab_lit.runs import fingerprint, open_run
 
 
 def config(tmp_path, **changes):
-    return {"name": "data-trunk-head", "output": str(tmp_path), "resume": None, "seed": 0, "max_steps": 5, **changes}
+    return {
+        "name": "data-trunk-head",
+        "output": str(tmp_path),
+        "resume": None,
+        "seed": 0,
+        "max_steps": 5,
+        **changes,
+    }
 
 
 def test_new_runs_never_share_a_folder(tmp_path):

@@ -18,7 +18,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from deeplab_lit import config as schemas
 from deeplab_lit.errors import UserError, closest
@@ -34,6 +34,9 @@ _SCHEMAS = {
     "poly": schemas.PolyConfig,
     "step": schemas.StepConfig,
 }
+
+
+_MISTAKES = (UserError, HydraException, OmegaConfBaseException)
 
 
 def conf_folder() -> Path:
@@ -59,37 +62,48 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], None]], Ca
 
     def decorate(job: Callable[[DictConfig], None]) -> Callable[[], None]:
         register_schemas()
+        caught: list[Exception] = []
+        ours = False
 
         @functools.wraps(job)
         def guarded(cfg: DictConfig) -> None:
             # children of the job must not inherit what only keeps Hydra from printing traces itself
-            kept = os.environ.pop("HYDRA_FULL_ERROR") if mine else None
+            full = os.environ.pop("HYDRA_FULL_ERROR", None) if ours else None
             try:
                 job(cfg)
+            except _MISTAKES as error:
+                # Hydra would announce it with lines of its own; in a multirun it must know which job failed
+                if not ours or _is_multirun():
+                    raise
+                caught.append(error)
             finally:
-                if kept is not None:
-                    os.environ["HYDRA_FULL_ERROR"] = kept
+                if full is not None:
+                    os.environ["HYDRA_FULL_ERROR"] = full
 
-        mine = False
-        program = hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(guarded)
+        program = hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(
+            guarded
+        )
 
         @functools.wraps(job)
         def main() -> None:
-            nonlocal mine
             if "HYDRA_FULL_ERROR" in os.environ:
                 program()
                 return
-            mine = True
-            os.environ["HYDRA_FULL_ERROR"] = "1"
+            nonlocal ours
+            ours, os.environ["HYDRA_FULL_ERROR"] = (
+                True,
+                "1",
+            )  # Hydra then raises errors instead of printing them
             try:
                 _check_group_values(sys.argv[1:])
                 program()
-            except UserError as error:
-                _fail(_innermost(str(error)))
-            except (HydraException, OmegaConfBaseException) as error:
-                _fail(explain(error, config_name))
+            except _MISTAKES as error:
+                caught.append(error)
             finally:
                 del os.environ["HYDRA_FULL_ERROR"]
+            if caught:
+                print(f"error: {explain(caught[0], config_name)}", file=sys.stderr)
+                sys.exit(1)
 
         return main
 
@@ -108,25 +122,18 @@ def _check_group_values(arguments: list[str]) -> None:
             )
 
 
-def _fail(text: str) -> None:
-    print(f"\nerror: {text}", file=sys.stderr)
-    sys.exit(1)
-
-
-def _innermost(text: str) -> str:
-    # a loader process wraps the message into its stack trace
-    return text.rsplit("UserError: ", 1)[-1].strip()
-
-
 def explain(error: Exception, config_name: str) -> str:
-    """One paragraph for an error of Hydra or OmegaConf: what was given, what is possible, what to type."""
+    """One paragraph for a mistake: what was given, what is possible, what to type."""
     text = str(error)
+    if isinstance(error, UserError):
+        # a loader process wraps the message into its stack trace
+        return text.rsplit("UserError: ", 1)[-1].strip()
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key} is required and has no default: type {error.full_key}=VALUE."
     if found := re.search(r"Could not override '([^']+)'", text):
         return _unknown_key(found[1], config_name)
     if found := re.search(r"Could not find '([^']+)'", text):
         return _unknown_choice(found[1], text)
-    if found := re.search(r"Missing mandatory value: (\S+)", text):
-        return f"{found[1]} is required and has no default: type {found[1]}=VALUE."
     # Hydra names the override, OmegaConf's error behind it says what is wrong with the value
     lines = [line.strip() for each in (error, error.__cause__) if each for line in str(each).splitlines()]
     told = [line for line in lines if line and not re.match(r"(full_key|object_type|reference_type):", line)]
@@ -183,6 +190,13 @@ def choices() -> dict[str, str]:
     from hydra.core.hydra_config import HydraConfig
 
     return dict(HydraConfig.get().runtime.choices)
+
+
+def _is_multirun() -> bool:
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def check_pair(cfg: DictConfig) -> None:

@@ -36,7 +36,9 @@ def create(
     names = [name for name in takes if name not in arguments]
     for key in given:
         if key not in names and not free:
-            raise UserError(f"{what}.{key} is not known: {what} takes {', '.join(names)}.{closest(key, names)}")
+            raise UserError(
+                f"{what}.{key} is not known: {what} takes {', '.join(names)}.{closest(key, names)}"
+            )
     for name, parameter in takes.items():
         if parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
             if given.get(name, arguments.get(name)) is None:
@@ -52,7 +54,9 @@ def create(
 def locate(target: Any, what: str, allowed: Sequence[str] | None = None) -> Any:
     """The class or function with this dotted name; raises UserError as :func:`create` does."""
     if not isinstance(target, str) or "." not in target:
-        raise UserError(f"{what} has no _target_: it is the dotted name of a class, such as mypackage.trunks.MyTrunk.")
+        raise UserError(
+            f"{what} has no _target_: it is the dotted name of a class, such as mypackage.trunks.MyTrunk."
+        )
     if allowed is not None and not any(target.startswith(prefix) for prefix in allowed):
         raise UserError(
             f"the file asks for {what} {target!r}, which may run any code: only {', '.join(allowed)} is allowed. If you "

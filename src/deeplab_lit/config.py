@@ -6,7 +6,7 @@ They are not frozen, since OmegaConf takes that as a ban on overrides; nothing c
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 
 @dataclass
@@ -57,8 +57,8 @@ class StepConfig:
 class AugmentConfig:
     """Training augmentation."""
 
-    scale_range: Optional[list[float]] = None  # continuous random scale, [low, high]
-    scale_list: Optional[list[float]] = None  # or one of these factors
+    scale_range: list[float] | None = None  # continuous random scale, [low, high]
+    scale_list: list[float] | None = None  # or one of these factors
     flip: bool = True
     extra: list[Any] = field(default_factory=list)  # albumentations transforms: [{name: ..., argument: ...}]
 
@@ -110,10 +110,10 @@ class TrainConfig:
     atrous: str
     align_corners: bool
     train_only_new: bool  # hold the trunk fixed
-    channels_last: Optional[bool]  # null: with bf16
+    channels_last: bool | None  # null: with bf16
     pictures: int  # validation images in the panel and in logged overlays
     output: str  # folder that holds the run directories
-    resume: Optional[str]  # null, "auto", or a run directory or checkpoint
+    resume: str | None  # null, "auto", or a run directory or checkpoint
     data: Any
     backbone: Any
     model: Any

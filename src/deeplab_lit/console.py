@@ -58,7 +58,12 @@ def log_to(path: Path) -> None:
 @contextmanager
 def generating(folder: Path) -> Iterator[Callable[[int, int], None]]:
     """A progress bar for the drawing of the embedded data set, shown only if there is something to draw."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeRemainingColumn(),
+    )
     if not folder.is_dir():
         _console.print(f"Drawing the embedded data set once into {folder}")
     with Progress(*columns, console=_console, disable=folder.is_dir() or not _console.is_terminal) as bar:
@@ -119,7 +124,9 @@ def show_result(result: dict[str, Any], run: Run) -> None:
     table.add_column("")
     for name, iou in result["per_class_iou"].items():
         known = not math.isnan(iou)
-        table.add_row(name, f"{iou:.3f}" if known else "-", "█" * round(30 * iou) if known else "does not occur")
+        table.add_row(
+            name, f"{iou:.3f}" if known else "-", "█" * round(30 * iou) if known else "does not occur"
+        )
     with _console.capture() as text:
         _console.print(table)
     log.info("\n%s", text.get())

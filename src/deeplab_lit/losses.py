@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -53,12 +53,7 @@ def segmentation_loss(
 
     Returns:
         A scalar; 0 (with zero gradients) where every pixel is void.
-
-    Raises:
-        ValueError: for an unknown resolution.
     """
-    if resolution not in get_args(Resolution):
-        raise ValueError(f"loss.resolution={resolution!r} is not known: choose 'map' (papers) or 'full'.")
     total = maps[0].new_zeros((), dtype=torch.float32)
     for scores in maps:
         if resolution == "full":

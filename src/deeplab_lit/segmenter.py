@@ -92,3 +92,7 @@ class Segmenter(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[CHECKPOINT_KEY] = self._description
+        checkpoint["validated_at"] = self.validated_at
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.validated_at = checkpoint["validated_at"]

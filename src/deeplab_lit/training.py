@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from typing import Any, get_args
 
 import lightning as L
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -23,6 +23,7 @@ from deeplab_lit.errors import UserError
 from deeplab_lit.files import write_json
 from deeplab_lit.hardware import resolve_precision
 from deeplab_lit.loggers import build_loggers
+from deeplab_lit.losses import Resolution
 from deeplab_lit.metrics import Scores
 from deeplab_lit.models.build import Network, build_network
 from deeplab_lit.optim import train_only_new
@@ -50,7 +51,7 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
     """
     quiet_libraries()
     L.seed_everything(config.seed, workers=True, verbose=False)
-    _check_numbers(config)
+    _check_values(config)
     normalization = Normalization(
         tuple(config.init.normalization.mean), tuple(config.init.normalization.std), config.init.normalization.bgr
     )  # fmt: skip
@@ -146,7 +147,11 @@ def _checkpoint(run: Run, name: str, **arguments: Any) -> ModelCheckpoint:
 
 
 def _evaluate(
-    config: TrainConfig, arguments: dict[str, Any], segmenter: Segmenter, network: Network, data: SegmentationData
+    config: TrainConfig,
+    arguments: dict[str, Any],
+    segmenter: Segmenter,
+    network: Network,
+    data: SegmentationData,
 ) -> Scores:
     """Scores of ``network`` on the validation split; the segmenter holds it afterwards."""
     segmenter.network.load_state_dict(network.state_dict())
@@ -187,10 +192,14 @@ def build_data(config: TrainConfig, normalization: Normalization) -> Segmentatio
     return data
 
 
-def _check_numbers(config: TrainConfig) -> None:
+def _check_values(config: TrainConfig) -> None:
     for key in ("batch_size", "eval_batch_size", "max_steps", "val_every", "crop_size", "eval_size"):
         if getattr(config, key) < 1:
             raise UserError(f"{key}={getattr(config, key)}: it is at least 1.")
+    if config.loss.resolution not in get_args(Resolution):
+        raise UserError(
+            f"loss.resolution={config.loss.resolution!r} is not known: choose map (the papers) or full."
+        )
     for key in ("num_workers", "pictures"):
         if getattr(config, key) < 0:
             raise UserError(f"{key}={getattr(config, key)}: it is at least 0.")
@@ -198,7 +207,9 @@ def _check_numbers(config: TrainConfig) -> None:
 
 def _trainer_arguments(config: TrainConfig) -> dict[str, Any]:
     arguments = dict(config.trainer)
-    arguments["precision"] = resolve_precision(str(arguments.get("precision", "auto")), arguments.get("accelerator"))
+    arguments["precision"] = resolve_precision(
+        str(arguments.get("precision", "auto")), arguments.get("accelerator")
+    )
     # made once now, so that a wrong key or a missing device is known before anything is written
     _trainer(config, {**arguments, "logger": False})
     return arguments

@@ -41,7 +41,11 @@ def test_processes_share_the_stream_of_one():
 
 def test_validation_examples_are_in_exactly_one_process():
     parts = [list(EvalSampler(11, rank, 3)) for rank in range(3)]
-    assert sorted(sum(parts, [])) == list(range(11)) and [len(EvalSampler(11, r, 3)) for r in range(3)] == [4, 4, 3]
+    assert sorted(sum(parts, [])) == list(range(11)) and [len(EvalSampler(11, r, 3)) for r in range(3)] == [
+        4,
+        4,
+        3,
+    ]
 
 
 def batches(voc, workers, epochs=1, seed=0):

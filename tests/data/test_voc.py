@@ -20,7 +20,14 @@ def test_palette_pngs_are_read_as_indices(voc):
 
 def test_vocs_palette():
     # https://host.robots.ox.ac.uk: background black, aeroplane, bicycle, person, tvmonitor, void
-    known = {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 15: (192, 128, 128), 20: (0, 64, 128), 255: (224, 224, 192)}
+    known = {
+        0: (0, 0, 0),
+        1: (128, 0, 0),
+        2: (0, 128, 0),
+        15: (192, 128, 128),
+        20: (0, 64, 128),
+        255: (224, 224, 192),
+    }
     assert {i: voc_colour(i) for i in known} == known
 
 
@@ -36,7 +43,13 @@ def test_class_list_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("", "0 classes"), ("one\n", "1 classes"), ("a\nb\na\n", "'a' is named twice"), ("a 1 2 300\nb\n", "line 1"), ("a 1 2 3\nb\n", "'b' has no colour")],
+    [
+        ("", "0 classes"),
+        ("one\n", "1 classes"),
+        ("a\nb\na\n", "'a' is named twice"),
+        ("a 1 2 300\nb\n", "line 1"),
+        ("a 1 2 3\nb\n", "'b' has no colour"),
+    ],
 )
 def test_bad_class_lists(tmp_path, text, words):
     (tmp_path / "c.txt").write_text(text)

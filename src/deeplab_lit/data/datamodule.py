@@ -72,7 +72,10 @@ class SegmentationData(L.LightningDataModule):
         super().__init__()
         self.source, self.labels = source, source.labels
         self.train_split, self.val_split = source.split("train"), source.split("val")
-        self._train, self._val = TrainSet(self.train_split, train_transform), EvalSet(self.val_split, eval_transform)
+        self._train, self._val = (
+            TrainSet(self.train_split, train_transform),
+            EvalSet(self.val_split, eval_transform),
+        )
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.num_workers, self.seed = num_workers, seed
 

@@ -96,7 +96,9 @@ class TrainTransform:
                 "other: set one of them to null."
             )
         if crop_size < 1 or any(factor <= 0 for factor in (*(scale_range or ()), *(scale_list or ()))):
-            raise UserError(f"crop_size={crop_size} and the scale factors {scale_range or scale_list} must be positive.")
+            raise UserError(
+                f"crop_size={crop_size} and the scale factors {scale_range or scale_list} must be positive."
+            )
         # cv2's INTER_NEAREST takes the pixel to the upper left, half a pixel off the image; _EXACT takes the nearest
         how = {"interpolation": cv2.INTER_LINEAR, "mask_interpolation": cv2.INTER_NEAREST_EXACT, "p": 1.0}
         steps: list[A.BasicTransform] = []
@@ -173,9 +175,13 @@ def extra_transforms(configs: Sequence[Mapping[str, Any]]) -> list[A.BasicTransf
         name = str(arguments.pop("name", ""))
         kind = getattr(A, name, None)
         if not (isinstance(kind, type) and issubclass(kind, A.BasicTransform)):
-            raise UserError(f"augment.extra names {name!r}, which albumentations does not have.{closest(name, dir(A))}")
+            raise UserError(
+                f"augment.extra names {name!r}, which albumentations does not have.{closest(name, dir(A))}"
+            )
         try:
             found.append(kind(**arguments))
         except (TypeError, ValueError) as error:
-            raise UserError(f"augment.extra: {name}({arguments}) is refused by albumentations: {error}") from error
+            raise UserError(
+                f"augment.extra: {name}({arguments}) is refused by albumentations: {error}"
+            ) from error
     return found

@@ -94,7 +94,9 @@ class AtrousMaxPool2d(nn.MaxPool2d):
 def set_realisation(module: nn.Module, realisation: Realisation) -> None:
     """Choose how every :class:`AtrousConv2d` inside ``module`` computes; raises ValueError for an unknown name."""
     if realisation not in get_args(Realisation):
-        raise ValueError(f"realisation={realisation!r} is not known: choose one of {get_args(Realisation)}.")
+        raise ValueError(
+            f"atrous={realisation!r} is not known: choose one of {', '.join(get_args(Realisation))}."
+        )
     for layer in module.modules():
         if isinstance(layer, AtrousConv2d):
             layer.realisation = realisation
@@ -118,7 +120,10 @@ def dilate(trunk: Trunk, output_stride: int, *, dilate_pools: bool = True) -> Tr
         raise ValueError(f"output_stride={output_stride} is not a power of two: use 1, 2, 4, 8, 16 or 32.")
     for name, (before, after) in layer_strides(trunk).items():
         layer = trunk.get_submodule(name)
-        stride, factor = min(after, output_stride) // min(before, output_stride), max(1, before // output_stride)
+        stride, factor = (
+            min(after, output_stride) // min(before, output_stride),
+            max(1, before // output_stride),
+        )
         if isinstance(layer, (nn.MaxPool2d, nn.AvgPool2d)):
             new = _widen_pool(name, layer, stride, factor if dilate_pools else 1)
         else:
@@ -141,15 +146,18 @@ def layer_strides(trunk: nn.Module, channels: int = 3) -> dict[str, tuple[int, i
         def record(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             found = _stride_of(inputs[0]), _stride_of(output)
             if strides.setdefault(name, found) != found:
-                raise ValueError(f"layer {name!r} runs at two resolutions and cannot be given one set of holes.")
+                raise ValueError(
+                    f"layer {name!r} runs at two resolutions and cannot be given one set of holes."
+                )
 
         layer.register_forward_hook(record)
 
     for name, layer in probe.named_modules():
         if isinstance(layer, _RESAMPLING):
             hook(name, layer)
+    dtype = next((weight.dtype for weight in probe.parameters()), None)
     with torch.no_grad():
-        probe(torch.empty(1, channels, _PROBE_SIZE, _PROBE_SIZE, device="meta"))
+        probe(torch.empty(1, channels, _PROBE_SIZE, _PROBE_SIZE, device="meta", dtype=dtype))
     return strides
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deeplab_lit.components import create, locate
+from deeplab_lit.errors import UserError
 from deeplab_lit.models.atrous import set_realisation
 from deeplab_lit.models.deeplab import DeepLab
 from deeplab_lit.models.multiscale import MultiScaleInput
@@ -33,7 +34,9 @@ def build_network(
         arguments["tap_channels"] = trunk.tap_channels
         arguments["tap_steps"] = [trunk.output_stride // stride for stride in trunk.tap_strides]
     head = create(spec["model"], "model", allowed=allowed, **arguments)
-    network: Network = DeepLab(trunk, head, spec["align_corners"])
-    set_realisation(network, spec["atrous"])
-    scales = spec["scales"]
-    return network if list(scales) == [1.0] else MultiScaleInput(network, scales)
+    network = DeepLab(trunk, head, spec["align_corners"])
+    try:
+        set_realisation(network, spec["atrous"])
+        return network if list(spec["scales"]) == [1.0] else MultiScaleInput(network, spec["scales"])
+    except ValueError as error:
+        raise UserError(str(error)) from error

@@ -41,7 +41,9 @@ def _hidden(in_channels: int, width: int, kernel_size: int = 1, stride: int = 1,
 def scaled_rate(rate: int, rate_scale: float) -> int:
     """``rate`` for a map ``rate_scale`` times the size it was published for, at least 1."""
     if rate < 1 or rate_scale <= 0:
-        raise ValueError(f"rate={rate} and rate_scale={rate_scale} must be positive; the papers' rates are 1 to 24.")
+        raise ValueError(
+            f"rate={rate} and rate_scale={rate_scale} must be positive; the papers' rates are 1 to 24."
+        )
     return max(1, int(rate * rate_scale + 0.5))
 
 

@@ -53,7 +53,9 @@ def _moon() -> list[Points]:
 
 
 _POLE = _polygon((-0.16, -0.7), (0.16, -0.7), (0.16, 1.0), (-0.16, 1.0))
-_HULL = _polygon((-1, -0.1), (-0.45, -0.1), (-0.35, -0.75), (0.3, -0.75), (0.4, -0.1), (1, -0.1), (0.65, 0.5), (-0.65, 0.5))
+_HULL = _polygon(
+    (-1, -0.1), (-0.45, -0.1), (-0.35, -0.75), (0.3, -0.75), (0.4, -0.1), (1, -0.1), (0.65, 0.5), (-0.65, 0.5)
+)
 
 
 def _flag() -> list[Points]:
@@ -100,7 +102,9 @@ def _stripes(rng: np.random.Generator, x: Field, y: Field, pixels: float) -> Fie
 
 def _checks(rng: np.random.Generator, x: Field, y: Field, pixels: float) -> Field:
     period = _detail_period(rng, pixels)
-    return (0.5 + 0.45 * np.sign(np.sin(2 * np.pi * x / period) * np.sin(2 * np.pi * y / period))).astype(np.float32)
+    return (0.5 + 0.45 * np.sign(np.sin(2 * np.pi * x / period) * np.sin(2 * np.pi * y / period))).astype(
+        np.float32
+    )
 
 
 def _detail_period(rng: np.random.Generator, pixels: float) -> float:
@@ -114,7 +118,9 @@ def _bricks(rng: np.random.Generator, x: Field, y: Field, pixels: float) -> Fiel
     joint_y = np.abs(y / height - row - 0.5) > 0.38
     along = x / (2 * height) + 0.5 * (row % 2)
     joint_x = np.abs(along - np.floor(along) - 0.5) > 0.44
-    return np.where(joint_x | joint_y, 0.95, 0.4).astype(np.float32) + 0.06 * fractal(rng, *x.shape, coarsest=4)
+    return np.where(joint_x | joint_y, 0.95, 0.4).astype(np.float32) + 0.06 * fractal(
+        rng, *x.shape, coarsest=4
+    )
 
 
 def _veins(rng: np.random.Generator, x: Field, y: Field, pixels: float) -> Field:
@@ -130,11 +136,13 @@ class Thing:
     outline: Callable[[], list[Points]]
     texture: Texture
     colours: tuple[tuple[int, int, int], ...] | None  # None: any colour at all
-    accent: tuple[tuple[int, int, int], ...] | None = None  # colours of the part above a fifth over the middle
+    accent: tuple[tuple[int, int, int], ...] | None = (
+        None  # colours of the part above a fifth over the middle
+    )
     ground: str | None = None
     tilt: float = np.pi
     squash: tuple[float, float] = (0.75, 1.0)
-    size: tuple[float, float] = (8.0, 64.0)  # half its extent, in pixels of a 144-pixel image
+    size: tuple[float, float] = (6.0, 64.0)  # half its extent, in pixels of a 144-pixel image
 
 
 _WOOD = ((150, 95, 50), (120, 70, 35), (175, 125, 80))
@@ -145,16 +153,35 @@ THINGS: dict[str, Thing] = {
     "ring": Thing(_ring, _smooth, ((235, 200, 70), (70, 190, 190)), size=(13.0, 64.0)),
     "star": Thing(_star, _grain, ((60, 80, 200), (200, 70, 160)), size=(11.0, 64.0)),
     "wall": Thing(
-        lambda: _polygon((-1, -0.7), (1, -0.7), (1, 0.7), (-1, 0.7)), _bricks, ((180, 90, 60), (150, 75, 65)),
-        tilt=0.3, size=(13.0, 64.0),
+        lambda: _polygon((-1, -0.7), (1, -0.7), (1, 0.7), (-1, 0.7)),
+        _bricks,
+        ((180, 90, 60), (150, 75, 65)),
+        tilt=0.3,
+        size=(13.0, 64.0),
     ),
     "zebra": Thing(_disc, _stripes, ((200, 200, 195), (185, 190, 210)), size=(13.0, 64.0)),
     "chess": Thing(_disc, _checks, ((200, 200, 195), (185, 190, 210)), size=(13.0, 64.0)),
     "leaf": Thing(_leaf, _veins, ((80, 140, 50), (150, 150, 40), (60, 110, 70)), size=(13.0, 64.0)),
     "boat": Thing(lambda: list(_HULL), _smooth, _WOOD, ground="water", tilt=0.15, size=(22.0, 60.0)),
     "sled": Thing(lambda: list(_HULL), _smooth, _WOOD, ground="snow", tilt=0.15, size=(22.0, 60.0)),
-    "flag": Thing(_flag, _smooth, _POST, accent=((190, 40, 50), (50, 70, 170)), tilt=0.12, squash=(0.9, 1.0), size=(36.0, 72.0)),
-    "lamp": Thing(_lamp, _smooth, _POST, accent=((240, 225, 150), (235, 235, 215)), tilt=0.12, squash=(0.9, 1.0), size=(36.0, 72.0)),
+    "flag": Thing(
+        _flag,
+        _smooth,
+        _POST,
+        accent=((190, 40, 50), (50, 70, 170)),
+        tilt=0.12,
+        squash=(0.9, 1.0),
+        size=(36.0, 72.0),
+    ),
+    "lamp": Thing(
+        _lamp,
+        _smooth,
+        _POST,
+        accent=((240, 225, 150), (235, 235, 215)),
+        tilt=0.12,
+        squash=(0.9, 1.0),
+        size=(36.0, 72.0),
+    ),
 }
 """The first domain's classes."""
 

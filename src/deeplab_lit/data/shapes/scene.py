@@ -97,7 +97,9 @@ def _clutter(rng: np.random.Generator, image: Canvas, count: int) -> None:
         if rng.random() < 0.45:
             walk = np.cumsum(rng.normal(0, 7, (6, 2)), axis=0) + rng.uniform(0, 1, 2) * (width, height)
             alpha = _coverage([walk.astype(np.float32)], (height, width), thickness=int(rng.integers(3, 9)))
-            paint = coloured(rng, rng.uniform(20, 200, 3).astype(np.float32), fractal(rng, height, width, 8), 8)
+            paint = coloured(
+                rng, rng.uniform(20, 200, 3).astype(np.float32), fractal(rng, height, width, 8), 8
+            )
         else:
             angle = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(5, 11)))
             radius = rng.uniform(3, 22) * rng.uniform(0.5, 1.3, len(angle))
@@ -105,7 +107,9 @@ def _clutter(rng: np.random.Generator, image: Canvas, count: int) -> None:
             outline = outline + rng.uniform(0, 1, 2) * (width, height)
             alpha = _coverage([outline.astype(np.float32)], (height, width))
             noise = fractal(rng, height, width, float(rng.uniform(3, 16)), float(rng.uniform(0.4, 0.95)))
-            paint = coloured(rng, rng.uniform(20, 230, 3).astype(np.float32), noise, float(rng.uniform(4, 35)))
+            paint = coloured(
+                rng, rng.uniform(20, 230, 3).astype(np.float32), noise, float(rng.uniform(4, 35))
+            )
         alpha = cv2.GaussianBlur(alpha, (0, 0), float(rng.uniform(0.4, 1.5)))[..., None]
         image += alpha * (paint - image)
 
@@ -122,7 +126,9 @@ def _coverage(outlines: list[Points], size: tuple[int, int], thickness: int = 0)
     return cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 
 
-def _place(rng: np.random.Generator, ground_of: NDArray[np.str_], ground: str | None) -> tuple[float, float] | None:
+def _place(
+    rng: np.random.Generator, ground_of: NDArray[np.str_], ground: str | None
+) -> tuple[float, float] | None:
     """A random (x, y) that lies on ``ground``; None where the picture has none of it."""
     height, width = ground_of.shape
     if ground is None:
