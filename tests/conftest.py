@@ -38,9 +38,7 @@ def write_voc(root, sizes=((40, 56), (48, 33), (64, 64)), num_classes=21, seed=0
     ids = []
     for number, (height, width) in enumerate(sizes):
         id = f"picture_{number}"
-        Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).save(
-            root / "JPEGImages" / f"{id}.jpg"
-        )
+        Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).save(root / "JPEGImages" / f"{id}.jpg")
         values = rng.integers(0, num_classes, (height // 8 + 1, width // 8 + 1), np.uint8)
         values = values.repeat(8, 0).repeat(8, 1)[:height, :width].copy()
         values[:2] = 255

@@ -90,9 +90,7 @@ class Recorder(L.LightningModule):
 @pytest.mark.parametrize("schedule", [PolyConfig(), StepConfig(every=3)])
 def test_policies_step_with_the_optimiser_under_accumulation_and_after_a_resume(schedule, tmp_path):
     loader = DataLoader(torch.ones(100, 1), batch_size=1)
-    options = dict(
-        accumulate_grad_batches=4, logger=False, enable_progress_bar=False, enable_model_summary=False
-    )
+    options = dict(accumulate_grad_batches=4, logger=False, enable_progress_bar=False, enable_model_summary=False)
     options |= dict(accelerator="cpu", enable_checkpointing=False, default_root_dir=tmp_path)
     whole = Recorder(schedule, 10)
     L.Trainer(max_steps=10, **options).fit(whole, loader)

@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -80,9 +80,7 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], None]], Ca
                 if full is not None:
                     os.environ["HYDRA_FULL_ERROR"] = full
 
-        program = hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(
-            guarded
-        )
+        program = hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(guarded)
 
         @functools.wraps(job)
         def main() -> None:
@@ -118,7 +116,7 @@ def _check_group_values(arguments: list[str]) -> None:
         if key in groups and value.startswith("["):
             options = ", ".join(sorted(file.stem for file in (conf_folder() / key).glob("*.yaml")))
             raise UserError(
-                f"{argument}: {key} takes one of {options}; the values inside it are set one by one, as {key}.KEY=VALUE."
+                f"{argument}: {key} takes one of {options}; values inside it are set one by one, as {key}.KEY=VALUE."
             )
 
 
@@ -162,11 +160,12 @@ def _defaults(config_name: str) -> DictConfig:
 
 def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
     for key in node:
-        name = f"{prefix}{key}"
+        name = prefix + str(key)
         yield name
-        if not OmegaConf.is_missing(node, key) and not OmegaConf.is_interpolation(node, key):
-            if isinstance(child := node._get_node(key), DictConfig) and child._is_none() is False:
-                yield from _keys(child, f"{name}.")
+        child = node._get_node(key)
+        # a missing value, a null and an interpolation hold no keys of their own
+        if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
+            yield from _keys(child, f"{name}.")
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
@@ -175,9 +174,7 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     Raises:
         OmegaConfBaseException: a required key has no value, or a reference leads nowhere.
     """
-    resolved = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    assert isinstance(resolved, dict)
-    return resolved  # type: ignore[return-value]
+    return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
 
 
 def typed(node: DictConfig) -> Any:
@@ -214,8 +211,8 @@ def check_pair(cfg: DictConfig) -> None:
     models = [name for name, other in _options("model") if _goes_with(other, cfg.backbone)]
     backbones = [name for name, other in _options("backbone") if _goes_with(cfg.model, other)]
     raise UserError(
-        f"model={model} does not go with backbone={backbone}: it needs {cfg.model.recipe.needs!r}, which that trunk does "
-        f"not offer. With backbone={backbone} go model={', '.join(models)}; with model={model} goes "
+        f"model={model} does not go with backbone={backbone}: it needs {cfg.model.recipe.needs!r}, which that trunk "
+        f"does not offer. With backbone={backbone} go model={', '.join(models)}; with model={model} goes "
         f"backbone={', '.join(backbones) or 'none'}."
     )
 
@@ -228,6 +225,6 @@ def _goes_with(model: Any, backbone: Any) -> bool:
 def _options(group: str) -> Iterator[tuple[str, DictConfig]]:
     loader = GlobalHydra.instance().config_loader()
     for name in loader.get_group_options(group):
-        found = loader.repository.load_config(f"{group}/{name}")  # type: ignore[attr-defined]
+        found = loader.repository.load_config(f"{group}/{name}")
         if found is not None:
             yield name, found.config

@@ -60,9 +60,7 @@ class Pictures(Callback):
     ) -> tuple[list[tuple[Bytes, Bytes, Bytes]], list[str]]:
         """(image, truth, prediction) and the ids of the chosen images."""
         total = len(data.val_split)
-        chosen = (
-            sorted({int(i) for i in np.linspace(0, total - 1, min(self.count, total))}) if self.count else []
-        )
+        chosen = sorted({int(i) for i in np.linspace(0, total - 1, min(self.count, total))}) if self.count else []
         rows, ids = [], []
         segmenter.eval()
         with torch.inference_mode():
@@ -76,9 +74,7 @@ class Pictures(Callback):
         return rows, ids
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        wanted = [
-            logger for logger in trainer.loggers if isinstance(logger, (WandbLogger, TensorBoardLogger))
-        ]
+        wanted = [logger for logger in trainer.loggers if isinstance(logger, (WandbLogger, TensorBoardLogger))]
         if not wanted or not trainer.is_global_zero or not self.count or trainer.state.fn != "fit":
             return
         assert isinstance(pl_module, Segmenter)
@@ -107,7 +103,7 @@ class _Bar(RichProgressBar):
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
         items = super().get_metrics(trainer, pl_module)
         items.pop("v_num", None)
-        return items  # type: ignore[return-value]
+        return items
 
 
 class _Lines(Callback):
@@ -120,9 +116,7 @@ class _Lines(Callback):
         self._spoke = time.monotonic()
         step, gone = trainer.global_step, time.monotonic() - self._began
         left = gone / max(1, step - self._first) * (trainer.max_steps - step)
-        log.info(
-            "step %d/%d  %s  %s gone, %s left", step, trainer.max_steps, what, _clock(gone), _clock(left)
-        )
+        log.info("step %d/%d  %s  %s gone, %s left", step, trainer.max_steps, what, _clock(gone), _clock(left))
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         if time.monotonic() - self._spoke > 20:

@@ -49,15 +49,10 @@ def describe(network_spec: dict[str, Any], labels: LabelSet, normalization: Norm
     """What a checkpoint says of itself, as builtins."""
     plain_labels = {"names": list(labels.names), "palette": [list(colour) for colour in labels.palette]}
     spec = {
-        part: {key: value for key, value in config.items() if key != "recipe"}
-        if isinstance(config, dict)
-        else config
+        part: {key: value for key, value in config.items() if key != "recipe"} if isinstance(config, dict) else config
         for part, config in network_spec.items()
     }
-    norm = {
-        key: list(value) if isinstance(value, tuple) else value
-        for key, value in asdict(normalization).items()
-    }
+    norm = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(normalization).items()}
     return {"version": 1, "network": spec, "labels": plain_labels, "normalization": norm}
 
 
@@ -65,9 +60,7 @@ def read(path: str | Path) -> dict[str, Any]:
     """What a checkpoint file of this library holds, with tensors on the CPU; raises UserError as :func:`load` does."""
     path = Path(path).expanduser()
     if not path.is_file():
-        raise UserError(
-            f"checkpoint {str(path)!r} does not exist: a run keeps its own under checkpoints/best.ckpt."
-        )
+        raise UserError(f"checkpoint {str(path)!r} does not exist: a run keeps its own under checkpoints/best.ckpt.")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
@@ -91,13 +84,12 @@ def check_resumable(path: Path, description: dict[str, Any]) -> None:
     for part in ("backbone", "model", "scales"):
         old, new = theirs["network"][part], description["network"][part]
         if old != new:
-            raise UserError(
-                f"{path} holds another {part}: {old}, while this run has {new}; start a new run instead."
-            )
-    if theirs["labels"]["names"] != description["labels"]["names"]:
+            raise UserError(f"{path} holds another {part}: {old}, while this run has {new}; start a new run instead.")
+    old, new = theirs["labels"]["names"], description["labels"]["names"]
+    if old != new:
         raise UserError(
-            f"{path} was trained for {len(theirs['labels']['names'])} classes ({', '.join(theirs['labels']['names'][:4])}, "
-            f"...), this run has {len(description['labels']['names'])}; start a new run instead."
+            f"{path} was trained for {len(old)} classes ({', '.join(old[:4])}, ...), this run has {len(new)} "
+            f"({', '.join(new[:4])}, ...); start a new run instead."
         )
 
 
@@ -115,17 +107,13 @@ def load(path: str | Path, allow: Sequence[str] = ()) -> Trained:
     """
     content = read(path)
     about = content[CHECKPOINT_KEY]
-    labels = LabelSet(
-        tuple(about["labels"]["names"]), tuple(tuple(colour) for colour in about["labels"]["palette"])
-    )
+    labels = LabelSet(tuple(about["labels"]["names"]), tuple(tuple(colour) for colour in about["labels"]["palette"]))
     network = build_network(about["network"], len(labels), allowed=(*OWN, *allow))
     prefix = "network."
     weights = {
-        key.removeprefix(prefix): value
-        for key, value in content["state_dict"].items()
-        if key.startswith(prefix)
+        key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)
     }
     network.load_state_dict(weights)
     norm = about["normalization"]
-    normalization = Normalization(tuple(norm["mean"]), tuple(norm["std"]), norm["bgr"])
+    normalization = Normalization.of(norm["mean"], norm["std"], norm["bgr"])
     return Trained(network.eval(), labels, normalization, int(content["global_step"]))

@@ -13,9 +13,7 @@ OWN = ("deeplab_lit.",)
 """The only places a config that comes out of a file may name, unless the caller adds more."""
 
 
-def create(
-    config: Mapping[str, Any], what: str, *, allowed: Sequence[str] | None = None, **arguments: Any
-) -> Any:
+def create(config: Mapping[str, Any], what: str, *, allowed: Sequence[str] | None = None, **arguments: Any) -> Any:
     """Call the class or function that ``config["_target_"]`` names with the rest of the config.
 
     The key ``recipe`` is left out: it holds what belongs with a component and is read by other parts of the config.
@@ -36,13 +34,11 @@ def create(
     names = [name for name in takes if name not in arguments]
     for key in given:
         if key not in names and not free:
-            raise UserError(
-                f"{what}.{key} is not known: {what} takes {', '.join(names)}.{closest(key, names)}"
-            )
+            raise UserError(f"{what}.{key} is not known: {what} takes {', '.join(names)}.{closest(key, names)}")
     for name, parameter in takes.items():
-        if parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
-            if given.get(name, arguments.get(name)) is None:
-                raise UserError(f"{what}.{name} is missing: type {what}.{name}=VALUE.")
+        required = parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        if required and given.get(name, arguments.get(name)) is None:
+            raise UserError(f"{what}.{name} is missing: type {what}.{name}=VALUE.")
     try:
         return target(**given, **arguments)
     except UserError:
@@ -54,13 +50,11 @@ def create(
 def locate(target: Any, what: str, allowed: Sequence[str] | None = None) -> Any:
     """The class or function with this dotted name; raises UserError as :func:`create` does."""
     if not isinstance(target, str) or "." not in target:
-        raise UserError(
-            f"{what} has no _target_: it is the dotted name of a class, such as mypackage.trunks.MyTrunk."
-        )
+        raise UserError(f"{what} has no _target_: it is the dotted name of a class, such as mypackage.trunks.MyTrunk.")
     if allowed is not None and not any(target.startswith(prefix) for prefix in allowed):
         raise UserError(
-            f"the file asks for {what} {target!r}, which may run any code: only {', '.join(allowed)} is allowed. If you "
-            "trust the file, allow its package by name: load(path, allow=['PACKAGE.'])."
+            f"the file asks for {what} {target!r}, which may run any code: only {', '.join(allowed)} is allowed. If "
+            "you trust the file, allow its package by name: load(path, allow=['PACKAGE.'])."
         )
     module, _, name = target.rpartition(".")
     try:

@@ -96,7 +96,8 @@ def show_summary(
         + (f" x {accumulate} accumulated" if accumulate != 1 else "")
         + f", loss on the {'map' if config.loss.resolution == 'map' else 'full resolution'}"
         + f", validation every {config.val_every}",
-        "optimizer": f"{config.optimizer.name}, lr {config.optimizer.lr:g}, {config.schedule.name} policy, {multipliers}",
+        "optimizer": f"{config.optimizer.name}, lr {config.optimizer.lr:g}, {config.schedule.name} policy, "
+        f"{multipliers}",
         "device": f"{_device(trainer)}, precision {trainer['precision']}",
         "outputs": f"{run.folder}" + (f", resumed from {run.resume_from}" if run.resume_from else ""),
     }
@@ -124,9 +125,7 @@ def show_result(result: dict[str, Any], run: Run) -> None:
     table.add_column("")
     for name, iou in result["per_class_iou"].items():
         known = not math.isnan(iou)
-        table.add_row(
-            name, f"{iou:.3f}" if known else "-", "█" * round(30 * iou) if known else "does not occur"
-        )
+        table.add_row(name, f"{iou:.3f}" if known else "-", "█" * round(30 * iou) if known else "does not occur")
     with _console.capture() as text:
         _console.print(table)
     log.info("\n%s", text.get())

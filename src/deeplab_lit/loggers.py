@@ -86,9 +86,7 @@ def wandb_is_configured() -> bool:
     return False
 
 
-def build_loggers(
-    choice: Mapping[str, Any], folder: Path, name: str, config: Mapping[str, Any]
-) -> list[Logger]:
+def build_loggers(choice: Mapping[str, Any], folder: Path, name: str, config: Mapping[str, Any]) -> list[Logger]:
     """The CSV logger, and those that the ``logger`` group asks for.
 
     Args:

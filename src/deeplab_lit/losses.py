@@ -1,4 +1,4 @@
-"""The training loss: cross-entropy on the coarse map against labels shrunk without blending (V1, section 3; V2, 4.1)."""
+"""The training loss: cross-entropy on the coarse map against labels shrunk, never blended (V1, section 3; V2, 4.1)."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ def shrink_labels(
     With ``align_corners`` and 321 -> 41 the step is exactly 8, so this is ``mask[:, ::8, ::8]``.
     """
     rows, columns = (
-        _positions(old, new, align_corners).to(mask.device)
-        for old, new in zip(mask.shape[-2:], size, strict=True)
+        _positions(old, new, align_corners).to(mask.device) for old, new in zip(mask.shape[-2:], size, strict=True)
     )
     return mask[:, rows[:, None], columns]
 

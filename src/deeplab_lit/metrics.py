@@ -27,9 +27,7 @@ class ConfusionMatrix(Metric):
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.num_classes = num_classes
-        self.add_state(
-            "matrix", torch.zeros(num_classes, num_classes, dtype=torch.int64), dist_reduce_fx="sum"
-        )
+        self.add_state("matrix", torch.zeros(num_classes, num_classes, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, prediction: Int[Tensor, "*shape"], truth: Int[Tensor, "*shape"]) -> None:
         """Count the pixels whose truth is not void (255)."""

@@ -26,15 +26,11 @@ def error_map(truth: Bytes, prediction: Bytes) -> Bytes:
 def overlay(image: Bytes, mask: Bytes, labels: LabelSet, opacity: float = 0.6) -> Bytes:
     """The image with its classes painted over it; index 0 and void stay as they are unless they are all there is."""
     colours = labels.colours[mask].astype(np.float32)
-    weight = np.where((mask == VOID) | ((mask == 0) & (labels.names[0] == "background")), 0.0, opacity)[
-        ..., None
-    ]
+    weight = np.where((mask == VOID) | ((mask == 0) & (labels.names[0] == "background")), 0.0, opacity)[..., None]
     return np.round(image * (1 - weight) + colours * weight).astype(np.uint8)
 
 
-def panel(
-    rows: Sequence[tuple[Bytes, Bytes, Bytes]], labels: LabelSet, titles: Sequence[str] = ()
-) -> Image.Image:
+def panel(rows: Sequence[tuple[Bytes, Bytes, Bytes]], labels: LabelSet, titles: Sequence[str] = ()) -> Image.Image:
     """A picture with a row for each (image, truth, prediction) and a key of the classes that appear.
 
     Args:
@@ -51,9 +47,7 @@ def panel(
             error_map(truth, prediction),
         ]
         zoom = max(1, round(_MIN_SIDE / max(truth.shape)))
-        strips.append(
-            [Image.fromarray(part).resize((part.shape[1] * zoom, part.shape[0] * zoom), 0) for part in parts]
-        )
+        strips.append([Image.fromarray(part).resize((part.shape[1] * zoom, part.shape[0] * zoom), 0) for part in parts])
     cell = max((part.width for strip in strips for part in strip), default=1)
     font = ImageFont.load_default(size=13)
     present = sorted({int(i) for _, truth, guess in rows for i in np.union1d(truth, guess) if i != VOID})
@@ -72,9 +66,7 @@ def panel(
         for column, part in enumerate(strip):
             canvas.paste(part, (_GAP + column * (cell + _GAP), top))
         top += strip[0].height + _GAP
-    entries = [(labels.names[i], tuple(labels.colours[i])) for i in present] + [
-        ("void", tuple(labels.colours[VOID]))
-    ]
+    entries = [(labels.names[i], tuple(labels.colours[i])) for i in present] + [("void", tuple(labels.colours[VOID]))]
     for number, (name, colour) in enumerate(entries):
         x, y = _GAP + 150 * (number % columns), top + 20 * (number // columns)
         draw.rectangle((x, y, x + 14, y + 14), tuple(int(c) for c in colour), "black")

@@ -110,20 +110,12 @@ def _existing(path: Path, config: Mapping[str, Any]) -> Run:
                 "file, or resume=auto."
             )
     elif path.is_file():
-        folder = (
-            path.resolve().parent.parent
-            if path.resolve().parent.name == "checkpoints"
-            else path.resolve().parent
-        )
+        folder = path.resolve().parent.parent if path.resolve().parent.name == "checkpoints" else path.resolve().parent
         checkpoint = path
     else:
-        raise UserError(
-            f"resume={str(path)!r} does not exist: give a run directory, a checkpoint, or resume=auto."
-        )
+        raise UserError(f"resume={str(path)!r} does not exist: give a run directory, a checkpoint, or resume=auto.")
     before: Any = (
-        OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
-        if (folder / "config.yaml").is_file()
-        else {}
+        OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")) if (folder / "config.yaml").is_file() else {}
     )
     changes = tuple(
         f"{key}: {old!r} -> {new!r}" for key, (old, new) in sorted(_differences(before, config).items())
@@ -132,9 +124,7 @@ def _existing(path: Path, config: Mapping[str, Any]) -> Run:
     return Run(folder, checkpoint, changes)
 
 
-def _differences(
-    before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = ""
-) -> dict[str, tuple[Any, Any]]:
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
     found: dict[str, tuple[Any, Any]] = {}
     for key in before.keys() | after.keys():
         old, new = before.get(key), after.get(key)

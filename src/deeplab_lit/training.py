@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import lightning as L
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -52,9 +52,8 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
     quiet_libraries()
     L.seed_everything(config.seed, workers=True, verbose=False)
     _check_values(config)
-    normalization = Normalization(
-        tuple(config.init.normalization.mean), tuple(config.init.normalization.std), config.init.normalization.bgr
-    )  # fmt: skip
+    norm = config.init.normalization
+    normalization = Normalization.of(norm.mean, norm.std, norm.bgr)
     data = build_data(config, normalization)
     spec = {
         "backbone": record["backbone"],
@@ -79,7 +78,7 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
         config.optimizer,
         config.schedule,
         config.max_steps,
-        config.loss.resolution,
+        cast(Resolution, config.loss.resolution),
         arguments["precision"].startswith("bf16") if config.channels_last is None else config.channels_last,
         description,
     )
@@ -197,9 +196,7 @@ def _check_values(config: TrainConfig) -> None:
         if getattr(config, key) < 1:
             raise UserError(f"{key}={getattr(config, key)}: it is at least 1.")
     if config.loss.resolution not in get_args(Resolution):
-        raise UserError(
-            f"loss.resolution={config.loss.resolution!r} is not known: choose map (the papers) or full."
-        )
+        raise UserError(f"loss.resolution={config.loss.resolution!r} is not known: choose map (the papers) or full.")
     for key in ("num_workers", "pictures"):
         if getattr(config, key) < 0:
             raise UserError(f"{key}={getattr(config, key)}: it is at least 0.")
@@ -207,9 +204,7 @@ def _check_values(config: TrainConfig) -> None:
 
 def _trainer_arguments(config: TrainConfig) -> dict[str, Any]:
     arguments = dict(config.trainer)
-    arguments["precision"] = resolve_precision(
-        str(arguments.get("precision", "auto")), arguments.get("accelerator")
-    )
+    arguments["precision"] = resolve_precision(str(arguments.get("precision", "auto")), arguments.get("accelerator"))
     # made once now, so that a wrong key or a missing device is known before anything is written
     _trainer(config, {**arguments, "logger": False})
     return arguments

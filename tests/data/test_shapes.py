@@ -51,11 +51,7 @@ def test_it_is_a_voc_folder_with_every_class_and_a_void_rim(made):
 
 
 def test_train_and_val_share_no_picture(made):
-    files = [
-        digest(made.root)[f"JPEGImages/{id}.jpg"]
-        for split in ("train", "val")
-        for id in made.split(split).ids
-    ]
+    files = [digest(made.root)[f"JPEGImages/{id}.jpg"] for split in ("train", "val") for id in made.split(split).ids]
     assert len(set(files)) == 80
 
 
@@ -92,9 +88,7 @@ def test_two_processes_at_once_and_a_killed_one_leave_one_whole_folder(tmp_path)
 
     deadline = time.monotonic() + 60
     while (
-        not any(tmp_path.glob(".shapes-*/JPEGImages/*.jpg"))
-        and killed.poll() is None
-        and time.monotonic() < deadline
+        not any(tmp_path.glob(".shapes-*/JPEGImages/*.jpg")) and killed.poll() is None and time.monotonic() < deadline
     ):
         time.sleep(0.01)
     killed.kill()

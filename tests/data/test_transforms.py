@@ -47,7 +47,7 @@ def test_a_marked_place_of_image_and_mask_lands_together(seed, height, width, wh
 
 
 def test_masks_are_not_shifted_on_average():
-    """Over many scales the mask's centre lies on the image's centre; a flooring rule would move it by a quarter pixel."""
+    """Over many scales the mask's centre lies on the image's centre; a flooring rule would move it by 0.25."""
     transform, offsets = TrainTransform(200, PLAIN, flip=False), []
     for seed in range(200):
         sample = transform(marked(100, 100, 40, 30, size=25), seed)
@@ -75,9 +75,9 @@ def test_scales_cover_the_range_continuously_or_the_list():
     def heights(**scales):
         transform, found = TrainTransform(200, PLAIN, flip=False, **scales), []
         for seed in range(300):
-            mask = transform(
-                Example(np.zeros((100, 100, 3), np.uint8), np.zeros((100, 100), np.uint8), "x"), seed
-            )["mask"]
+            mask = transform(Example(np.zeros((100, 100, 3), np.uint8), np.zeros((100, 100), np.uint8), "x"), seed)[
+                "mask"
+            ]
             found.append(int((mask[:, 0] == 0).sum()))
         return found
 
@@ -130,9 +130,7 @@ def test_caffe_normalisation_is_bgr_bytes_minus_mean():
 
 
 def test_extra_transforms_by_name():
-    transform = TrainTransform(
-        16, PLAIN, None, flip=False, extra=extra_transforms([{"name": "InvertImg", "p": 1.0}])
-    )
+    transform = TrainTransform(16, PLAIN, None, flip=False, extra=extra_transforms([{"name": "InvertImg", "p": 1.0}]))
     sample = transform(Example(np.full((16, 16, 3), 5, np.uint8), np.zeros((16, 16), np.uint8), "x"), 0)
     assert (sample["image"] == 250).all()
     with pytest.raises(UserError, match="InvertImage.*Did you mean 'InvertImg'"):

@@ -31,9 +31,7 @@ def command(*arguments):
 def train(folder, *arguments, expect=0, env=None):
     merged = {**os.environ, **(env or {})}
     merged = {key: value for key, value in merged.items() if value is not None}
-    done = subprocess.run(
-        command(*arguments), cwd=folder, capture_output=True, text=True, timeout=400, env=merged
-    )
+    done = subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True, timeout=400, env=merged)
     assert done.returncode == expect, done.stdout + done.stderr
     return done
 
@@ -145,9 +143,7 @@ def test_accumulation_counts_optimiser_steps(tmp_path):
     run = run_folder(tmp_path)
     assert json.loads((run / "result.json").read_text())["steps"] == 4
     rates = [float(row["lr/base_weight"]) for row in rows(run) if row["lr/base_weight"]]
-    assert rates[0] == pytest.approx(2e-3) and min(rates) == pytest.approx(
-        2e-3 * (1 - 3 / 4) ** 0.9, rel=1e-4
-    )
+    assert rates[0] == pytest.approx(2e-3) and min(rates) == pytest.approx(2e-3 * (1 - 3 / 4) ** 0.9, rel=1e-4)
 
 
 def test_own_voc_folder_with_a_class_list_msc_sgd_and_wandb(tmp_path):
@@ -219,7 +215,5 @@ def test_the_readmes_recipe_for_a_backbone_works(tmp_path):
     (shell,) = (text for language, text in blocks if language == "bash")
     words = shell.split()
     assert words[:4] == ["PYTHONPATH=.", "python", "-m", "deeplab_lit.train"]
-    train(
-        tmp_path, *words[4:], *(a for a in TINY if "rate_scale" not in a), env={"PYTHONPATH": str(tmp_path)}
-    )
+    train(tmp_path, *words[4:], *(a for a in TINY if "rate_scale" not in a), env={"PYTHONPATH": str(tmp_path)})
     assert "tiny" in run_folder(tmp_path).parts[-2]

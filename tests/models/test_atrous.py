@@ -72,18 +72,14 @@ TRUNKS = {
 def test_dilated_trunk_agrees_with_the_original_wherever_that_has_a_value(name, output_stride):
     torch.manual_seed(0)
     original = TRUNKS[name]().double().eval()
-    x = torch.randn(
-        1, 3, 97 if name != "vgg16, 2x2 pools" and name != "patches" else 96, 64, dtype=torch.float64
-    )
+    x = torch.randn(1, 3, 97 if name != "vgg16, 2x2 pools" and name != "patches" else 96, 64, dtype=torch.float64)
     with torch.no_grad():
         coarse = original(x)
         native = max(after for _, after in layer_strides(original).values())
         dense = dilate(original, output_stride)(x)
     step = max(1, native // output_stride)
     assert dense.shape[-1] > coarse.shape[-1] or step == 1
-    torch.testing.assert_close(
-        dense[..., ::step, ::step][..., : coarse.shape[-2], : coarse.shape[-1]], coarse
-    )
+    torch.testing.assert_close(dense[..., ::step, ::step][..., : coarse.shape[-2], : coarse.shape[-1]], coarse)
 
 
 @pytest.mark.parametrize("depth", [50, 101])
@@ -110,9 +106,7 @@ def test_dilations_are_torchvisions_where_it_has_them(depth):
 def test_the_stride_sits_where_the_released_nets_have_it():
     net = ResNet(50, output_stride=32)
     assert net.layer3[0].conv1.stride == (2, 2) and net.layer3[0].conv2.stride == (1, 1)
-    dilations = {
-        name: layer.dilation[0] for name, layer in ResNet(101).named_modules() if isinstance(layer, nn.Conv2d)
-    }
+    dilations = {name: layer.dilation[0] for name, layer in ResNet(101).named_modules() if isinstance(layer, nn.Conv2d)}
     assert {rate for name, rate in dilations.items() if "layer3" in name and "conv2" in name} == {2}
     assert {rate for name, rate in dilations.items() if "layer4" in name and "conv2" in name} == {4}
 

@@ -40,9 +40,7 @@ def test_four_losses_as_the_released_nets_take_them(net):
 
 
 def test_scales_share_their_weights(net):
-    assert sum(p.numel() for p in MultiScaleInput(net).parameters()) == sum(
-        p.numel() for p in net.parameters()
-    )
+    assert sum(p.numel() for p in MultiScaleInput(net).parameters()) == sum(p.numel() for p in net.parameters())
 
 
 @pytest.mark.parametrize("scales", [(0.5, 0.75), (1.0, 1.5), (1.0, 0.0), (1.0, 1.0)])

@@ -9,11 +9,7 @@ def test_frozen_norm_stays_frozen_through_validation_and_training():
     trunk = ResNet(18, frozen_norm=True)
     norms = [layer for layer in trunk.modules() if isinstance(layer, nn.BatchNorm2d)]
     assert len(norms) == 20 and all(isinstance(layer, FrozenBatchNorm2d) for layer in norms)
-    before = {
-        key: value.clone()
-        for key, value in trunk.state_dict().items()
-        if "bn" in key or "downsample.1" in key
-    }
+    before = {key: value.clone() for key, value in trunk.state_dict().items() if "bn" in key or "downsample.1" in key}
     optimizer = torch.optim.SGD([p for p in trunk.parameters() if p.requires_grad], lr=0.1, weight_decay=0.1)
     for mode in (True, False, True):  # what a validation pass does
         trunk.train(mode)

@@ -45,9 +45,7 @@ class LabelSet:
 
     def __post_init__(self) -> None:
         if not 2 <= len(self.names) <= VOID:
-            raise UserError(
-                f"{len(self.names)} classes given: a label set has 2 to {VOID}, background included."
-            )
+            raise UserError(f"{len(self.names)} classes given: a label set has 2 to {VOID}, background included.")
         twice = sorted({name for name in self.names if self.names.count(name) > 1})
         if twice:
             raise UserError(f"class {twice[0]!r} is named twice: each class needs a name of its own.")
@@ -81,9 +79,7 @@ class LabelSet:
         """
         path = Path(path).expanduser()
         if not path.is_file():
-            raise UserError(
-                f"class list {str(path)!r} does not exist: give a text file with one class name a line."
-            )
+            raise UserError(f"class list {str(path)!r} does not exist: give a text file with one class name a line.")
         names, colours = [], []
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             words = line.split("#", 1)[0].split()
@@ -93,13 +89,9 @@ class LabelSet:
             if len(words) > 3 and all(word.isdecimal() for word in words[-3:]):
                 name, numbers = words[:-3], [int(word) for word in words[-3:]]
             if any(number > 255 for number in numbers):
-                raise UserError(
-                    f"{path}, line {number}: colours are three numbers from 0 to 255, not {numbers}."
-                )
+                raise UserError(f"{path}, line {number}: colours are three numbers from 0 to 255, not {numbers}.")
             names.append(" ".join(name))
             colours.append(tuple(numbers))
         if any(colours) and not all(colours):
-            raise UserError(
-                f"{path}: {names[colours.index(())]!r} has no colour but others have; give all or none."
-            )
+            raise UserError(f"{path}: {names[colours.index(())]!r} has no colour but others have; give all or none.")
         return cls(tuple(names), tuple(colours) if all(colours) else ())  # type: ignore[arg-type]

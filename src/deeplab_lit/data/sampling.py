@@ -15,8 +15,8 @@ class TrainSampler(Sampler[Draw]):
     """An endless shuffled stream of examples, cut to the length of the training.
 
     The whole run is one stream of draws; draw ``k`` is the same in every run with the same seed, however many
-    processes share it and wherever a resume begins. Process ``rank`` of ``world`` takes every ``world``-th draw, so that
-    the union of their batches is the batch of one process.
+    processes share it and wherever a resume begins. Process ``rank`` of ``world`` takes every ``world``-th draw, so
+    that the union of their batches is the batch of one process.
 
     Args:
         examples: size of the training set.
@@ -26,9 +26,7 @@ class TrainSampler(Sampler[Draw]):
         rank, world: this process and their number.
     """
 
-    def __init__(
-        self, examples: int, draws: int, seed: int, start: int = 0, rank: int = 0, world: int = 1
-    ) -> None:
+    def __init__(self, examples: int, draws: int, seed: int, start: int = 0, rank: int = 0, world: int = 1) -> None:
         self.examples, self.draws, self.seed = examples, draws, seed
         self.start, self.rank, self.world = start, rank, world
 

@@ -41,9 +41,16 @@ class Normalization:
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
     bgr: bool = False
 
+    @classmethod
+    def of(cls, mean: Sequence[float], std: Sequence[float], bgr: bool) -> Normalization:
+        """From lists, as configs and checkpoints hold them; raises UserError unless each has three numbers."""
+        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+            raise UserError(f"normalization mean={mean}, std={std}: give three numbers each, the std positive.")
+        return cls((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]), bgr)
+
     def __call__(self, image: NDArray[np.uint8]) -> Tensor:
         """RGB bytes (H, W, 3) -> float32 (3, H, W)."""
-        x = (image.astype(np.float32) - np.float32(self.mean)) / np.float32(self.std)
+        x = (image.astype(np.float32) - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
         if self.bgr:
             x = x[..., ::-1]
         return torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1)))
@@ -55,7 +62,7 @@ class Normalization:
         return red, green, blue
 
 
-class _DiscreteScale(A.RandomScale):
+class _DiscreteScale(A.RandomScale):  # type: ignore[misc]
     """Random scaling by one of a list of factors, as the released nets were trained."""
 
     def __init__(self, factors: Sequence[float], **arguments: Any) -> None:
@@ -175,13 +182,9 @@ def extra_transforms(configs: Sequence[Mapping[str, Any]]) -> list[A.BasicTransf
         name = str(arguments.pop("name", ""))
         kind = getattr(A, name, None)
         if not (isinstance(kind, type) and issubclass(kind, A.BasicTransform)):
-            raise UserError(
-                f"augment.extra names {name!r}, which albumentations does not have.{closest(name, dir(A))}"
-            )
+            raise UserError(f"augment.extra names {name!r}, which albumentations does not have.{closest(name, dir(A))}")
         try:
             found.append(kind(**arguments))
         except (TypeError, ValueError) as error:
-            raise UserError(
-                f"augment.extra: {name}({arguments}) is refused by albumentations: {error}"
-            ) from error
+            raise UserError(f"augment.extra: {name}({arguments}) is refused by albumentations: {error}") from error
     return found

@@ -67,9 +67,7 @@ def read_image(path: Path) -> Bytes:
         with Image.open(path) as file:
             return np.array(file.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(
-            f"{path} cannot be read as an image ({error}): replace it or take it off the list."
-        ) from error
+        raise UserError(f"{path} cannot be read as an image ({error}): replace it or take it off the list.") from error
 
 
 def read_mask(path: Path) -> Bytes:
@@ -85,9 +83,7 @@ def read_mask(path: Path) -> Bytes:
     except UserError:
         raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(
-            f"{path} cannot be read as a mask ({error}): replace it or take it off the list."
-        ) from error
+        raise UserError(f"{path} cannot be read as a mask ({error}): replace it or take it off the list.") from error
 
 
 class VOC:
@@ -119,14 +115,10 @@ class VOC:
         lists = self.root / "ImageSets" / "Segmentation"
         path = lists / f"{self._lists[name]}.txt"
         if not self.root.is_dir():
-            raise UserError(
-                f"data.root={str(self.root)!r} is not a folder: give the one that holds JPEGImages."
-            )
+            raise UserError(f"data.root={str(self.root)!r} is not a folder: give the one that holds JPEGImages.")
         if not path.is_file():
             there = sorted(file.stem for file in lists.glob("*.txt"))
-            hint = (
-                f"choose data.{name}= one of {', '.join(there)}." if there else "no list (.txt) lies there."
-            )
+            hint = f"choose data.{name}= one of {', '.join(there)}." if there else "no list (.txt) lies there."
             raise UserError(f"{path} does not exist: {hint}{closest(path.stem, there)}")
         ids = path.read_text(encoding="utf-8").split()
         if not ids:

@@ -83,7 +83,7 @@ class AtrousConv2d(nn.Conv2d):
 
 
 class AtrousMaxPool2d(nn.MaxPool2d):
-    """Max pooling with holes and any ``edges`` (left, right, top, bottom): PyTorch's own padding ends at half a kernel."""
+    """Max pooling with holes and wide ``edges`` (left, right, top, bottom): PyTorch's padding ends at half a kernel."""
 
     edges: tuple[int, int, int, int] = (0, 0, 0, 0)
 
@@ -94,9 +94,7 @@ class AtrousMaxPool2d(nn.MaxPool2d):
 def set_realisation(module: nn.Module, realisation: Realisation) -> None:
     """Choose how every :class:`AtrousConv2d` inside ``module`` computes; raises ValueError for an unknown name."""
     if realisation not in get_args(Realisation):
-        raise ValueError(
-            f"atrous={realisation!r} is not known: choose one of {', '.join(get_args(Realisation))}."
-        )
+        raise ValueError(f"atrous={realisation!r} is not known: choose one of {', '.join(get_args(Realisation))}.")
     for layer in module.modules():
         if isinstance(layer, AtrousConv2d):
             layer.realisation = realisation
@@ -146,9 +144,7 @@ def layer_strides(trunk: nn.Module, channels: int = 3) -> dict[str, tuple[int, i
         def record(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             found = _stride_of(inputs[0]), _stride_of(output)
             if strides.setdefault(name, found) != found:
-                raise ValueError(
-                    f"layer {name!r} runs at two resolutions and cannot be given one set of holes."
-                )
+                raise ValueError(f"layer {name!r} runs at two resolutions and cannot be given one set of holes.")
 
         layer.register_forward_hook(record)
 

@@ -28,8 +28,8 @@ class ResNet(nn.Module):
             nets, ``"3x3"`` in torchvision. ResNet-18 and 34 have no bottleneck.
         ceil_mode: the first max pooling rounds map sizes up, as Caffe does.
         frozen_norm: hold batch normalisation fixed, as the papers do with a pretrained trunk.
-        norm_momentum: weight of each batch in the running statistics of trained batch normalisation. Small batches of crops
-            with padding need less than PyTorch's 0.1, at which the statistics of the last few batches decide the result.
+        norm_momentum: weight of each batch in the running statistics of trained batch normalisation. Small batches of
+            crops with padding need less than PyTorch's 0.1, at which the last few batches decide the result.
 
     Raises:
         ValueError: for a depth or a ``stride_on`` that does not exist.
@@ -48,9 +48,7 @@ class ResNet(nn.Module):
         if depth not in (18, 34, 50, 101, 152):
             raise ValueError(f"depth={depth} is no ResNet: choose 18, 34, 50, 101 or 152.")
         if stride_on not in ("1x1", "3x3"):
-            raise ValueError(
-                f"stride_on={stride_on!r} is not known: choose '1x1' (released) or '3x3' (torchvision)."
-            )
+            raise ValueError(f"stride_on={stride_on!r} is not known: choose '1x1' (released) or '3x3' (torchvision).")
         net = getattr(torchvision.models, f"resnet{depth}")(weights=None)
         self.conv1, self.bn1, self.relu = net.conv1, net.bn1, net.relu
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1, ceil_mode=ceil_mode)
@@ -92,9 +90,7 @@ class VGG16(nn.Module):
     def __init__(self, output_stride: int = 8, pool_size: int = 3, ceil_mode: bool = True) -> None:
         super().__init__()
         if pool_size not in (2, 3):
-            raise ValueError(
-                f"pool_size={pool_size} is not known: choose 3 (released nets) or 2 (ImageNet's VGG)."
-            )
+            raise ValueError(f"pool_size={pool_size} is not known: choose 3 (released nets) or 2 (ImageNet's VGG).")
         self.features: nn.Sequential = torchvision.models.vgg16(weights=None, init_weights=True).features
         self._pools = [i for i, layer in enumerate(self.features) if isinstance(layer, nn.MaxPool2d)]
         for i in self._pools:

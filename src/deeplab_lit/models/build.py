@@ -14,9 +14,7 @@ from deeplab_lit.models.multiscale import MultiScaleInput
 Network = DeepLab | MultiScaleInput
 
 
-def build_network(
-    spec: Mapping[str, Any], num_classes: int, *, allowed: Sequence[str] | None = None
-) -> Network:
+def build_network(spec: Mapping[str, Any], num_classes: int, *, allowed: Sequence[str] | None = None) -> Network:
     """Build the network of a description.
 
     Args:

@@ -16,23 +16,19 @@ Logits = Float[Tensor, "batch classes height width"]
 
 
 def _classifier(in_channels: int, num_classes: int, kernel_size: int = 1, rate: int = 1) -> nn.Conv2d:
-    conv = AtrousConv2d(
-        in_channels, num_classes, kernel_size, padding=rate * (kernel_size - 1) // 2, dilation=rate
-    )
+    conv = AtrousConv2d(in_channels, num_classes, kernel_size, padding=rate * (kernel_size - 1) // 2, dilation=rate)
     nn.init.normal_(conv.weight, std=0.01)
     nn.init.zeros_(_bias(conv))
     return conv
 
 
-def _bias(conv: nn.Conv2d) -> nn.Parameter:
+def _bias(conv: nn.Conv2d) -> Tensor:
     assert conv.bias is not None
     return conv.bias
 
 
 def _hidden(in_channels: int, width: int, kernel_size: int = 1, stride: int = 1, rate: int = 1) -> nn.Conv2d:
-    conv = AtrousConv2d(
-        in_channels, width, kernel_size, stride, padding=rate * (kernel_size - 1) // 2, dilation=rate
-    )
+    conv = AtrousConv2d(in_channels, width, kernel_size, stride, padding=rate * (kernel_size - 1) // 2, dilation=rate)
     nn.init.kaiming_normal_(conv.weight, mode="fan_in", nonlinearity="relu")
     nn.init.zeros_(_bias(conv))
     return conv
@@ -41,9 +37,7 @@ def _hidden(in_channels: int, width: int, kernel_size: int = 1, stride: int = 1,
 def scaled_rate(rate: int, rate_scale: float) -> int:
     """``rate`` for a map ``rate_scale`` times the size it was published for, at least 1."""
     if rate < 1 or rate_scale <= 0:
-        raise ValueError(
-            f"rate={rate} and rate_scale={rate_scale} must be positive; the papers' rates are 1 to 24."
-        )
+        raise ValueError(f"rate={rate} and rate_scale={rate_scale} must be positive; the papers' rates are 1 to 24.")
     return max(1, int(rate * rate_scale + 0.5))
 
 
@@ -157,9 +151,9 @@ class ASPP(nn.Module):
 class MultiScaleFeatures(nn.Module):
     """V1's multi-scale features: small classifiers on the image and on pool1 to pool4, added to the main scores.
 
-    Each tap passes 3x3 (128 filters, strided to the common map), 1x1 (128) and 1x1 to the classes. The paper concatenates
-    the features before one linear classifier (V1, section 4.3); summing a classifier for each, as the released nets do, is
-    the same function.
+    Each tap passes 3x3 (128 filters, strided to the common map), 1x1 (128) and 1x1 to the classes. The paper
+    concatenates the features before one linear classifier (V1, section 4.3); summing a classifier for each, as the
+    released nets do, is the same function.
 
     Args:
         in_channels: channels of the trunk's features.
@@ -187,9 +181,7 @@ class MultiScaleFeatures(nn.Module):
         rate_scale: float = 1.0,
     ) -> None:
         super().__init__()
-        self.main = FieldOfView(
-            in_channels, num_classes, kernel_size, rate, hidden, average_pool, dropout, rate_scale
-        )
+        self.main = FieldOfView(in_channels, num_classes, kernel_size, rate, hidden, average_pool, dropout, rate_scale)
         self.num_classes, self.rate = num_classes, self.main.rate
         self.taps = nn.ModuleList(
             nn.Sequential(

@@ -34,9 +34,7 @@ class MultiScaleInput(nn.Module):
 
     def _maps(self, image: Image) -> list[Tensor]:
         size = (image.shape[-2], image.shape[-1])
-        return [
-            self.network(resize(image, scaled_size(size, scale), self.align_corners)) for scale in self.scales
-        ]
+        return [self.network(resize(image, scaled_size(size, scale), self.align_corners)) for scale in self.scales]
 
     def _fuse(self, maps: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         full = (maps[0].shape[-2], maps[0].shape[-1])

@@ -64,13 +64,9 @@ class Shapes(VOC):
         cache: str | Path | None = None,
     ) -> None:
         if domain not in DOMAINS:
-            raise UserError(
-                f"data.domain={domain!r}: choose one of {', '.join(DOMAINS)}.{closest(domain, DOMAINS)}"
-            )
+            raise UserError(f"data.domain={domain!r}: choose one of {', '.join(DOMAINS)}.{closest(domain, DOMAINS)}")
         if train_images < 1 or val_images < 1:
-            raise UserError(
-                f"data.train_images={train_images}, data.val_images={val_images}: each is at least 1."
-            )
+            raise UserError(f"data.train_images={train_images}, data.val_images={val_images}: each is at least 1.")
         self._domain, self._counts, self._seed = domain, {"train": train_images, "val": val_images}, seed
         recipe = json.dumps([_VERSION, domain, self._counts, seed])
         name = f"shapes-{domain}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"

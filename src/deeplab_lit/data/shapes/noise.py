@@ -11,8 +11,7 @@ Map = NDArray[np.float32]
 
 def fractal(
     rng: np.random.Generator,
-    height: int,
-    width: int,
+    shape: tuple[int, ...],
     coarsest: float = 32.0,
     roughness: float = 0.6,
     stretch: float = 1.0,
@@ -21,19 +20,18 @@ def fractal(
 
     Args:
         rng: source of randomness.
-        height, width: size of the map in pixels.
+        shape: (height, width) of the map in pixels.
         coarsest: pixels between the knots of the coarsest octave.
         roughness: weight of each octave relative to the one before: small is smooth.
         stretch: how much wider than high the grain is.
     """
+    height, width = shape
     total = np.zeros((height, width), np.float32)
     step, weight = coarsest, 1.0
     while step >= 1:
         rows, columns = int(height / step) + 2, int(width / (step * stretch)) + 2
         knots = rng.standard_normal((rows, columns), dtype=np.float32)
-        octave = cv2.resize(
-            knots, (width + int(2 * step), height + int(2 * step)), interpolation=cv2.INTER_LINEAR
-        )
+        octave = cv2.resize(knots, (width + int(2 * step), height + int(2 * step)), interpolation=cv2.INTER_LINEAR)
         top, left = rng.integers(0, int(2 * step) + 1, 2)
         total += weight * octave[top : top + height, left : left + width]
         step, weight = step / 2, weight * roughness
@@ -41,9 +39,7 @@ def fractal(
     return (total - total.mean()) / (spread if spread > 0 else 1.0)
 
 
-def coloured(
-    rng: np.random.Generator, base: NDArray[np.float32], noise: Map, strength: float
-) -> NDArray[np.float32]:
+def coloured(rng: np.random.Generator, base: NDArray[np.float32], noise: Map, strength: float) -> NDArray[np.float32]:
     """An RGB map (height, width, 3) around the colour ``base``, following ``noise`` with a slightly drifting hue."""
     drift = rng.normal(1.0, 0.25, 3).astype(np.float32)
     return base + (strength * noise)[..., None] * drift

@@ -1,7 +1,7 @@
 """What the embedded data set shows: silhouettes and the textures on them.
 
-Some classes differ by outline, some only by fine detail (zebra and chess wear the same discs), some only by a distant part
-(flag and lamp stand on the same pole), some only by what surrounds them (boat and sled are one drawing).
+Some classes differ by outline, some only by fine detail (zebra and chess wear the same discs), some only by a distant
+part (flag and lamp stand on the same pole), some only by what surrounds them (boat and sled are one drawing).
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ def _flag() -> list[Points]:
 
 
 def _lamp() -> list[Points]:
-    return _POLE + [0.42 * _disc(24)[0] + np.array([0, -0.6], np.float32)]
+    return [*_POLE, 0.42 * _disc(24)[0] + np.array([0, -0.6], np.float32)]
 
 
 def _fish() -> list[Points]:
-    return [0.7 * _leaf()[0] * np.array([1, 1.3], np.float32)] + _polygon((0.5, 0), (1, 0.45), (1, -0.45))
+    return [0.7 * _leaf()[0] * np.array([1, 1.3], np.float32), *_polygon((0.5, 0), (1, 0.45), (1, -0.45))]
 
 
 def _wheel() -> list[Points]:
@@ -83,16 +83,16 @@ Texture = Callable[[np.random.Generator, Field, Field, float], Field]
 
 
 def _smooth(rng: np.random.Generator, x: Field, y: Field, pixels: float) -> Field:
-    return 0.5 + 0.08 * fractal(rng, *x.shape, coarsest=8)
+    return 0.5 + 0.08 * fractal(rng, x.shape, coarsest=8)
 
 
 def _grain(rng: np.random.Generator, x: Field, y: Field, pixels: float) -> Field:
-    return 0.5 + 0.22 * fractal(rng, *x.shape, coarsest=4, roughness=0.9)
+    return 0.5 + 0.22 * fractal(rng, x.shape, coarsest=4, roughness=0.9)
 
 
 def _shaded(rng: np.random.Generator, x: Field, y: Field, pixels: float) -> Field:
     light = np.clip(1 - (x + 0.35) ** 2 - (y + 0.35) ** 2, -1, 1)
-    return (0.5 + 0.3 * light + 0.04 * fractal(rng, *x.shape, coarsest=8)).astype(np.float32)
+    return (0.5 + 0.3 * light + 0.04 * fractal(rng, x.shape, coarsest=8)).astype(np.float32)
 
 
 def _stripes(rng: np.random.Generator, x: Field, y: Field, pixels: float) -> Field:
@@ -102,9 +102,7 @@ def _stripes(rng: np.random.Generator, x: Field, y: Field, pixels: float) -> Fie
 
 def _checks(rng: np.random.Generator, x: Field, y: Field, pixels: float) -> Field:
     period = _detail_period(rng, pixels)
-    return (0.5 + 0.45 * np.sign(np.sin(2 * np.pi * x / period) * np.sin(2 * np.pi * y / period))).astype(
-        np.float32
-    )
+    return (0.5 + 0.45 * np.sign(np.sin(2 * np.pi * x / period) * np.sin(2 * np.pi * y / period))).astype(np.float32)
 
 
 def _detail_period(rng: np.random.Generator, pixels: float) -> float:
@@ -118,15 +116,13 @@ def _bricks(rng: np.random.Generator, x: Field, y: Field, pixels: float) -> Fiel
     joint_y = np.abs(y / height - row - 0.5) > 0.38
     along = x / (2 * height) + 0.5 * (row % 2)
     joint_x = np.abs(along - np.floor(along) - 0.5) > 0.44
-    return np.where(joint_x | joint_y, 0.95, 0.4).astype(np.float32) + 0.06 * fractal(
-        rng, *x.shape, coarsest=4
-    )
+    return np.where(joint_x | joint_y, 0.95, 0.4).astype(np.float32) + 0.06 * fractal(rng, x.shape, coarsest=4)
 
 
 def _veins(rng: np.random.Generator, x: Field, y: Field, pixels: float) -> Field:
     middle = np.abs(y) < max(0.05, 0.8 / pixels)
     side = np.abs(((x + 0.7 * np.abs(y)) / 0.33) % 1.0 - 0.5) > 0.42
-    return np.where(middle | side, 0.85, 0.45).astype(np.float32) + 0.05 * fractal(rng, *x.shape, coarsest=4)
+    return np.where(middle | side, 0.85, 0.45).astype(np.float32) + 0.05 * fractal(rng, x.shape, coarsest=4)
 
 
 @dataclass(frozen=True)
@@ -136,9 +132,7 @@ class Thing:
     outline: Callable[[], list[Points]]
     texture: Texture
     colours: tuple[tuple[int, int, int], ...] | None  # None: any colour at all
-    accent: tuple[tuple[int, int, int], ...] | None = (
-        None  # colours of the part above a fifth over the middle
-    )
+    accent: tuple[tuple[int, int, int], ...] | None = None  # colours of the part above a fifth over the middle
     ground: str | None = None
     tilt: float = np.pi
     squash: tuple[float, float] = (0.75, 1.0)

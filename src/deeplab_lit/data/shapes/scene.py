@@ -44,7 +44,7 @@ def render(rng: np.random.Generator, domain: Domain, height: int, width: int) ->
     names = list(domain.things)
     chosen = [names[i] for i in rng.integers(0, len(names), rng.integers(*domain.objects, endpoint=True))]
     image, ground_of = _backdrop(rng, [domain.things[name].ground for name in chosen], height, width)
-    _clutter(rng, image, rng.integers(*domain.clutter, endpoint=True))
+    _clutter(rng, image, int(rng.integers(*domain.clutter, endpoint=True)))
     labels = np.zeros((height, width), np.uint8)
     # large things first: small ones in front of them stay visible
     sizes = {i: _random_size(rng, domain.things[name], min(height, width)) for i, name in enumerate(chosen)}
@@ -73,15 +73,15 @@ def _backdrop(
     rng.shuffle(grounds)
     names = np.full((height, width), "sky", dtype="<U6")
     sky = np.array([rng.uniform(120, 200), rng.uniform(150, 205), rng.uniform(180, 235)], np.float32)
-    image = coloured(rng, sky, fractal(rng, height, width, 48, 0.45, 2.0), rng.uniform(5, 20))
+    image = coloured(rng, sky, fractal(rng, (height, width), 48, 0.45, 2.0), rng.uniform(5, 20))
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
-    horizon = rng.uniform(-0.1, 0.4) * height + 3 * fractal(rng, 1, width, 24, 0.5)[0][None]
+    horizon = rng.uniform(-0.1, 0.4) * height + 3 * fractal(rng, (1, width), 24, 0.5)[0][None]
     border = rng.uniform(0.3, 0.7) * width + rng.uniform(-0.6, 0.6) * (rows - height / 2)
-    border = border + 3 * fractal(rng, height, 1, 16, 0.5)
+    border = border + 3 * fractal(rng, (height, 1), 16, 0.5)
     for i, ground in enumerate(grounds):
         colour, contrast, roughness, stretch = _GROUNDS[ground]
         base = np.array(colour, np.float32) * rng.uniform(0.85, 1.15) + rng.normal(0, 8, 3).astype(np.float32)
-        paint = coloured(rng, base, fractal(rng, height, width, 24, roughness, stretch), contrast)
+        paint = coloured(rng, base, fractal(rng, (height, width), 24, roughness, stretch), contrast)
         where = rows > horizon
         if i == 1:
             where = where & (columns > border)
@@ -97,19 +97,15 @@ def _clutter(rng: np.random.Generator, image: Canvas, count: int) -> None:
         if rng.random() < 0.45:
             walk = np.cumsum(rng.normal(0, 7, (6, 2)), axis=0) + rng.uniform(0, 1, 2) * (width, height)
             alpha = _coverage([walk.astype(np.float32)], (height, width), thickness=int(rng.integers(3, 9)))
-            paint = coloured(
-                rng, rng.uniform(20, 200, 3).astype(np.float32), fractal(rng, height, width, 8), 8
-            )
+            paint = coloured(rng, rng.uniform(20, 200, 3).astype(np.float32), fractal(rng, (height, width), 8), 8)
         else:
             angle = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(5, 11)))
             radius = rng.uniform(3, 22) * rng.uniform(0.5, 1.3, len(angle))
             outline = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
             outline = outline + rng.uniform(0, 1, 2) * (width, height)
             alpha = _coverage([outline.astype(np.float32)], (height, width))
-            noise = fractal(rng, height, width, float(rng.uniform(3, 16)), float(rng.uniform(0.4, 0.95)))
-            paint = coloured(
-                rng, rng.uniform(20, 230, 3).astype(np.float32), noise, float(rng.uniform(4, 35))
-            )
+            noise = fractal(rng, (height, width), float(rng.uniform(3, 16)), float(rng.uniform(0.4, 0.95)))
+            paint = coloured(rng, rng.uniform(20, 230, 3).astype(np.float32), noise, float(rng.uniform(4, 35)))
         alpha = cv2.GaussianBlur(alpha, (0, 0), float(rng.uniform(0.4, 1.5)))[..., None]
         image += alpha * (paint - image)
 
@@ -126,9 +122,7 @@ def _coverage(outlines: list[Points], size: tuple[int, int], thickness: int = 0)
     return cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 
 
-def _place(
-    rng: np.random.Generator, ground_of: NDArray[np.str_], ground: str | None
-) -> tuple[float, float] | None:
+def _place(rng: np.random.Generator, ground_of: NDArray[np.str_], ground: str | None) -> tuple[float, float] | None:
     """A random (x, y) that lies on ``ground``; None where the picture has none of it."""
     height, width = ground_of.shape
     if ground is None:
@@ -181,7 +175,7 @@ def _draw(
 def _colour(rng: np.random.Generator, colours: Sequence[tuple[int, int, int]] | None) -> NDArray[np.float64]:
     if colours is None:
         return rng.uniform(30, 235, 3)
-    return np.array(colours[rng.integers(len(colours))]) + rng.normal(0, 12, 3)
+    return np.array(colours[int(rng.integers(len(colours)))]) + rng.normal(0, 12, 3)
 
 
 def _union(outlines: list[Points], size: tuple[int, int]) -> Canvas:
@@ -206,12 +200,12 @@ def _turns(outline: Points) -> float:
 def _photograph(rng: np.random.Generator, image: Canvas, domain: Domain) -> Bytes:
     """Uneven light, a lens that is not quite sharp, a sensor with noise."""
     height, width = image.shape[:2]
-    image = image * (1 + 0.12 * fractal(rng, height, width, 64, 0.4))[..., None]
+    image = image * (1 + 0.12 * fractal(rng, (height, width), 64, 0.4))[..., None]
     image = (image - 128) * domain.contrast * rng.uniform(0.8, 1.15) + 128 + rng.normal(0, 12)
     image = image * np.array(domain.tint, np.float32) * rng.normal(1, 0.05, 3).astype(np.float32)
     image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, 0.7)))
-    image = image + rng.normal(0, rng.uniform(*domain.camera_noise), image.shape)
-    return np.clip(np.round(image), 0, 255).astype(np.uint8)
+    noisy = image + rng.normal(0, rng.uniform(*domain.camera_noise), image.shape)
+    return np.clip(np.round(noisy), 0, 255).astype(np.uint8)
 
 
 def _with_void_rim(labels: Bytes) -> Bytes:
