@@ -83,12 +83,12 @@ def test_csv_has_one_row_a_step_and_goes_on_after_a_resume(tmp_path):
     for step in range(4):
         first.log_metrics({"train/loss": 1.0 / (step + 1), "epoch": 0}, step)
     first.log_metrics({"val/miou": 0.5}, 3)
-    first.save()
+    first.flush()
     second = CsvLogger(path)
     second.rewind(1)  # the last checkpoint was at step 1
     for step in (2, 3, 4):
         second.log_metrics({"train/loss": 9.0}, step)
-    second.save()
+    second.flush()
     found = rows(path)
     assert [row["step"] for row in found] == ["0", "1", "2", "3", "4"]
     assert [row["train/loss"] for row in found] == ["1", "0.5", "9", "9", "9"]

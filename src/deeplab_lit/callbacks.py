@@ -38,11 +38,24 @@ class Clock(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._before = state_dict["seconds"]
 
+
+class UnbrokenCurve(Callback):
+    """Keeps metrics.csv in step with the checkpoints, so that a resumed run leaves no gap and no double."""
+
+    @staticmethod
+    def _tables(trainer: L.Trainer) -> list[CsvLogger]:
+        return [logger for logger in trainer.loggers if isinstance(logger, CsvLogger)]
+
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         # rows that a killed run wrote after its last checkpoint are computed again
-        for logger in trainer.loggers:
-            if isinstance(logger, CsvLogger):
-                logger.rewind(trainer.global_step)
+        for table in self._tables(trainer):
+            table.rewind(trainer.global_step)
+
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        for table in self._tables(trainer):
+            table.flush()
 
 
 class Pictures(Callback):

@@ -98,22 +98,22 @@ class InitConfig:
 class TrainConfig:
     """What `python -m deeplab_lit.train` is told."""
 
-    name: str
-    seed: int
-    batch_size: int
+    name: str  # of the run: its folder below output, and its name in W&B
+    seed: int = 0  # of weights, order and augmentation
+    batch_size: int  # training images in a step of one process
     eval_batch_size: int
-    max_steps: int
-    val_every: int
-    crop_size: int
-    eval_size: int
-    num_workers: int
-    atrous: str
-    align_corners: bool
-    train_only_new: bool  # hold the trunk fixed
-    channels_last: bool | None  # null: with bf16
-    pictures: int  # validation images in the panel and in logged overlays
-    output: str  # folder that holds the run directories
-    resume: str | None  # null, "auto", or a run directory or checkpoint
+    max_steps: int  # optimiser steps; the schedule ends there
+    val_every: int  # steps from one validation, with its checkpoints, to the next
+    crop_size: int  # pixels
+    eval_size: int  # validation images are padded to at least this many pixels
+    num_workers: int = 2  # loader processes; 0: load in the training process
+    atrous: str = "holes"  # or "interlace", the paper's second realisation, with equal results
+    align_corners: bool = True  # bilinear resizing puts corner pixels on each other, as Caffe does
+    train_only_new: bool  # hold everything but the new layers fixed
+    channels_last: bool | None = None  # memory order of images and weights; null: with bf16
+    pictures: int = 6  # validation images in the panel and in logged overlays
+    output: str = "runs"  # folder that holds the run directories
+    resume: str | None = None  # "auto", or a run directory or checkpoint
     data: Any
     backbone: Any
     model: Any

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import math
 import netrc
 import os
+import time
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +31,7 @@ class CsvLogger(Logger):
         self.path = Path(path)
         self._rows: dict[int, dict[str, Any]] = {}
         self._columns: list[str] = ["step"]
+        self._written = -math.inf
         if self.path.is_file():
             with self.path.open(newline="") as file:
                 for row in csv.DictReader(file):
@@ -62,15 +65,22 @@ class CsvLogger(Logger):
 
     @rank_zero_only
     def save(self) -> None:
-        """Write the whole file anew: it is small, and columns may have come."""
+        """Write the file if it is some seconds old: a long run has many rows, and all of them are written anew."""
+        if time.monotonic() - self._written > 5:
+            self.flush()
+
+    @rank_zero_only
+    def flush(self) -> None:
+        """Write the file now."""
         with replacing(self.path) as temporary, temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, self._columns, restval="")
             writer.writeheader()
             writer.writerows(self._rows[step] for step in sorted(self._rows))
+        self._written = time.monotonic()
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        self.save()
+        self.flush()
 
 
 def wandb_is_configured() -> bool:

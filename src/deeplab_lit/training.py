@@ -11,7 +11,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 
-from deeplab_lit.callbacks import Clock, Pictures, progress
+from deeplab_lit.callbacks import Clock, Pictures, UnbrokenCurve, progress
 from deeplab_lit.checkpoints import WholeFileCheckpoint, check_resumable, describe, load
 from deeplab_lit.components import create
 from deeplab_lit.config import TrainConfig
@@ -104,7 +104,7 @@ def _fit_and_evaluate(
 ) -> dict[str, Any]:
     clock, pictures = Clock(), Pictures(config.pictures)
     best = _checkpoint(run, "best", monitor="val/miou", mode="max")
-    callbacks: list[Callback] = [clock, pictures, progress(), best, _checkpoint(run, "last")]
+    callbacks: list[Callback] = [clock, UnbrokenCurve(), pictures, progress(), best, _checkpoint(run, "last")]
     trainer = _trainer(config, arguments, logger=loggers, callbacks=callbacks, default_root_dir=run.folder)
     show_summary(config, run, segmenter, data, arguments)
     trainer.fit(segmenter, data, ckpt_path=run.resume_from, weights_only=True)

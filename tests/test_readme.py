@@ -1,0 +1,34 @@
+"""What the README says of the configuration is what the configuration is."""
+
+import re
+
+import yaml
+
+from deeplab_lit.app import conf_folder
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_table_lists_every_group_with_its_choices_and_defaults():
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", README, re.M))
+    defaults = {}
+    for entry in yaml.safe_load((conf_folder() / "train.yaml").read_text())["defaults"]:
+        if isinstance(entry, dict):
+            defaults |= entry
+    groups = {folder.name for folder in conf_folder().iterdir() if folder.is_dir()}
+    assert set(rows) == groups
+    for group, cell in rows.items():
+        choices = {choice.strip().strip("*") for choice in cell.split(",")}
+        assert choices == {file.stem for file in (conf_folder() / group).glob("*.yaml")}, group
+        assert re.findall(r"\*\*(\w+)\*\*", cell) == [defaults[group]], group
+
+
+def test_the_yaml_files_stay_small():
+    for file in conf_folder().rglob("*.yaml"):
+        assert len(file.read_text().splitlines()) <= 30, file
+
+
+def test_pictures_and_files_that_the_readme_names_exist():
+    for path in re.findall(r"!\[.*?\]\((.+?)\)", README) + re.findall(r"`((?:src|conf|tests)/[\w/.]+)`", README):
+        assert (ROOT / path).exists(), path
