@@ -51,9 +51,7 @@ class UnbrokenCurve(Callback):
         for table in self._tables(trainer):
             table.rewind(trainer.global_step)
 
-    def on_save_checkpoint(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         for table in self._tables(trainer):
             table.flush()
 

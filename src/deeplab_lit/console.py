@@ -56,16 +56,12 @@ def log_to(path: Path) -> None:
 
 
 @contextmanager
-def generating(folder: Path) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar for the drawing of the embedded data set, shown only if there is something to draw."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeRemainingColumn(),
-    )
+def preparing(folder: Path) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar for the writing of a data set's files, shown only if there is something to write."""
+    count = TextColumn("{task.completed}/{task.total}")
+    columns = (TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn())
     if not folder.is_dir():
-        _console.print(f"Drawing the embedded data set once into {folder}")
+        _console.print(f"Writing the data set once into {folder}")
     with Progress(*columns, console=_console, disable=folder.is_dir() or not _console.is_terminal) as bar:
         task = bar.add_task("pictures", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

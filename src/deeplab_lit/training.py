@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from typing import Any, cast, get_args
 
@@ -12,12 +11,11 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 
 from deeplab_lit.callbacks import Clock, Pictures, UnbrokenCurve, progress
-from deeplab_lit.checkpoints import WholeFileCheckpoint, check_resumable, describe, load
+from deeplab_lit.checkpoints import WholeFileCheckpoint, check_resumable, describe, read
 from deeplab_lit.components import create
 from deeplab_lit.config import TrainConfig
-from deeplab_lit.console import generating, log_to, quiet_libraries, show_result, show_summary
+from deeplab_lit.console import log_to, preparing, quiet_libraries, show_result, show_summary
 from deeplab_lit.data.datamodule import SegmentationData
-from deeplab_lit.data.shapes.dataset import Shapes
 from deeplab_lit.data.transforms import EvalTransform, Normalization, TrainTransform, extra_transforms
 from deeplab_lit.errors import UserError
 from deeplab_lit.files import write_json
@@ -25,14 +23,12 @@ from deeplab_lit.hardware import resolve_precision
 from deeplab_lit.loggers import build_loggers
 from deeplab_lit.losses import Resolution
 from deeplab_lit.metrics import Scores
-from deeplab_lit.models.build import Network, build_network
+from deeplab_lit.models.build import build_network
 from deeplab_lit.optim import train_only_new
 from deeplab_lit.render import panel, save_png
 from deeplab_lit.runs import Run, open_run
 from deeplab_lit.runs import record as save_config
 from deeplab_lit.segmenter import Segmenter
-
-log = logging.getLogger("deeplab_lit")
 
 
 def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str, Any]:
@@ -113,8 +109,9 @@ def _fit_and_evaluate(
         if best.best_model_score is None or segmenter.scores.miou > best.best_model_score:  # type: ignore[union-attr]
             trainer.save_checkpoint(run.best)
     trainer.save_checkpoint(run.last)
-    trained = load(run.best, allow=[""])
-    scores = _evaluate(config, arguments, segmenter, trained.network, data)
+    best_content = read(run.best)
+    segmenter.load_state_dict(best_content["state_dict"])
+    scores = _evaluate(config, arguments, segmenter, data)
     rows, ids = pictures.predict(segmenter, data)
     save_png(panel(rows, data.labels, ids), run.folder / "pictures" / "validation.png")
     result = {
@@ -123,7 +120,7 @@ def _fit_and_evaluate(
         "pixel_accuracy": scores.pixel_accuracy,
         "mean_accuracy": scores.mean_accuracy,
         "steps": trainer.global_step,
-        "best_step": trained.step,
+        "best_step": best_content["global_step"],
         "seconds": round(clock.seconds, 1),
         "checkpoint": str(run.best),
         "command": command,
@@ -145,15 +142,7 @@ def _checkpoint(run: Run, name: str, **arguments: Any) -> ModelCheckpoint:
     )
 
 
-def _evaluate(
-    config: TrainConfig,
-    arguments: dict[str, Any],
-    segmenter: Segmenter,
-    network: Network,
-    data: SegmentationData,
-) -> Scores:
-    """Scores of ``network`` on the validation split; the segmenter holds it afterwards."""
-    segmenter.network.load_state_dict(network.state_dict())
+def _evaluate(config: TrainConfig, arguments: dict[str, Any], segmenter: Segmenter, data: SegmentationData) -> Scores:
     trainer = _trainer(config, {**arguments, "logger": False, "enable_progress_bar": False})
     trainer.validate(segmenter, data, verbose=False)
     assert segmenter.scores is not None
@@ -161,10 +150,10 @@ def _evaluate(
 
 
 def build_data(config: TrainConfig, normalization: Normalization) -> SegmentationData:
-    """The data module of a config, with the embedded data set drawn if it is asked for and not there yet."""
+    """The data module of a config; a data set with a ``prepare(progress)`` is asked to write its files first."""
     source = create(config.data, "data")
-    if isinstance(source, Shapes):
-        with generating(source.root) as report:
+    if hasattr(source, "prepare"):
+        with preparing(source.root) as report:
             source.prepare(report)
     augment = config.augment
     train_transform = TrainTransform(

@@ -203,6 +203,15 @@ def test_mistakes_end_in_one_sentence_and_leave_no_run(tmp_path, arguments, word
     assert not list(tmp_path.glob("runs/*/*"))
 
 
+def test_a_bad_file_met_in_a_loader_process_ends_the_run_with_its_name(tmp_path):
+    write_voc(tmp_path / "mine", sizes=[(32, 40)] * 34, num_classes=3)
+    file = tmp_path / "mine" / "JPEGImages" / "picture_1.jpg"  # not among those read before training
+    file.write_bytes(file.read_bytes()[:300])
+    arguments = [a for a in TINY[2:] if "num_workers" not in a]
+    done = train(tmp_path, *arguments, "data=voc", "data.root=mine", "num_workers=1", "max_steps=40", expect=1)
+    assert "picture_1.jpg cannot be read as an image" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_the_readmes_recipe_for_a_backbone_works(tmp_path):
     """The Python and YAML blocks of the README's section, as they stand, in a user's folder."""
     section = (ROOT / "README.md").read_text().split("## Add a backbone", 1)[1].split("\n## ", 1)[0]
