@@ -58,7 +58,9 @@ class AtrousConv2d(nn.Conv2d):
         rows, columns = x.shape[2] // rate_y, x.shape[3] // rate_x
         x = x.view(batch, channels, rows, rate_y, columns, rate_x).permute(0, 3, 5, 1, 2, 4)
         x = x.reshape(batch * rate_y * rate_x, channels, rows, columns)
-        x = F.conv2d(x, self.weight, self.bias, groups=self.groups)
+        x = F.conv2d(x, self.weight, groups=self.groups)
+        if self.bias is not None:
+            x = x + self.bias[:, None, None]
         filters, rows, columns = x.shape[1:]
         x = x.view(batch, rate_y, rate_x, filters, rows, columns).permute(0, 3, 4, 1, 5, 2)
         return x.reshape(batch, filters, rows * rate_y, columns * rate_x)[..., :out_height, :out_width]

@@ -15,8 +15,20 @@ Features = Float[Tensor, "batch channels height width"]
 Logits = Float[Tensor, "batch classes height width"]
 
 
+class Classifier(AtrousConv2d):
+    """A convolution to class scores that adds its bias itself, in the bias's own precision.
+
+    oneDNN's bfloat16 convolution writes the bias gradient past its end with fewer than 16 outputs and 3072 or more
+    inputs (PyTorch 2.14 on a CPU with AMX): the process dies, sooner or later.
+    """
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        scores = super()._conv_forward(input, weight, None)
+        return scores if bias is None else scores + bias[:, None, None]
+
+
 def _classifier(in_channels: int, num_classes: int, kernel_size: int = 1, rate: int = 1) -> nn.Conv2d:
-    conv = AtrousConv2d(in_channels, num_classes, kernel_size, padding=rate * (kernel_size - 1) // 2, dilation=rate)
+    conv = Classifier(in_channels, num_classes, kernel_size, padding=rate * (kernel_size - 1) // 2, dilation=rate)
     nn.init.normal_(conv.weight, std=0.01)
     nn.init.zeros_(_bias(conv))
     return conv

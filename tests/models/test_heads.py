@@ -1,0 +1,33 @@
+import subprocess
+import sys
+
+import torch
+import torch.nn.functional as F
+
+from deeplab_lit.models.heads import Classifier
+
+
+def test_few_classes_on_wide_features_train_in_bf16_without_breaking_the_heap():
+    """In a process of its own: where it went wrong, the process was killed by its allocator."""
+    code = (
+        "import torch\n"
+        "from deeplab_lit.models.heads import FieldOfView\n"
+        "head = FieldOfView(8, 12, kernel_size=1, rate=1, hidden=4096, dropout=0.0)\n"
+        "for _ in range(12):\n"
+        "    with torch.autocast('cpu', torch.bfloat16):\n"
+        "        scores = head(torch.randn(4, 8, 13, 13))\n"
+        "    scores.float().square().mean().backward()\n"
+        "    kept = [torch.randn(int(n)) for n in torch.randint(1, 5000, (50,))]\n"
+        "print('done')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout.strip()) == (0, "done"), done.stderr
+
+
+def test_classifier_is_a_convolution_in_both_realisations():
+    layer = Classifier(6, 4, 3, padding=2, dilation=2)
+    x = torch.randn(2, 6, 9, 11)
+    expected = F.conv2d(x, layer.weight, layer.bias, padding=2, dilation=2)
+    for realisation in ("holes", "interlace"):
+        layer.realisation = realisation
+        torch.testing.assert_close(layer(x), expected)
