@@ -1,7 +1,6 @@
 """Shapes in the signatures of models, losses and metrics are checked while the tests run."""
 
 import os
-import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
@@ -54,8 +53,3 @@ def write_voc(root, sizes=((40, 56), (48, 33), (64, 64)), num_classes=21, seed=0
 @pytest.fixture
 def voc(tmp_path):
     return write_voc(tmp_path / "voc")
-
-
-@pytest.fixture(scope="session")
-def python():
-    return sys.executable

@@ -25,6 +25,7 @@ def run(*arguments, env=None):
         (["max_steps=many"], ["max_steps", "'many'", "Integer"]),
         (["augment.flip=perhaps"], ["flip", "perhaps", "bool"]),
         (["scales=[0.5,1.0]"], ["scales takes one of msc, single", "scales.KEY=VALUE"]),
+        (["data=voc", "data.rooot=x"], ["data.rooot is not a key", "'data.root'"]),
         (["data=voc"], ["data.root", "is required"]),
         (
             ["model=deeplab_7x7"],

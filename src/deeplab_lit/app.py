@@ -153,9 +153,15 @@ def _unknown_key(key: str, config_name: str) -> str:
 
 
 def _defaults(config_name: str) -> DictConfig:
+    """The config without the single keys that were typed, but with the choices: each brings keys of its own."""
+    groups = {folder.name for folder in conf_folder().iterdir() if folder.is_dir()}
+    chosen = [argument for argument in sys.argv[1:] if argument.partition("=")[0] in groups and "," not in argument]
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
-        return hydra.compose(config_name)
+        try:
+            return hydra.compose(config_name, overrides=chosen)
+        except HydraException:  # a choice from a folder of the user's
+            return hydra.compose(config_name)
 
 
 def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
