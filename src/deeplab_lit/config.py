@@ -72,26 +72,60 @@ class ScalesConfig:
 
 @dataclass
 class LossConfig:
-    """Where the loss is taken: on the coarse "map" against shrunk labels, or at "full" resolution."""
+    """The training loss."""
 
-    resolution: str = "map"
+    resolution: str = "full"  # on the coarse "map" against shrunk labels, or at "full" resolution
+    msc: str = "own_map"  # of multi-scale inputs: see MultiScaleInput
+    # a weight for each class's pixels: "none", "median_frequency", "inverse_root", or a list of numbers
+    class_weights: Any = "none"
 
 
-@dataclass
-class NormalizationConfig:
-    """How bytes become network input, in RGB order and 0 to 255."""
+@dataclass(kw_only=True)
+class ParityConfig:
+    """Where the released nets and today's habits differ; what each does is said in conf/parity/."""
 
-    mean: list[float] = field(default_factory=lambda: [123.675, 116.28, 103.53])
-    std: list[float] = field(default_factory=lambda: [58.395, 57.12, 57.375])
-    bgr: bool = False
+    align_corners: bool
+    loss: str  # map or full
+    msc_loss: str  # full_map or own_map
+    stride_on: str  # 1x1 or 3x3
+    ceil_mode: bool
+    pool_size: int  # 3 or 2
+    pool5a: bool
+    frozen_affine: bool
+    normalization: Any  # bgr_bytes, imagenet, or {mean: [R, G, B], std: [R, G, B], bgr: false}
+    crf_normalization: str  # after or symmetric
 
 
 @dataclass
 class InitConfig:
-    """Where weights come from."""
+    """Random weights."""
 
     pretrained: bool = False  # the trunk carries trained weights, so its batch normalisation stays frozen
-    normalization: NormalizationConfig = field(default_factory=NormalizationConfig)
+    name: str = "random"
+
+
+@dataclass(kw_only=True)
+class ImageNetConfig(InitConfig):
+    """torchvision's weights."""
+
+    pretrained: bool = True
+    name: str = "imagenet"
+    weights: str
+    path: str | None
+    fc: str
+    fc_seed: int
+    # what they were trained with
+    normalization: str
+    stride_on: str
+
+
+@dataclass(kw_only=True)
+class CheckpointConfig(InitConfig):
+    """A checkpoint of this library, which brings its normalisation."""
+
+    pretrained: bool = True
+    name: str = "checkpoint"
+    path: str
 
 
 @dataclass(kw_only=True)
@@ -108,20 +142,22 @@ class TrainConfig:
     eval_size: int  # validation images are padded to at least this many pixels
     num_workers: int = 2  # loader processes; 0: load in the training process
     atrous: str = "holes"  # or "interlace", the paper's second realisation, with equal results
-    align_corners: bool = True  # bilinear resizing puts corner pixels on each other, as Caffe does
+    align_corners: bool  # bilinear resizing puts corner pixels on each other, as Caffe does
+    sampling: str = "uniform"  # or "rare_classes": images with rare classes come more often
     train_only_new: bool  # hold everything but the new layers fixed
     channels_last: bool | None = None  # memory order of images and weights; null: with bf16
     pictures: int = 6  # validation images in the panel and in logged overlays
     output: str = "runs"  # folder that holds the run directories
-    resume: str | None = None  # "auto", or a run directory or checkpoint
+    resume: str | None  # "auto", or a run directory or checkpoint
     data: Any
     backbone: Any
     model: Any
     scales: ScalesConfig
     augment: AugmentConfig
     init: InitConfig
+    parity: ParityConfig
     optimizer: Any
     schedule: Any
-    loss: LossConfig = field(default_factory=LossConfig)
+    loss: LossConfig
     trainer: Any
     logger: Any

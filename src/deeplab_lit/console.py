@@ -6,19 +6,22 @@ import logging
 import math
 import os
 import sys
+import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from deeplab_lit.config import TrainConfig
 from deeplab_lit.data.datamodule import SegmentationData
+from deeplab_lit.data.layout import Progress as Report
+from deeplab_lit.data.transforms import Normalization
 from deeplab_lit.runs import Run
 from deeplab_lit.segmenter import Segmenter
 
@@ -56,21 +59,38 @@ def log_to(path: Path) -> None:
 
 
 @contextmanager
-def preparing(folder: Path) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar for the writing of a data set's files, shown only if there is something to write."""
+def preparing() -> Iterator[Report]:
+    """Shows work on many files: a bar for each kind of work on a terminal, lines elsewhere."""
     count = TextColumn("{task.completed}/{task.total}")
     columns = (TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn())
-    if not folder.is_dir():
-        _console.print(f"Writing the data set once into {folder}")
-    with Progress(*columns, console=_console, disable=folder.is_dir() or not _console.is_terminal) as bar:
-        task = bar.add_task("pictures", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    tasks: dict[str, TaskID] = {}
+    spoke = time.monotonic()
+    with Progress(*columns, console=_console, disable=not _console.is_terminal) as bar:
+
+        def report(what: str, done: int, total: int) -> None:
+            nonlocal spoke
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+                if not _console.is_terminal:
+                    _console.print(what)
+            bar.update(tasks[what], completed=done, total=total)
+            if not _console.is_terminal and time.monotonic() - spoke > 20:
+                spoke = time.monotonic()
+                _console.print(f"{what}: {done}/{total}")
+
+        yield report
 
 
 def show_summary(
-    config: TrainConfig, run: Run, segmenter: Segmenter, data: SegmentationData, trainer: dict[str, Any]
+    config: TrainConfig,
+    run: Run,
+    segmenter: Segmenter,
+    data: SegmentationData,
+    trainer: dict[str, Any],
+    started: Sequence[str],
+    normalization: Normalization,
 ) -> None:
-    """One screen: data, model, schedule, device, outputs."""
+    """One screen: data, model, where its weights come from, schedule, device, outputs."""
     network = segmenter.network
     total = sum(parameter.numel() for parameter in network.parameters())
     trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
@@ -87,10 +107,14 @@ def show_summary(
         "network": f"{config.name.split('-', 1)[-1]}, {total / 1e6:.2f}M parameters, {trained / 1e6:.2f}M trained",
         "rates": f"{_list(rates)}{note}",
         "input": f"crop {config.crop_size}, scales {_list(config.scales.factors)}, augmentation "
-        f"{config.augment.scale_range or config.augment.scale_list or 'without scaling'}",
+        f"{config.augment.scale_range or config.augment.scale_list or 'without scaling'}, "
+        f"{'BGR' if normalization.bgr else 'RGB'} minus {_list(normalization.mean)} over {_list(normalization.std)}",
+        "start": "\n           ".join(started) or f"{config.init.name} weights",
         "training": f"{config.max_steps} steps of batch {config.batch_size}"
         + (f" x {accumulate} accumulated" if accumulate != 1 else "")
         + f", loss on the {'map' if config.loss.resolution == 'map' else 'full resolution'}"
+        + (f", class weights {config.loss.class_weights}" if config.loss.class_weights != "none" else "")
+        + (", rare classes more often" if config.sampling != "uniform" else "")
         + f", validation every {config.val_every}",
         "optimizer": f"{config.optimizer.name}, lr {config.optimizer.lr:g}, {config.schedule.name} policy, "
         f"{multipliers}",

@@ -13,6 +13,19 @@ class UserError(ValueError):
     """
 
 
+class Interrupted(Exception):
+    """The run was told to stop and has saved its state.
+
+    Args:
+        signum: the signal.
+        saved: what to tell the user.
+    """
+
+    def __init__(self, signum: int, saved: str) -> None:
+        super().__init__(saved)
+        self.signum = signum
+
+
 def closest(given: str, allowed: Iterable[str]) -> str:
     """A `` Did you mean 'x'?`` for the nearest of ``allowed``, or an empty string when none is near."""
     near = difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.6)

@@ -11,9 +11,31 @@ from pathlib import Path
 from typing import Any
 
 
+def cache_folder(given: str | Path | None = None) -> Path:
+    """Where what is made or fetched once is kept: ``given``, else ``$DEEPLAB_LIT_CACHE``, else ~/.cache/deeplab_lit."""
+    if given is not None:
+        return Path(given).expanduser()
+    if "DEEPLAB_LIT_CACHE" in os.environ:
+        return Path(os.environ["DEEPLAB_LIT_CACHE"]).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "deeplab_lit"
+
+
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` to write to; it takes the name ``path`` once the block ends without an error."""
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Hold a lock beside ``path``: other processes of the same job wait here instead of doing the same work."""
+    from filelock import FileLock
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.parent / f".{path.name}.lock"):
+        yield
+
+
+@contextmanager
+def replacing(path: str | Path, sync: bool = True) -> Iterator[Path]:
+    """A temporary path beside ``path`` to write to; it takes the name ``path`` once the block ends without an error.
+
+    ``sync=False`` does not wait for the disk: for files by the thousand that can be made again.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
@@ -21,8 +43,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        if sync:
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
         # mkstemp makes files that only their owner may read
         umask = os.umask(0)
         os.umask(umask)

@@ -1,8 +1,14 @@
-"""What the machine computes fast."""
+"""What the machine computes fast, and which of its processes this is."""
 
 from __future__ import annotations
 
 import torch
+from lightning.pytorch.utilities import rank_zero_only
+
+
+def is_first_process() -> bool:
+    """Whether this is the process of a job, or of a training on several devices, that writes and speaks."""
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def resolve_precision(precision: str, accelerator: str | None) -> str:

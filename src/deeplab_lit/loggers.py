@@ -8,15 +8,19 @@ import netrc
 import os
 import time
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
+from numpy.typing import NDArray
 
+from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.errors import UserError
 from deeplab_lit.files import replacing
+from deeplab_lit.runs import Run
 
 
 class CsvLogger(Logger):
@@ -141,3 +145,40 @@ def _wandb(arguments: dict[str, Any], folder: Path, name: str, config: Mapping[s
     except TypeError as error:
         raise UserError(f"logger.wandb does not accept {arguments}: {error}") from error
     return WandbLogger(experiment=run)
+
+
+def record_result(
+    loggers: Sequence[Logger], result: Mapping[str, Any], matrix: NDArray[np.int64], labels: LabelSet, run: Run
+) -> None:
+    """Add what a finished run came to, to W&B: per-class IoU, confusion matrix, and the best checkpoint as an artifact.
+
+    Args:
+        loggers: of the run; others than W&B have all of it in the run directory.
+        result: what result.json holds.
+        matrix: pixels by true (rows) and predicted class.
+        labels: the classes.
+        run: the run directory.
+    """
+    from lightning.pytorch.loggers import WandbLogger
+
+    for logger in loggers:
+        if not isinstance(logger, WandbLogger):
+            continue
+        import wandb
+
+        ious = wandb.Table(columns=["class", "IoU"], data=[list(row) for row in result["per_class_iou"].items()])
+        cells = [
+            [labels.names[truth], labels.names[guess], int(matrix[truth, guess])]
+            for truth in range(len(labels))
+            for guess in range(len(labels))
+        ]
+        counts = wandb.Table(columns=["Actual", "Predicted", "nPredictions"], data=cells)
+        fields = {column: column for column in counts.columns}
+        chart = wandb.plot_table("wandb/confusion_matrix/v1", counts, fields, {"title": "pixels by class"})
+        logger.experiment.log({"per_class_iou": ious, "confusion_matrix": chart})
+        scalars = ("miou", "pixel_accuracy", "mean_accuracy", "steps", "best_step", "seconds")
+        logger.experiment.summary.update({key: result[key] for key in scalars})
+        artifact = wandb.Artifact(f"checkpoint-{logger.experiment.id}", type="model", metadata={"miou": result["miou"]})
+        # the file itself, not a copy of it: checkpoints of large networks are large
+        artifact.add_file(str(run.best), policy="immutable", skip_cache=True)
+        logger.experiment.log_artifact(artifact, aliases=["best"])

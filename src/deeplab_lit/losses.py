@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -41,6 +41,8 @@ def segmentation_loss(
     mask: Int[Tensor, "batch height width"],
     resolution: Resolution = "map",
     align_corners: bool = True,
+    class_weights: Float[Tensor, " classes"] | None = None,
+    divisor: Callable[[Tensor], Tensor] | None = None,
 ) -> Float[Tensor, ""]:
     """The sum over score maps of the mean cross-entropy over labelled pixels; void (255) does not count.
 
@@ -49,6 +51,9 @@ def segmentation_loss(
         mask: labels at the size of the input image.
         resolution: ``"map"`` shrinks the labels to each map, as the papers do; ``"full"`` upsamples each map instead.
         align_corners: the geometry of either.
+        class_weights: of each class's pixels in the mean; None: all alike.
+        divisor: from this batch's number (or weight) of labelled pixels to what the sum is divided by; several
+            processes that share a batch divide by the mean over them, so that their gradients add up to those of one.
 
     Returns:
         A scalar; 0 (with zero gradients) where every pixel is void.
@@ -59,6 +64,9 @@ def segmentation_loss(
             scores, labels = resize(scores, (mask.shape[-2], mask.shape[-1]), align_corners), mask
         else:
             labels = shrink_labels(mask, (scores.shape[-2], scores.shape[-1]), align_corners)
-        summed = F.cross_entropy(scores.float(), labels, ignore_index=VOID, reduction="sum")
-        total = total + summed / (labels != VOID).sum().clamp(min=1)
+        summed = F.cross_entropy(scores.float(), labels, class_weights, ignore_index=VOID, reduction="sum")
+        counted = labels[labels != VOID]
+        weight = total.new_tensor(len(counted)) if class_weights is None else class_weights[counted].sum()
+        weight = weight if divisor is None else divisor(weight)
+        total = total + summed / torch.where(weight > 0, weight, 1)
     return total

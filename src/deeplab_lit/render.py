@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +71,33 @@ def panel(rows: Sequence[tuple[Bytes, Bytes, Bytes]], labels: LabelSet, titles: 
         x, y = _GAP + 150 * (number % columns), top + 20 * (number // columns)
         draw.rectangle((x, y, x + 14, y + 14), tuple(int(c) for c in colour), "black")
         draw.text((x + 20, y), name, "black", font)
+    return canvas
+
+
+def frequency_chart(pixels: Mapping[str, NDArray[np.int64]], labels: LabelSet) -> Image.Image:
+    """Bars of each class's share of the labelled pixels, on a logarithmic scale, for each split.
+
+    Args:
+        pixels: split name -> pixels of each class (C,).
+        labels: names and colours.
+    """
+    font = ImageFont.load_default(size=13)
+    row, left, length, lowest = 16, 170, 420, 1e-6
+    height = 30 + len(labels) * (row * len(pixels) + 6)
+    canvas = Image.new("RGB", (left + length + 160, height), "white")
+    draw = ImageDraw.Draw(canvas)
+    draw.text((left, 6), "share of the labelled pixels (0.0001 % to 100 %, logarithmic)", "black", font)
+    for number, name in enumerate(labels.names):
+        top = 30 + number * (row * len(pixels) + 6)
+        draw.text((6, top), name[:22], "black", font)
+        for line, (split, counts) in enumerate(pixels.items()):
+            share = counts[number] / max(1, counts.sum())
+            part = max(0.0, 1 - np.log10(max(share, lowest)) / np.log10(lowest))
+            y = top + line * row
+            colour = tuple(int(c) for c in labels.palette[number])
+            draw.rectangle((left, y + 2, left + round(length * part), y + row - 2), colour, "black")
+            text = f"{split} {100 * share:.3g} %" if counts[number] else f"{split}: never"
+            draw.text((left + round(length * part) + 6, y), text, (60, 60, 60), font)
     return canvas
 
 

@@ -55,10 +55,11 @@ def fingerprint(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def open_run(config: Mapping[str, Any]) -> Run:
+def open_run(config: Mapping[str, Any], make: bool = True) -> Run:
     """Make the run directory of a resolved config, or find the one that ``config["resume"]`` means.
 
-    ``resume=auto`` takes the newest directory of the same config, and starts a new one where there is none yet.
+    ``resume=auto`` takes the newest directory of the same config, and starts a new one where there is none yet. With
+    ``make=False``, in all processes of a job but the first, a new directory is not made: its place is not known yet.
 
     Raises:
         UserError: ``resume`` names nothing to go on from.
@@ -66,10 +67,11 @@ def open_run(config: Mapping[str, Any]) -> Run:
     resume, root = config["resume"], Path(config["output"]).expanduser()
     if resume == "auto":
         found = _newest(root, fingerprint(config))
-        return found or _new(root / config["name"], config)
-    if resume:
+        if found:
+            return found
+    elif resume:
         return _existing(Path(resume).expanduser(), config)
-    return _new(root / config["name"], config)
+    return _new(root / config["name"], config) if make else Run(root / config["name"])
 
 
 def _new(parent: Path, config: Mapping[str, Any]) -> Run:

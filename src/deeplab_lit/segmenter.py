@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,7 +32,11 @@ class Segmenter(L.LightningModule):
         resolution: where the loss is taken; see :func:`segmentation_loss`.
         channels_last: keep images and weights in the memory order that is fast in half precision.
         description: plain values that rebuild the network and its input, stored in every checkpoint.
+        class_weights: of each class's pixels in the loss; None: all alike.
+        seed: of dropout, which then depends on the step alone, whatever happened before it.
     """
+
+    class_weights: Tensor | None
 
     def __init__(
         self,
@@ -42,6 +48,8 @@ class Segmenter(L.LightningModule):
         resolution: Resolution = "map",
         channels_last: bool = False,
         description: dict[str, Any] | None = None,
+        class_weights: Sequence[float] | None = None,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         self._format = torch.channels_last if channels_last else torch.contiguous_format
@@ -49,7 +57,11 @@ class Segmenter(L.LightningModule):
         self.labels, self.resolution = labels, resolution
         self._optimizer, self._schedule, self._max_steps = optimizer, schedule, max_steps
         self._description = description or {}
+        self.seed = seed
+        weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+        self.register_buffer("class_weights", weights, persistent=False)
         self.confusion = ConfusionMatrix(len(labels))
+        self.matrix: Tensor | None = None
         self.scores: Scores | None = None
         self.validated_at = -1
 
@@ -57,11 +69,25 @@ class Segmenter(L.LightningModule):
         return batch["image"].contiguous(memory_format=self._format)
 
     def _loss(self, maps: list[Tensor], batch: Sample) -> Tensor:
-        return segmentation_loss(maps, batch["mask"], self.resolution, self.network.align_corners)
+        return segmentation_loss(
+            maps, batch["mask"], self.resolution, self.network.align_corners, self.class_weights, self._share
+        )
+
+    def _share(self, count: Tensor) -> Tensor:
+        """The mean over processes: their gradients are averaged, and shall add up to those of one process."""
+        if self.trainer.world_size == 1:
+            return count
+        total = count.clone()
+        torch.distributed.all_reduce(total)
+        return total / self.trainer.world_size
+
+    def on_train_batch_start(self, batch: Sample, batch_index: int) -> None:
+        place = (self.seed, 2, self.trainer.global_step, batch_index % self.trainer.accumulate_grad_batches)
+        torch.manual_seed(int(np.random.SeedSequence((*place, self.global_rank)).generate_state(1)[0]))
 
     def training_step(self, batch: Sample, batch_index: int) -> Tensor:
         loss = self._loss(self.network.supervised(self._image(batch)), batch)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["id"]))
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["id"]), sync_dist=True)
         groups = self.trainer.optimizers[0].param_groups
         self.log_dict({f"lr/{group['name']}": group["lr"] for group in groups}, batch_size=1)
         return loss
@@ -74,7 +100,8 @@ class Segmenter(L.LightningModule):
         self.confusion.update(self.predict_labels(batch), batch["mask"])
 
     def on_validation_epoch_end(self) -> None:
-        self.scores = Scores.of(self.confusion.compute())
+        self.matrix = self.confusion.compute().cpu()
+        self.scores = Scores.of(self.matrix)
         self.confusion.reset()
         self.validated_at = self.trainer.global_step
         # the counts were summed over processes already

@@ -7,17 +7,31 @@ import sys
 from omegaconf import DictConfig
 
 from deeplab_lit.app import check_pair, entry_point, plain, typed
+from deeplab_lit.errors import Interrupted
 
 
 @entry_point("train")
 def main(cfg: DictConfig) -> None:
     check_pair(cfg)
     record, config = plain(cfg), typed(cfg)
+    if config.data.get("check"):
+        from deeplab_lit.checking import check_data
+
+        check_data(config)
+        return
     # torch and lightning take seconds to import: mistakes in the config have been answered by now
     from deeplab_lit.runs import command_line
     from deeplab_lit.training import train
 
-    train(config, record, command_line(sys.argv))
+    try:
+        train(config, record, command_line(sys.argv))
+    except Interrupted as stopped:
+        # what launches several processes takes another status for a crash
+        from deeplab_lit.hardware import is_first_process
+
+        if is_first_process():
+            print(stopped, file=sys.stderr)
+        sys.exit(128 + stopped.signum if is_first_process() else 0)
 
 
 if __name__ == "__main__":

@@ -6,29 +6,35 @@ import sys
 from typing import Any, cast, get_args
 
 import lightning as L
+import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 
-from deeplab_lit.callbacks import Clock, Pictures, UnbrokenCurve, progress
+from deeplab_lit.callbacks import Clock, Pictures, Throughput, UnbrokenCurve, progress
 from deeplab_lit.checkpoints import WholeFileCheckpoint, check_resumable, describe, read
 from deeplab_lit.components import create
 from deeplab_lit.config import TrainConfig
 from deeplab_lit.console import log_to, preparing, quiet_libraries, show_result, show_summary
 from deeplab_lit.data.datamodule import SegmentationData
+from deeplab_lit.data.frequencies import inverse_root, median_frequency, pixel_counts, repeat_factors
 from deeplab_lit.data.transforms import EvalTransform, Normalization, TrainTransform, extra_transforms
 from deeplab_lit.errors import UserError
 from deeplab_lit.files import write_json
-from deeplab_lit.hardware import resolve_precision
-from deeplab_lit.loggers import build_loggers
+from deeplab_lit.hardware import is_first_process, resolve_precision
+from deeplab_lit.interrupts import SaveFirst
+from deeplab_lit.loggers import build_loggers, record_result
 from deeplab_lit.losses import Resolution
-from deeplab_lit.metrics import Scores
 from deeplab_lit.models.build import build_network
+from deeplab_lit.models.multiscale import MscLoss
 from deeplab_lit.optim import train_only_new
 from deeplab_lit.render import panel, save_png
 from deeplab_lit.runs import Run, open_run
 from deeplab_lit.runs import record as save_config
 from deeplab_lit.segmenter import Segmenter
+from deeplab_lit.weights.start import normalization_of, start
+
+_WEIGHTINGS = {"median_frequency": median_frequency, "inverse_root": inverse_root}
 
 
 def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str, Any]:
@@ -48,8 +54,7 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
     quiet_libraries()
     L.seed_everything(config.seed, workers=True, verbose=False)
     _check_values(config)
-    norm = config.init.normalization
-    normalization = Normalization.of(norm.mean, norm.std, norm.bgr)
+    normalization = Normalization.chosen(normalization_of(config.init, config.parity.normalization))
     data = build_data(config, normalization)
     spec = {
         "backbone": record["backbone"],
@@ -57,17 +62,24 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
         "scales": config.scales.factors,
         "align_corners": config.align_corners,
         "atrous": config.atrous,
+        "msc_loss": config.loss.msc,
     }
     network = build_network(spec, len(data.labels))
-    if config.train_only_new:
-        train_only_new(network)
     arguments = _trainer_arguments(config)
     description = describe(spec, data.labels, normalization)
-    run = open_run(record)
+    resumes = bool(config.resume) and open_run(record, make=False).resume_from is not None
+    started = [] if resumes else start(network, config.init, data.labels, record["backbone"])
+    if config.train_only_new:
+        train_only_new(network)
+    first = is_first_process()
+    run = open_run(record, make=first)
     if run.resume_from:
         check_resumable(run.resume_from, description)
-        save_config(run, record)
-    log_to(run.folder / "train.log")
+        started = ["the weights of the checkpoint"]
+    if first:
+        if run.resume_from:
+            save_config(run, record)
+        log_to(run.folder / "train.log")
     segmenter = Segmenter(
         network,
         data.labels,
@@ -77,16 +89,23 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
         cast(Resolution, config.loss.resolution),
         arguments["precision"].startswith("bf16") if config.channels_last is None else config.channels_last,
         description,
+        _class_weights(config, data),
+        config.seed,
     )
-    loggers = build_loggers(config.logger, run.folder, config.name, record)
+    loggers = build_loggers(config.logger, run.folder, config.name, record) if first else []
+    if first:
+        show_summary(config, run, segmenter, data, arguments, started, normalization)
+    failed = True
     try:
-        return _fit_and_evaluate(config, run, segmenter, data, arguments, loggers, command)
+        result = _fit_and_evaluate(config, run, segmenter, data, arguments, loggers, command)
+        failed = False
+        return result
     finally:
-        if config.logger.get("wandb") is not None:
+        if config.logger.get("wandb") is not None and first:
             import wandb
 
             # otherwise the next job of a multirun would go on in this one's W&B run
-            wandb.finish()
+            wandb.finish(exit_code=int(failed))
 
 
 def _fit_and_evaluate(
@@ -100,20 +119,28 @@ def _fit_and_evaluate(
 ) -> dict[str, Any]:
     clock, pictures = Clock(), Pictures(config.pictures)
     best = _checkpoint(run, "best", monitor="val/miou", mode="max")
-    callbacks: list[Callback] = [clock, UnbrokenCurve(), pictures, progress(), best, _checkpoint(run, "last")]
+    last = _checkpoint(run, "last")
+    # SaveFirst after UnbrokenCurve, which drops the rows that a validation it makes up for writes again
+    callbacks: list[Callback] = [clock, UnbrokenCurve(), Throughput(), pictures, progress(), best, last]
+    callbacks.append(SaveFirst(run.last, command))
     trainer = _trainer(config, arguments, logger=loggers, callbacks=callbacks, default_root_dir=run.folder)
-    show_summary(config, run, segmenter, data, arguments)
     trainer.fit(segmenter, data, ckpt_path=run.resume_from, weights_only=True)
+    # the first process alone knows where a new run lies
+    run = trainer.strategy.broadcast(run)
+    trainer.loggers, loggers = [], trainer.loggers
+    if trainer.progress_bar_callback is not None:
+        trainer.progress_bar_callback.disable()
     if segmenter.validated_at != trainer.global_step:
         trainer.validate(segmenter, data, verbose=False)
         if best.best_model_score is None or segmenter.scores.miou > best.best_model_score:  # type: ignore[union-attr]
             trainer.save_checkpoint(run.best)
     trainer.save_checkpoint(run.last)
+    trainer.strategy.barrier()
     best_content = read(run.best)
     segmenter.load_state_dict(best_content["state_dict"])
-    scores = _evaluate(config, arguments, segmenter, data)
-    rows, ids = pictures.predict(segmenter, data)
-    save_png(panel(rows, data.labels, ids), run.folder / "pictures" / "validation.png")
+    trainer.validate(segmenter, data, verbose=False)
+    scores, matrix = segmenter.scores, segmenter.matrix
+    assert scores is not None and matrix is not None
     result = {
         "miou": scores.miou,
         "per_class_iou": dict(zip(data.labels.names, scores.per_class_iou.tolist(), strict=True)),
@@ -125,8 +152,12 @@ def _fit_and_evaluate(
         "checkpoint": str(run.best),
         "command": command,
     }
-    write_json(run.folder / "result.json", result)
-    show_result(result, run)
+    if trainer.is_global_zero:
+        rows, ids = pictures.predict(segmenter, data)
+        save_png(panel(rows, data.labels, ids), run.folder / "pictures" / "validation.png")
+        record_result(loggers, result, matrix.numpy(), data.labels, run)
+        write_json(run.folder / "result.json", result)
+        show_result(result, run)
     return result
 
 
@@ -142,19 +173,16 @@ def _checkpoint(run: Run, name: str, **arguments: Any) -> ModelCheckpoint:
     )
 
 
-def _evaluate(config: TrainConfig, arguments: dict[str, Any], segmenter: Segmenter, data: SegmentationData) -> Scores:
-    trainer = _trainer(config, {**arguments, "logger": False, "enable_progress_bar": False})
-    trainer.validate(segmenter, data, verbose=False)
-    assert segmenter.scores is not None
-    return segmenter.scores
-
-
 def build_data(config: TrainConfig, normalization: Normalization) -> SegmentationData:
     """The data module of a config; a data set with a ``prepare(progress)`` is asked to write its files first."""
-    source = create(config.data, "data")
-    if hasattr(source, "prepare"):
-        with preparing(source.root) as report:
-            source.prepare(report)
+    given = {key: value for key, value in config.data.items() if key not in ("check", "check_against")}
+    source = create(given, "data")
+    with preparing() as report:
+        progress = report if is_first_process() else None
+        if hasattr(source, "prepare"):
+            source.prepare(progress)
+        train_split = source.split("train")
+        rare = repeat_factors(pixel_counts(train_split, progress)) if config.sampling == "rare_classes" else None
     augment = config.augment
     train_transform = TrainTransform(
         config.crop_size,
@@ -172,6 +200,7 @@ def build_data(config: TrainConfig, normalization: Normalization) -> Segmentatio
         config.eval_batch_size,
         config.num_workers,
         config.seed,
+        rare,
     )
     for split in (data.train_split, data.val_split):
         # reading a few examples shows a wrong class list or unreadable files before the network is built
@@ -180,19 +209,54 @@ def build_data(config: TrainConfig, normalization: Normalization) -> Segmentatio
     return data
 
 
+def _class_weights(config: TrainConfig, data: SegmentationData) -> list[float] | None:
+    chosen = config.loss.class_weights
+    if chosen == "none":
+        return None
+    if isinstance(chosen, list):
+        if len(chosen) != len(data.labels) or not all(isinstance(each, (int, float)) and each >= 0 for each in chosen):
+            raise UserError(
+                f"loss.class_weights has {len(chosen)} entries for {len(data.labels)} classes: give one number, 0 or "
+                "more, for each class."
+            )
+        return [float(each) for each in chosen]
+    with preparing() as report:
+        counts = pixel_counts(data.train_split, report if is_first_process() else None)
+    return _WEIGHTINGS[chosen](counts).tolist()
+
+
 def _check_values(config: TrainConfig) -> None:
     for key in ("batch_size", "eval_batch_size", "max_steps", "val_every", "crop_size", "eval_size"):
         if getattr(config, key) < 1:
             raise UserError(f"{key}={getattr(config, key)}: it is at least 1.")
-    if config.loss.resolution not in get_args(Resolution):
-        raise UserError(f"loss.resolution={config.loss.resolution!r} is not known: choose map (the papers) or full.")
+    for key, value, allowed in (
+        ("loss.resolution", config.loss.resolution, get_args(Resolution)),
+        ("loss.msc", config.loss.msc, get_args(MscLoss)),
+        ("sampling", config.sampling, ("uniform", "rare_classes")),
+        ("parity.crf_normalization", config.parity.crf_normalization, ("after", "symmetric")),
+    ):
+        if value not in allowed:
+            raise UserError(f"{key}={value!r} is not known: choose one of {', '.join(allowed)}.")
+    weights = config.loss.class_weights
+    if not isinstance(weights, list) and weights not in ("none", *_WEIGHTINGS):
+        raise UserError(
+            f"loss.class_weights={weights!r} is not known: choose none, {', '.join(_WEIGHTINGS)}, or give a list."
+        )
     for key in ("num_workers", "pictures"):
         if getattr(config, key) < 0:
             raise UserError(f"{key}={getattr(config, key)}: it is at least 0.")
 
 
 def _trainer_arguments(config: TrainConfig) -> dict[str, Any]:
-    arguments = dict(config.trainer)
+    arguments = {key: value for key, value in config.trainer.items() if key != "recipe"}
+    wanted = arguments.get("accelerator")
+    if wanted in ("gpu", "cuda") and not torch.cuda.is_available() and not torch.backends.mps.is_available():
+        raise UserError(
+            f"trainer.accelerator={wanted}, but PyTorch sees no GPU here: type trainer.accelerator=cpu, or trainer="
+            "default, which takes what there is, or install the build of PyTorch for this machine's GPU."
+        )
+    if arguments.get("sync_batchnorm") == "auto":
+        arguments["sync_batchnorm"] = torch.cuda.is_available() and wanted != "cpu"
     arguments["precision"] = resolve_precision(str(arguments.get("precision", "auto")), arguments.get("accelerator"))
     # made once now, so that a wrong key or a missing device is known before anything is written
     _trainer(config, {**arguments, "logger": False})

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deeplab_lit.data.datamodule import collate
+from deeplab_lit.data.split import Example
 from deeplab_lit.data.transforms import EvalTransform, Normalization, TrainTransform, extra_transforms
-from deeplab_lit.data.voc import Example
 from deeplab_lit.errors import UserError
 
 PLAIN = Normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import signal
+from types import FrameType
 from typing import Any, Protocol
 
 import lightning as L
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from deeplab_lit.data.labels import VOID, LabelSet
 from deeplab_lit.data.sampling import Draw, EvalSampler, TrainSampler
+from deeplab_lit.data.split import Split
 from deeplab_lit.data.transforms import EvalTransform, Sample, TrainTransform
-from deeplab_lit.data.voc import Split
+from deeplab_lit.errors import UserError
+
+_GRACE = 120  # seconds
 
 
 class Source(Protocol):
@@ -57,6 +64,7 @@ class SegmentationData(L.LightningDataModule):
         eval_batch_size: examples in a validation batch; images of several sizes are padded to the largest.
         num_workers: loader processes; 0 loads in the training process.
         seed: of order and augmentation.
+        weights: how often each training example should come; see :class:`TrainSampler`.
     """
 
     def __init__(
@@ -68,6 +76,7 @@ class SegmentationData(L.LightningDataModule):
         eval_batch_size: int = 1,
         num_workers: int = 2,
         seed: int = 0,
+        weights: NDArray[np.float64] | None = None,
     ) -> None:
         super().__init__()
         self.source, self.labels = source, source.labels
@@ -77,7 +86,7 @@ class SegmentationData(L.LightningDataModule):
             EvalSet(self.val_split, eval_transform),
         )
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
-        self.num_workers, self.seed = num_workers, seed
+        self.num_workers, self.seed, self.weights = num_workers, seed, weights
 
     def val_sample(self, index: int) -> Sample:
         """One validation sample, as the loader gives it."""
@@ -90,6 +99,11 @@ class SegmentationData(L.LightningDataModule):
         """Batches from the trainer's current step to its last one."""
         assert self.trainer is not None
         rank, world = self._world()
+        if len(self._val) < world:
+            raise UserError(
+                f"{len(self._val)} validation image(s) for {world} processes: each needs at least one; lower "
+                "trainer.devices."
+            )
         each_step = self.batch_size * self.trainer.accumulate_grad_batches
         sampler = TrainSampler(
             len(self.train_split),
@@ -98,6 +112,7 @@ class SegmentationData(L.LightningDataModule):
             start=self.trainer.global_step * each_step,
             rank=rank,
             world=world,
+            weights=self.weights,
         )
         return self._loader(self._train, sampler, self.batch_size)
 
@@ -115,7 +130,19 @@ class SegmentationData(L.LightningDataModule):
             collate_fn=collate,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
+            worker_init_fn=survive_signals,
         )
+
+
+def survive_signals(worker: int) -> None:
+    """Let the training save first when a signal goes to all of its processes; an orphan still ends by itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # a loader that is told to end and cannot is killed by its alarm
+    signal.signal(signal.SIGTERM, _end_soon)
+
+
+def _end_soon(signum: int, frame: FrameType | None) -> None:
+    signal.alarm(_GRACE)
 
 
 def collate(samples: list[Sample]) -> Sample:

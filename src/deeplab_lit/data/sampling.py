@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 Draw = tuple[int, int]
@@ -24,11 +25,22 @@ class TrainSampler(Sampler[Draw]):
         seed: of order and augmentation.
         start: draws of this process that are done already.
         rank, world: this process and their number.
+        weights: how often each example should come, relative to the others; None: all alike. In a pass of as many
+            draws as there are examples, each comes its share of times, rounded up or down.
     """
 
-    def __init__(self, examples: int, draws: int, seed: int, start: int = 0, rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self,
+        examples: int,
+        draws: int,
+        seed: int,
+        start: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        weights: NDArray[np.float64] | None = None,
+    ) -> None:
         self.examples, self.draws, self.seed = examples, draws, seed
-        self.start, self.rank, self.world = start, rank, world
+        self.start, self.rank, self.world, self.weights = start, rank, world, weights
 
     def __len__(self) -> int:
         return self.draws
@@ -39,9 +51,17 @@ class TrainSampler(Sampler[Draw]):
             position = own * self.world + self.rank
             if position // self.examples != epoch:
                 epoch = position // self.examples
-                order = np.random.default_rng((self.seed, epoch)).permutation(self.examples)
+                order = self._order(np.random.default_rng((self.seed, epoch)))
             augmentation = np.random.SeedSequence((self.seed, 1, position)).generate_state(1)[0]
             yield int(order[position % self.examples]), int(augmentation)
+
+    def _order(self, draw: np.random.Generator) -> NDArray[np.int64]:
+        if self.weights is None:
+            return draw.permutation(self.examples)
+        # systematic sampling: equally spaced marks on the line of summed weights
+        ends = np.cumsum(self.weights) / self.weights.sum() * self.examples
+        marks = np.arange(self.examples) + draw.random()
+        return draw.permutation(np.searchsorted(ends, marks).clip(max=self.examples - 1))
 
 
 class EvalSampler(Sampler[int]):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deeplab_lit.data.labels import VOID
-from deeplab_lit.data.voc import Example
+from deeplab_lit.data.split import Example
 from deeplab_lit.errors import UserError, closest
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network at import
@@ -42,6 +42,18 @@ class Normalization:
     bgr: bool = False
 
     @classmethod
+    def chosen(cls, value: Any) -> Normalization:
+        """From ``"imagenet"``, ``"bgr_bytes"``, or a mapping of mean, std and bgr; raises UserError for others."""
+        if isinstance(value, str) and value in _NAMED:
+            return _NAMED[value]
+        if isinstance(value, Mapping) and {"mean", "std"} <= value.keys() <= {"mean", "std", "bgr"}:
+            return cls.of(value["mean"], value["std"], bool(value.get("bgr", False)))
+        raise UserError(
+            f"normalization={value!r}: choose {', '.join(_NAMED)}, or give {{mean: [R, G, B], std: [R, G, B], bgr: "
+            "false}."
+        )
+
+    @classmethod
     def of(cls, mean: Sequence[float], std: Sequence[float], bgr: bool) -> Normalization:
         """From lists, as configs and checkpoints hold them; raises UserError unless each has three numbers."""
         if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
@@ -60,6 +72,13 @@ class Normalization:
         """The RGB bytes nearest to the mean, for padding."""
         red, green, blue = (round(value) for value in self.mean)
         return red, green, blue
+
+
+_NAMED = {
+    "imagenet": Normalization(),
+    # the released nets' input: BGR, 0 to 255, minus the mean
+    "bgr_bytes": Normalization((122.675, 116.669, 104.008), (1.0, 1.0, 1.0), bgr=True),
+}
 
 
 class _DiscreteScale(A.RandomScale):  # type: ignore[misc]

@@ -2,134 +2,95 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from deeplab_lit.data.downloads import download_voc
+from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.layout import Entry, Layout, Progress, find_list, read_list, refuse_doubles
+from deeplab_lit.errors import UserError
+from deeplab_lit.files import cache_folder, one_at_a_time
 
-from deeplab_lit.data.labels import VOID, LabelSet
-from deeplab_lit.errors import UserError, closest
-
-Bytes = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Example:
-    """An image with its labels as they lie on disk: RGB bytes (H, W, 3), class indices (H, W), and its id."""
-
-    image: Bytes
-    mask: Bytes
-    id: str
+_DEVKIT = Path("VOCdevkit") / "VOC2012"
 
 
-class Split:
-    """The examples of one split, read on demand.
-
-    Args:
-        ids: names of the examples.
-        images: the path of each image.
-        masks: the path of each mask.
-        num_classes: mask values from this on, other than 255, are an error.
-    """
-
-    def __init__(self, ids: list[str], images: list[Path], masks: list[Path], num_classes: int) -> None:
-        self.ids, self.images, self.masks, self.num_classes = ids, images, masks, num_classes
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __getitem__(self, index: int) -> Example:
-        """Read one example.
-
-        Raises:
-            UserError: a file cannot be read, image and mask differ in size, or a mask value is no class.
-        """
-        image, mask = read_image(self.images[index]), read_mask(self.masks[index])
-        if image.shape[:2] != mask.shape:
-            raise UserError(
-                f"{self.images[index]} is {image.shape[1]}x{image.shape[0]} but its mask {self.masks[index].name} is "
-                f"{mask.shape[1]}x{mask.shape[0]}: a mask has the size of its image."
-            )
-        highest = int(mask[mask != VOID].max(initial=0))
-        if highest >= self.num_classes:
-            raise UserError(
-                f"{self.masks[index]} has the value {highest}, but there are {self.num_classes} classes (0 to "
-                f"{self.num_classes - 1}, and 255 for void): set data.classes=FILE with one class name a line."
-            )
-        return Example(image, mask, self.ids[index])
-
-
-def read_image(path: Path) -> Bytes:
-    """Read a picture as RGB bytes (H, W, 3); raises UserError naming a file that cannot be read."""
-    try:
-        with Image.open(path) as file:
-            return np.array(file.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} cannot be read as an image ({error}): replace it or take it off the list.") from error
-
-
-def read_mask(path: Path) -> Bytes:
-    """Read an index PNG as class indices (H, W), never as colours; raises UserError naming the file otherwise."""
-    try:
-        with Image.open(path) as file:
-            if file.mode not in ("P", "L"):
-                raise UserError(
-                    f"{path} is a picture of mode {file.mode}: masks are single-channel PNGs (palette or grey) whose "
-                    "pixel values are class indices."
-                )
-            return np.array(file)
-    except UserError:
-        raise
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} cannot be read as a mask ({error}): replace it or take it off the list.") from error
-
-
-class VOC:
+class VOC(Layout):
     """A data set in the PASCAL VOC layout.
 
     Args:
-        root: the folder that holds JPEGImages, SegmentationClass and ImageSets/Segmentation.
-        train: name of the list to train on, without ``.txt``.
-        val: name of the list to evaluate on.
+        root: the folder that holds JPEGImages, SegmentationClass and ImageSets/Segmentation, or one that holds
+            VOCdevkit/VOC2012; None: where ``download`` puts it.
+        train: the list to train on: its name without ``.txt``, or a path. Its lines are ids, or pairs of paths
+            below root (image, mask) as in the lists of the released nets.
+        val: the list to evaluate on.
         classes: a class-list file (see :meth:`LabelSet.from_file`); PASCAL VOC's 21 classes unless given.
+        train_masks: a folder with ID.png for each training image instead of SegmentationClass, such as pseudo-labels.
+        download: fetch VOC 2012 into root if it is not there.
 
     Attributes:
         labels: the class names and the palette.
+        root: the folder that holds JPEGImages.
     """
 
     def __init__(
-        self, root: str | Path, train: str = "train", val: str = "val", classes: str | Path | None = None
+        self,
+        root: str | Path | None = None,
+        train: str = "train",
+        val: str = "val",
+        classes: str | Path | None = None,
+        train_masks: str | Path | None = None,
+        download: bool = False,
     ) -> None:
-        self.root = Path(root).expanduser()
+        super().__init__(train_masks)
+        self._given = cache_folder() / "voc2012" if root is None else Path(root).expanduser()
+        self._download = download
+        if root is None and not download and not (self._given / _DEVKIT).is_dir():
+            raise UserError(
+                "data.root is missing: type data.root=FOLDER, the one that holds JPEGImages, or data.download=true "
+                f"to fetch VOC 2012 (2 GB) into {self._given}."
+            )
         self.labels = LabelSet.voc() if classes is None else LabelSet.from_file(classes)
         self._lists = {"train": train, "val": val}
 
-    def split(self, name: str) -> Split:
-        """The examples of ``"train"`` or ``"val"``.
+    @property
+    def root(self) -> Path:  # type: ignore[override]
+        inside = self._given / _DEVKIT
+        return inside if inside.is_dir() and not (self._given / "JPEGImages").is_dir() else self._given
 
-        Raises:
-            UserError: the root, the list or a listed file does not exist, the list is empty or names a file twice.
-        """
-        lists = self.root / "ImageSets" / "Segmentation"
-        path = lists / f"{self._lists[name]}.txt"
+    def prepare(self, progress: Progress | None = None) -> None:
+        """Fetch the data set if that was asked for and it is not whole yet."""
+        if self._download and not self._is_whole():
+            if progress:
+                progress(f"downloading VOC 2012 into {self._given}", 0, 1)
+            with one_at_a_time(self._given):
+                if not self._is_whole():
+                    download_voc(self._given)
+
+    def _is_whole(self) -> bool:
+        # the archive holds the masks last, so a broken extraction lacks some of them
+        path = self.root / "ImageSets" / "Segmentation" / "trainval.txt"
+        if not path.is_file():
+            return False
+        return all(
+            (self.root / "SegmentationClass" / f"{id}.png").is_file()
+            and (self.root / "JPEGImages" / f"{id}.jpg").is_file()
+            for id in read_list(path)
+        )
+
+    def list_file(self, name: str) -> Path:
+        """The file that lists ``"train"`` or ``"val"``; raises UserError if there is none."""
         if not self.root.is_dir():
             raise UserError(f"data.root={str(self.root)!r} is not a folder: give the one that holds JPEGImages.")
-        if not path.is_file():
-            there = sorted(file.stem for file in lists.glob("*.txt"))
-            hint = f"choose data.{name}= one of {', '.join(there)}." if there else "no list (.txt) lies there."
-            raise UserError(f"{path} does not exist: {hint}{closest(path.stem, there)}")
-        ids = path.read_text(encoding="utf-8").split()
-        if not ids:
-            raise UserError(f"{path} is empty: it holds one image id a line.")
-        if len(set(ids)) < len(ids):
-            twice = next(id for i, id in enumerate(ids) if id in ids[:i])
-            raise UserError(f"{path} names {twice!r} twice: each image once.")
-        images = [self.root / "JPEGImages" / f"{id}.jpg" for id in ids]
-        masks = [self.root / "SegmentationClass" / f"{id}.png" for id in ids]
-        missing = [file for file in (*images, *masks) if not file.is_file()]
-        if missing:
-            more = f" and {len(missing) - 1} more files" if len(missing) > 1 else ""
-            raise UserError(f"{path} lists {missing[0].stem!r}, but {missing[0]}{more} do(es) not exist.")
-        return Split(ids, images, masks, len(self.labels))
+        return find_list(self._lists[name], self.root / "ImageSets" / "Segmentation", f"data.{name}")
+
+    def entries(self, name: str) -> tuple[str | Path, list[Entry]]:
+        path = self.list_file(name)
+        entries = [self._entry(line) for line in read_list(path)]
+        refuse_doubles([entry.id for entry in entries], path)
+        return path, entries
+
+    def _entry(self, line: str) -> Entry:
+        words = line.split()
+        if len(words) == 2 and all("/" in word for word in words):
+            image, mask = (self.root / word.lstrip("/") for word in words)
+            return Entry(image.stem, image, mask)
+        return Entry(line, self.root / "JPEGImages" / f"{line}.jpg", self.root / "SegmentationClass" / f"{line}.png")

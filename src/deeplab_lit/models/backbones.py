@@ -28,8 +28,13 @@ class ResNet(nn.Module):
             nets, ``"3x3"`` in torchvision. ResNet-18 and 34 have no bottleneck.
         ceil_mode: the first max pooling rounds map sizes up, as Caffe does.
         frozen_norm: hold batch normalisation fixed, as the papers do with a pretrained trunk.
+        frozen_affine: with ``frozen_norm``, hold its scale and shift too, as the papers do, and not its statistics
+            alone.
         norm_momentum: weight of each batch in the running statistics of trained batch normalisation. Small batches of
             crops with padding need less than PyTorch's 0.1, at which the last few batches decide the result.
+
+    Attributes:
+        torchvision_name: torchvision's name of the classifier whose weights fit.
 
     Raises:
         ValueError: for a depth or a ``stride_on`` that does not exist.
@@ -42,6 +47,7 @@ class ResNet(nn.Module):
         stride_on: StrideOn = "1x1",
         ceil_mode: bool = True,
         frozen_norm: bool = False,
+        frozen_affine: bool = True,
         norm_momentum: float = 0.02,
     ) -> None:
         super().__init__()
@@ -60,7 +66,8 @@ class ResNet(nn.Module):
             if isinstance(layer, nn.BatchNorm2d):
                 layer.momentum = norm_momentum
         if frozen_norm:
-            freeze_norm(self)
+            freeze_norm(self, frozen_affine)
+        self.torchvision_name = f"resnet{depth}"
         self.channels: int = net.fc.in_features
         self.output_stride = output_stride
         dilate(self, output_stride)
@@ -79,6 +86,7 @@ class VGG16(nn.Module):
         ceil_mode: poolings round map sizes up, as Caffe does.
 
     Attributes:
+        torchvision_name: torchvision's name of the classifier whose weights fit.
         tap_channels, tap_strides: width and stride of the maps that :meth:`forward_taps` gives.
 
     Raises:
@@ -86,6 +94,7 @@ class VGG16(nn.Module):
     """
 
     tap_channels = (3, 64, 128, 256, 512)
+    torchvision_name = "vgg16"
 
     def __init__(self, output_stride: int = 8, pool_size: int = 3, ceil_mode: bool = True) -> None:
         super().__init__()

@@ -19,7 +19,8 @@ def build_network(spec: Mapping[str, Any], num_classes: int, *, allowed: Sequenc
 
     Args:
         spec: ``backbone`` and ``model`` (each a ``_target_`` with arguments), ``scales`` (input factors, ``[1.0]`` for
-            one), ``align_corners`` and ``atrous`` (``"holes"`` or ``"interlace"``).
+            one), ``align_corners``, ``atrous`` (``"holes"`` or ``"interlace"``) and ``msc_loss`` (see
+            :class:`MultiScaleInput`).
         num_classes: classes to score.
         allowed: prefixes of the targets that may be imported; None trusts the description.
 
@@ -35,6 +36,8 @@ def build_network(spec: Mapping[str, Any], num_classes: int, *, allowed: Sequenc
     network = DeepLab(trunk, head, spec["align_corners"])
     try:
         set_realisation(network, spec["atrous"])
-        return network if list(spec["scales"]) == [1.0] else MultiScaleInput(network, spec["scales"])
+        if list(spec["scales"]) == [1.0]:
+            return network
+        return MultiScaleInput(network, spec["scales"], spec.get("msc_loss", "full_map"))
     except ValueError as error:
         raise UserError(str(error)) from error

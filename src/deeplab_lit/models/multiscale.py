@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from deeplab_lit.models.deeplab import DeepLab, Image, Logits
 from deeplab_lit.models.resize import resize, scaled_size
+
+MscLoss = Literal["full_map", "own_map"]
 
 
 class MultiScaleInput(nn.Module):
@@ -17,20 +20,26 @@ class MultiScaleInput(nn.Module):
     Args:
         network: the network that all scales share.
         scales: factors of the input size; 1.0 must be among them. The paper: 0.5, 0.75, 1.
+        msc_loss: where the map of a scale that does not divide the size exactly (0.75) meets the labels in training:
+            on the ``"full_map"``, upsampled to it, as in the released nets, or on its ``"own_map"``.
 
     Raises:
-        ValueError: a scale is not in (0, 1], or 1.0 is missing.
+        ValueError: a scale is not in (0, 1], or 1.0 is missing; an unknown ``msc_loss``.
     """
 
-    def __init__(self, network: DeepLab, scales: Sequence[float] = (0.5, 0.75, 1.0)) -> None:
+    def __init__(
+        self, network: DeepLab, scales: Sequence[float] = (0.5, 0.75, 1.0), msc_loss: MscLoss = "full_map"
+    ) -> None:
         super().__init__()
+        if msc_loss not in get_args(MscLoss):
+            raise ValueError(f"msc_loss={msc_loss!r} is not known: choose one of {', '.join(get_args(MscLoss))}.")
         if 1.0 not in scales or not all(0 < scale <= 1 for scale in scales) or len(set(scales)) < len(scales):
             raise ValueError(
                 f"scales={list(scales)}: give different factors in (0, 1] with 1.0 among them, such as [0.5,0.75,1.0]."
             )
         self.network = network
         self.scales = tuple(sorted(scales, reverse=True))
-        self.align_corners = network.align_corners
+        self.align_corners, self.msc_loss = network.align_corners, msc_loss
 
     def _maps(self, image: Image) -> list[Tensor]:
         size = (image.shape[-2], image.shape[-1])
@@ -47,12 +56,12 @@ class MultiScaleInput(nn.Module):
     def supervised(self, image: Image) -> list[Tensor]:
         """The fused map, then the map of each scale, largest first.
 
-        A scale that divides the size exactly (0.5) is compared with the labels at its own size; any other (0.75) is
-        upsampled to the full map first, as in the released nets.
+        Under ``msc_loss="full_map"`` a scale that divides the size exactly (0.5) is compared with the labels at its own
+        size; any other (0.75) is upsampled to the full map first, as in the released nets.
         """
         maps = self._maps(image)
         fused, upsampled = self._fuse(maps)
-        exact = [(1 / scale).is_integer() for scale in self.scales]
+        exact = [self.msc_loss == "own_map" or (1 / scale).is_integer() for scale in self.scales]
         return [fused] + [own if e else up for own, up, e in zip(maps, upsampled, exact, strict=True)]
 
     def scores(self, image: Image) -> Tensor:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.layout import Progress
+from deeplab_lit.data.parallel import spread
 from deeplab_lit.data.shapes.objects import MORE_THINGS, THINGS
 from deeplab_lit.data.shapes.scene import Domain, render
+from deeplab_lit.data.split import write_mask
 from deeplab_lit.data.voc import VOC
 from deeplab_lit.errors import UserError, closest
+from deeplab_lit.files import cache_folder
 
 DOMAINS = {
     "target": Domain(THINGS),
@@ -50,6 +50,7 @@ class Shapes(VOC):
         seed: every picture follows from it.
         cache: where the folder is written once; ``$DEEPLAB_LIT_CACHE``, else ``$XDG_CACHE_HOME/deeplab_lit`` or
             ``~/.cache/deeplab_lit``, unless given.
+        train_masks: a folder with ID.png for each training picture instead of the true masks.
 
     Raises:
         UserError: an unknown domain, or fewer than one picture in a split.
@@ -62,6 +63,7 @@ class Shapes(VOC):
         val_images: int = 120,
         seed: int = 0,
         cache: str | Path | None = None,
+        train_masks: str | Path | None = None,
     ) -> None:
         if domain not in DOMAINS:
             raise UserError(f"data.domain={domain!r}: choose one of {', '.join(DOMAINS)}.{closest(domain, DOMAINS)}")
@@ -70,15 +72,11 @@ class Shapes(VOC):
         self._domain, self._counts, self._seed = domain, {"train": train_images, "val": val_images}, seed
         recipe = json.dumps([_VERSION, domain, self._counts, seed])
         name = f"shapes-{domain}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
-        super().__init__(cache_folder(cache) / name)
+        super().__init__(cache_folder(cache) / name, train_masks=train_masks)
         self.labels = LabelSet(("background", *DOMAINS[domain].things))
 
-    def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
-        """Write the folder unless it is there; complete or not at all, also when several processes do it at once.
-
-        Args:
-            progress: called with the pictures written and the total, now and then.
-        """
+    def prepare(self, progress: Progress | None = None) -> None:
+        """Write the folder unless it is there; complete or not at all, also when several processes do it at once."""
         if self.root.is_dir():
             return
         self.root.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +91,7 @@ class Shapes(VOC):
         finally:
             shutil.rmtree(building, ignore_errors=True)
 
-    def _write(self, folder: Path, progress: Callable[[int, int], None] | None) -> None:
+    def _write(self, folder: Path, progress: Progress | None) -> None:
         for name in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
             (folder / name).mkdir(parents=True)
         jobs = []
@@ -102,22 +100,8 @@ class Shapes(VOC):
             (folder / "ImageSets" / "Segmentation" / f"{split}.txt").write_text("\n".join(ids) + "\n")
             jobs += [(id, (self._seed, number, i)) for i, id in enumerate(ids)]
         write = partial(_write_picture, folder, self._domain, self.labels)
-        done = 0
-        # a fresh interpreter for each worker: forking a process that holds torch's threads can hang
-        with ProcessPoolExecutor(min(8, os.cpu_count() or 1), get_context("spawn")) as pool:
-            for _ in pool.map(write, jobs, chunksize=16):
-                done += 1
-                if progress and (done % 16 == 0 or done == len(jobs)):
-                    progress(done, len(jobs))
-
-
-def cache_folder(given: str | Path | None = None) -> Path:
-    """Where generated data sets are kept."""
-    if given is not None:
-        return Path(given).expanduser()
-    if "DEEPLAB_LIT_CACHE" in os.environ:
-        return Path(os.environ["DEEPLAB_LIT_CACHE"]).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "deeplab_lit"
+        for _ in spread(write, jobs, f"drawing the data set once into {self.root}", progress):
+            pass
 
 
 def _write_picture(folder: Path, domain: str, labels: LabelSet, job: tuple[str, tuple[int, ...]]) -> None:
@@ -127,6 +111,4 @@ def _write_picture(folder: Path, domain: str, labels: LabelSet, job: tuple[str, 
     height, width = (short, long) if rng.random() < 0.7 else (long, short)
     image, mask = render(rng, DOMAINS[domain], height, width)
     Image.fromarray(image).save(folder / "JPEGImages" / f"{id}.jpg", quality=95)
-    index = Image.fromarray(mask)
-    index.putpalette(labels.colours.tobytes())
-    index.save(folder / "SegmentationClass" / f"{id}.png")
+    write_mask(mask, labels.colours, folder / "SegmentationClass" / f"{id}.png")

@@ -1,0 +1,306 @@
+"""COCO's instance annotations as class masks, in COCO's classes, in VOC's, or in those of the user's own file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deeplab_lit.data.labels import VOC_CLASSES, VOID, LabelSet
+from deeplab_lit.data.layout import Entry, Layout, Progress, read_list
+from deeplab_lit.data.parallel import spread
+from deeplab_lit.data.split import Bytes, read_mask, write_mask
+from deeplab_lit.errors import UserError, closest
+from deeplab_lit.files import cache_folder, one_at_a_time, replacing, write_json
+
+# "-" where an id was never used
+COCO_IDS = (
+    "background", "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat",
+    "traffic light", "fire hydrant", "-", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse",
+    "sheep", "cow", "elephant", "bear", "zebra", "giraffe", "-", "backpack", "umbrella", "-", "-", "handbag", "tie",
+    "suitcase", "frisbee", "skis", "snowboard", "sports ball", "kite", "baseball bat", "baseball glove", "skateboard",
+    "surfboard", "tennis racket", "bottle", "-", "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana",
+    "apple", "sandwich", "orange", "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch",
+    "potted plant", "bed", "-", "dining table", "-", "-", "toilet", "-", "tv", "laptop", "mouse", "remote", "keyboard",
+    "cell phone", "microwave", "oven", "toaster", "sink", "refrigerator", "-", "book", "clock", "vase", "scissors",
+    "teddy bear", "hair drier", "toothbrush",
+)  # fmt: skip
+COCO_CLASSES = tuple(name for name in COCO_IDS if name != "-")
+
+_VOC_NAMES = {
+    "airplane": "aeroplane", "motorcycle": "motorbike", "dining table": "diningtable", "potted plant": "pottedplant",
+    "couch": "sofa", "tv": "tvmonitor",
+}  # fmt: skip
+_SETS = ("coco", "coco91", "voc", "file")
+# raised whenever the masks made of the same annotations change
+_VERSION = 1
+
+
+class COCO(Layout):
+    """A data set in COCO's layout: ROOT/train2017/*.jpg and ROOT/annotations/instances_train2017.json.
+
+    The annotations are drawn once into index PNGs. Crowd regions come first, as void; objects follow from the largest
+    to the smallest, so that where they overlap the smaller one is seen; everything else is background, categories
+    outside the chosen classes too.
+
+    Args:
+        root: the folder that holds the images' folders and ``annotations``.
+        train, val: names of the splits.
+        classes: ``"coco"`` (80 and background), ``"coco91"`` (COCO's own ids up to 90, as networks with 91 outputs have
+            them), ``"voc"`` (VOC's 21), or ``"file"`` (background and the categories of the training annotations).
+        min_pixels: training images with fewer labelled pixels (neither background nor void) are left out.
+        converted: folder for the masks; None: one in the cache folder.
+        clip: cut polygons that reach out of their image instead of refusing them.
+        train_list: a text file with the ids of the training images to use, ``000000000009``; None: all.
+        train_masks: a folder with ID.png for each training image instead of the annotations, such as pseudo-labels.
+
+    Raises:
+        UserError: an unknown set of classes, or no such annotations.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        train: str = "train2017",
+        val: str = "val2017",
+        classes: str = "coco",
+        min_pixels: int = 0,
+        converted: str | Path | None = None,
+        clip: bool = False,
+        train_list: str | Path | None = None,
+        train_masks: str | Path | None = None,
+    ) -> None:
+        super().__init__(train_masks)
+        if classes not in _SETS:
+            raise UserError(f"data.classes={classes!r}: choose one of {', '.join(_SETS)}.{closest(classes, _SETS)}")
+        self.root = Path(root).expanduser()
+        self._names = {"train": train, "val": val}
+        self._min_pixels, self._clip = min_pixels, clip
+        self._train_list = None if train_list is None else Path(train_list).expanduser()
+        self._cache = cache_folder(converted)
+        for name in self._names:
+            if not self._json(name).is_file():
+                there = sorted(file.name for file in (self.root / "annotations").glob("instances_*.json"))
+                raise UserError(
+                    f"{self._json(name)} does not exist: data.root is the folder that holds annotations/, and data."
+                    f"{name} the split's name{', such as ' + there[0][10:-5] if there else ''}."
+                )
+        self._set = classes
+        self.labels = _label_set(classes, self._json("train"))
+
+    def _json(self, name: str) -> Path:
+        return self.root / "annotations" / f"instances_{self._names[name]}.json"
+
+    def _folder(self, name: str) -> Path:
+        """Where the masks of a split lie: a folder for each content of the annotations and way of drawing them."""
+        with self._json(name).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+        digest.update(json.dumps([_VERSION, self._set, self._clip, self.labels.names]).encode())
+        return self._cache / f"{self._json(name).stem}-{self._set}-{digest.hexdigest()[:12]}"
+
+    def prepare(self, progress: Progress | None = None) -> None:
+        """Draw the masks that are not drawn yet, on all cores.
+
+        Raises:
+            UserError: an annotation of an unknown category or image, or one that does not lie in its image.
+        """
+        for name in self._names:
+            if name == "train" and self.train_masks:
+                continue
+            folder = self._folder(name)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise UserError(
+                    f"{folder} cannot be made for the masks ({error}): choose another data.converted=FOLDER."
+                ) from error
+            with one_at_a_time(folder):
+                if not (folder / "index.json").is_file():
+                    self._draw(self._json(name), folder, progress)
+
+    def _draw(self, path: Path, folder: Path, progress: Progress | None) -> None:
+        content = _read_json(path)
+        numbers = _numbers(content, path, self.labels)
+        jobs = _jobs(content, path, numbers)
+        work = partial(_draw_one, path, folder, self.labels, self._clip)
+        counts = list(spread(work, jobs, f"drawing the masks of {path.name} once into {folder}", progress))
+        images = [[file, count] for (file, *_), count in zip(jobs, counts, strict=True)]
+        write_json(folder / "index.json", images)
+
+    def entries(self, name: str) -> tuple[str | Path, list[Entry]]:
+        folder, images = self._folder(name), self.root / self._names[name]
+        if name == "train" and self.train_masks:
+            files = [(image["file_name"], self._min_pixels) for image in _read_json(self._json(name))["images"]]
+        else:
+            files = json.loads((folder / "index.json").read_text())
+        least = self._min_pixels if name == "train" else 0
+        ids = [(_id(file), file) for file, pixels in files if pixels >= least]
+        chosen = {id: Entry(id, images / file, folder / f"{id}.png") for id, file in ids}
+        if not chosen:
+            raise UserError(f"no image of {self._json(name)} has data.min_pixels={least} labelled pixels: lower it.")
+        if name == "train" and self._train_list is not None:
+            return self._train_list, self._listed(chosen)
+        return self._json(name), list(chosen.values())
+
+    def _listed(self, chosen: Mapping[str, Entry]) -> list[Entry]:
+        assert self._train_list is not None
+        if not self._train_list.is_file():
+            raise UserError(f"data.train_list={self._train_list} does not exist: give a text file with one id a line.")
+        ids = read_list(self._train_list)
+        for id in ids:
+            if id not in chosen:
+                raise UserError(
+                    f"{self._train_list} names {id!r}, which is no image of {self._json('train')} with at least "
+                    f"{self._min_pixels} labelled pixels.{closest(id, list(chosen)[:1000])}"
+                )
+        return [chosen[id] for id in ids]
+
+
+def _id(file_name: str) -> str:
+    return str(Path(file_name).with_suffix(""))
+
+
+def _label_set(classes: str, path: Path) -> LabelSet:
+    if classes == "voc":
+        return LabelSet.voc()
+    if classes == "coco":
+        return LabelSet(COCO_CLASSES)
+    if classes == "coco91":
+        return LabelSet(tuple(f"unused {i}" if name == "-" else name for i, name in enumerate(COCO_IDS)))
+    categories = sorted(_read_json(path).get("categories", []), key=lambda category: category["id"])
+    if not categories:
+        raise UserError(f"{path} has no categories: a segmentation needs at least one class beside the background.")
+    return LabelSet(("background", *(str(category["name"]) for category in categories)))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} cannot be read as JSON ({error}): fetch it again.") from error
+    for part in ("images", "annotations", "categories"):
+        if not isinstance(content, dict) or not isinstance(content.get(part), list):
+            raise UserError(
+                f"{path} has no list {part!r}: COCO's instance annotations have images, annotations and categories."
+            )
+    return content
+
+
+def _numbers(content: Mapping[str, Any], path: Path, labels: LabelSet) -> dict[int, int | None]:
+    """The class index of each category id; None: background."""
+    numbers: dict[int, int | None] = {}
+    own = labels.names == VOC_CLASSES
+    for category in content["categories"]:
+        name = str(category["name"])
+        name = _VOC_NAMES.get(name, name) if own else name
+        if name in labels.names[1:]:
+            numbers[category["id"]] = labels.names.index(name)
+        elif own and str(category["name"]) in COCO_CLASSES:
+            numbers[category["id"]] = None
+        else:
+            raise UserError(
+                f"{path} has the category {category['name']!r} (id {category['id']}), which is none of COCO's: for "
+                "classes of your own type data.classes=file."
+            )
+    return numbers
+
+
+def _jobs(
+    content: Mapping[str, Any], path: Path, numbers: Mapping[int, int | None]
+) -> list[tuple[str, int, int, list[tuple[int, Any]]]]:
+    """For each image: file name, height, width, and (class index or void, annotation) of what is to be drawn."""
+    of_image: dict[int, list[tuple[int, Any]]] = defaultdict(list)
+    images = {image["id"]: image for image in content["images"]}
+    if not images:
+        raise UserError(f"{path} lists no image.")
+    for annotation in content["annotations"]:
+        where = f"{path}: annotation {annotation['id']}"
+        if annotation["image_id"] not in images:
+            raise UserError(f"{where} belongs to image {annotation['image_id']}, which the file does not list.")
+        if annotation["category_id"] not in numbers:
+            known = ", ".join(map(str, sorted(numbers)))
+            raise UserError(
+                f"{where} has the category id {annotation['category_id']}, which the file's categories do not: they "
+                f"are {known if len(known) < 120 else known[:117] + '...'}."
+            )
+        number = numbers[annotation["category_id"]]
+        if number is not None:
+            of_image[annotation["image_id"]].append((VOID if annotation.get("iscrowd") else number, annotation))
+    return [(i["file_name"], int(i["height"]), int(i["width"]), of_image[id]) for id, i in images.items()]
+
+
+def draw(
+    objects: list[tuple[int, Any]], height: int, width: int, where: str = "the annotations", clip: bool = False
+) -> Bytes:
+    """The mask (H, W) of an image: crowds first, then objects from the largest to the smallest.
+
+    Args:
+        objects: (class index, or 255 for a crowd, and the annotation with ``id`` and ``segmentation``).
+        height, width: of the image, in pixels.
+        where: the file, for messages.
+        clip: cut polygons at the border of the image; otherwise they may leave it by a pixel at most.
+
+    Raises:
+        UserError: a segmentation that is none, or does not lie in the image.
+    """
+    from pycocotools import mask as coco_mask
+
+    drawn: list[tuple[bool, int, int, int, Any]] = []
+    for number, annotation in objects:
+        code = _code(annotation, height, width, f"{where}: annotation {annotation.get('id')}", clip)
+        # crowds before everything, whatever their size
+        drawn.append((number != VOID, -int(coco_mask.area(code)), len(drawn), number, code))
+    result = np.zeros((height, width), np.uint8)
+    for *_, number, code in sorted(drawn, key=lambda each: each[:3]):
+        result[coco_mask.decode(code).astype(bool)] = number
+    return result
+
+
+def _code(annotation: Mapping[str, Any], height: int, width: int, where: str, clip: bool) -> Any:
+    from pycocotools import mask as coco_mask
+
+    shape = annotation.get("segmentation")
+    if isinstance(shape, dict):
+        if list(shape.get("size", [])) != [height, width]:
+            raise UserError(f"{where} is a run-length code of size {shape.get('size')}, its image {[height, width]}.")
+        if isinstance(shape["counts"], list):
+            if sum(shape["counts"]) != height * width:
+                raise UserError(
+                    f"{where} has a run-length code that does not fill its image of {width}x{height} pixels."
+                )
+            return coco_mask.frPyObjects(shape, height, width)
+        return shape
+    if not isinstance(shape, list) or not shape:
+        raise UserError(f"{where} has no segmentation (polygons or a run-length code).")
+    for polygon in shape:
+        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+            raise UserError(f"{where} has a polygon without three points: x and y in turn, at least six numbers.")
+        points = np.asarray(polygon, np.float64).reshape(-1, 2)
+        if not np.isfinite(points).all():
+            raise UserError(f"{where} has a polygon with coordinates that are no numbers.")
+        beyond = max(float((points - [width, height]).max()), float(-points.min()))
+        if beyond > 1 and not clip:
+            raise UserError(
+                f"{where} has a polygon that leaves its image ({width}x{height}) by {beyond:.0f} pixels: mend it, or "
+                "type data.clip=true to cut such polygons at the border."
+            )
+    return coco_mask.merge(coco_mask.frPyObjects(shape, height, width))
+
+
+def _draw_one(path: Path, folder: Path, labels: LabelSet, clip: bool, job: tuple[str, int, int, Any]) -> int:
+    """Write the mask of one image unless it is there; the number of its labelled pixels."""
+    file, height, width, objects = job
+    target = folder / f"{_id(file)}.png"
+    try:
+        mask = read_mask(target)
+    except UserError:  # not there, or cut short by a crash of the machine
+        mask = draw(objects, height, width, f"{path}, {file}", clip)
+        with replacing(target, sync=False) as temporary:
+            write_mask(mask, labels.colours, temporary)
+    return int(((mask > 0) & (mask != VOID)).sum())

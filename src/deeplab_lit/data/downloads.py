@@ -1,0 +1,45 @@
+"""Data sets from their official places, through torchvision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deeplab_lit.errors import UserError
+
+
+def download_voc(folder: Path) -> None:
+    """Fetch PASCAL VOC 2012 (2 GB) and extract it to ``folder/VOCdevkit/VOC2012``; raises UserError as below."""
+    from torchvision.datasets.voc import DATASET_YEAR_DICT
+
+    about = DATASET_YEAR_DICT["2012"]
+    _fetch(about["url"], folder, about["filename"], about["md5"])
+
+
+def download_sbd(folder: Path) -> None:
+    """Fetch the Semantic Boundaries Dataset (1.4 GB) and extract it to ``folder/benchmark_RELEASE/dataset``.
+
+    Raises:
+        UserError: it cannot be fetched; the message says which file to put where, with its checksum.
+    """
+    from torchvision.datasets import SBDataset
+
+    _fetch(SBDataset.url, folder, SBDataset.filename, SBDataset.md5)
+
+
+def _fetch(url: str, folder: Path, name: str, md5: str) -> None:
+    from torchvision.datasets.utils import check_integrity, download_and_extract_archive
+
+    file = folder / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        damaged = file.is_file() and not check_integrity(str(file), md5)
+        if damaged:
+            raise UserError(f"{file} is not the official archive: its MD5 is not {md5}; delete it or put a whole copy.")
+        download_and_extract_archive(url, str(folder), filename=name, md5=md5)
+    except UserError:
+        raise
+    except (OSError, RuntimeError, EOFError) as error:
+        raise UserError(
+            f"{name} could not be fetched from {url} ({error}): get it from another place, put it into {folder} (its "
+            f"MD5 is {md5}) and type the same command again."
+        ) from error

@@ -1,0 +1,104 @@
+"""Any pair of folders, images and masks, that belong together by name."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from PIL import Image
+
+from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.layout import Entry, Layout, find_list, read_list
+from deeplab_lit.errors import UserError
+
+
+class Folder(Layout):
+    """A folder of images and a folder of index-PNG masks with the same names.
+
+    The splits are lists if ``train`` and ``val`` name them; else the subfolders train/ and val/ of both folders if the
+    images lie in them; else a share of the names, chosen by their hash, so that more images leave the others where
+    they are.
+
+    Args:
+        root: the folder that holds both.
+        images, masks: their names, or paths of their own.
+        classes: a class-list file (see :meth:`LabelSet.from_file`).
+        train, val: lists of ids, below root or paths; an id is an image's path below ``images`` without its suffix.
+        val_share: the share of the images to evaluate on where nothing else says which.
+        train_masks: a folder with ID.png for each training image instead of ``masks``, such as pseudo-labels.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        classes: str | Path,
+        images: str | Path = "images",
+        masks: str | Path = "masks",
+        train: str | None = None,
+        val: str | None = None,
+        val_share: float = 0.1,
+        train_masks: str | Path | None = None,
+    ) -> None:
+        super().__init__(train_masks)
+        self.root = Path(root).expanduser()
+        self.labels = LabelSet.from_file(classes)
+        self.images = self._folder(images, "images")
+        # pseudo-labels alone will do for training, but val needs masks
+        self.masks = self._folder(masks, "masks")
+        if (train is None) != (val is None):
+            raise UserError(f"data.train={train} and data.val={val}: give both lists or neither.")
+        if not 0 < val_share < 1:
+            raise UserError(f"data.val_share={val_share}: it is between 0 and 1.")
+        self._lists, self._val_share = {"train": train, "val": val}, val_share
+
+    def _folder(self, given: str | Path, key: str) -> Path:
+        path = Path(given).expanduser()
+        found = path if path.is_absolute() else self.root / path
+        if not found.is_dir():
+            raise UserError(
+                f"{found} is not a folder: give data.{key}= the one inside data.root={self.root}, or a path."
+            )
+        return found
+
+    def entries(self, name: str) -> tuple[str | Path, list[Entry]]:
+        images = self._pictures()
+        given = self._lists[name]
+        if given is not None:
+            path = find_list(given, self.root, f"data.{name}")
+            return path, [self._entry(id, images.get(id, self.images / f"{id}.jpg")) for id in read_list(path)]
+        ids = sorted(self._own(name, images))
+        if not ids:
+            raise UserError(f"{self.images} holds no image for {name}: give lists, data.train= and data.val=.")
+        if name == "val" or self.train_masks is None:
+            self._refuse_lonely_masks(images)
+        return self.images, [self._entry(id, images[id]) for id in ids]
+
+    def _own(self, name: str, images: dict[str, Path]) -> list[str]:
+        if all((self.images / each).is_dir() for each in ("train", "val")):
+            return [id for id in images if Path(id).parts[0] == name]
+        return [id for id in images if (_fraction(id) < self._val_share) == (name == "val")]
+
+    def _entry(self, id: str, image: Path) -> Entry:
+        return Entry(id, image, self.masks / f"{id}.png")
+
+    def _pictures(self) -> dict[str, Path]:
+        Image.init()
+        suffixes = {suffix for suffix, kind in Image.EXTENSION.items() if kind in Image.OPEN}
+        found: dict[str, Path] = {}
+        for file in sorted(self.images.rglob("*")):
+            if file.suffix.lower() in suffixes and not file.name.startswith("."):
+                id = file.relative_to(self.images).with_suffix("").as_posix()
+                if id in found:
+                    raise UserError(f"{found[id]} and {file} share the name {id!r}: keep one of them.")
+                found[id] = file
+        return found
+
+    def _refuse_lonely_masks(self, images: dict[str, Path]) -> None:
+        for file in sorted(self.masks.rglob("*.png")):
+            id = file.relative_to(self.masks).with_suffix("").as_posix()
+            if id not in images:
+                raise UserError(f"{file} is a mask without an image: {self.images} has no picture called {id!r}.")
+
+
+def _fraction(id: str) -> float:
+    return int.from_bytes(hashlib.sha256(id.encode()).digest()[:8], "big") / 2**64

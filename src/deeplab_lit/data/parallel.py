@@ -1,0 +1,49 @@
+"""Work on many files at once, outside the training."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import TypeVar
+
+from deeplab_lit.data.layout import Progress
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+def spread(
+    work: Callable[[Job], Result], jobs: Sequence[Job], what: str, progress: Progress | None = None
+) -> Iterator[Result]:
+    """``work(job)`` for every job on all cores, results in order.
+
+    Args:
+        work: a function that other processes can import.
+        jobs: its arguments.
+        what: what is being done, for ``progress``.
+        progress: told now and then how many jobs are done.
+    """
+    if not jobs:
+        return
+    if progress:
+        progress(what, 0, len(jobs))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    chunk = max(1, min(64, len(jobs) // (4 * cores)))
+    # a fresh interpreter for each worker: forking a process that holds torch's threads can hang
+    with ProcessPoolExecutor(cores, get_context("spawn"), initializer=_ignore_interrupts) as pool:
+        try:
+            for done, result in enumerate(pool.map(work, jobs, chunksize=chunk), 1):
+                if progress and (done % 16 == 0 or done == len(jobs)):
+                    progress(what, done, len(jobs))
+                yield result
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _ignore_interrupts() -> None:
+    # Ctrl-C is the main process's to answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,155 @@
+"""VOC's training set with the Semantic Boundaries Dataset: the 10,582 images of the papers' "trainaug" (V2, 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from deeplab_lit.data.downloads import download_sbd
+from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.layout import Entry, Progress, read_list
+from deeplab_lit.data.parallel import spread
+from deeplab_lit.data.split import Bytes, write_mask
+from deeplab_lit.data.voc import VOC
+from deeplab_lit.errors import UserError
+from deeplab_lit.files import cache_folder, one_at_a_time, replacing
+
+
+def trainaug(
+    sbd_train: Iterable[str], sbd_val: Iterable[str], voc_train: Iterable[str], voc_val: Iterable[str]
+) -> list[str]:
+    """SBD train + SBD val + VOC train - VOC val, sorted: the official lists give 10,582 ids."""
+    return sorted({*sbd_train, *sbd_val, *voc_train} - set(voc_val))
+
+
+class VOCAug(VOC):
+    """PASCAL VOC 2012 trained on SBD's masks too, and evaluated on VOC's own list.
+
+    Where both have a mask, VOC's finer one with its void rim is taken. SBD's .mat files are converted to PNGs once.
+
+    Args:
+        root: VOC 2012, as in :class:`VOC`.
+        sbd: the folder that holds SBD's cls, img, train.txt and val.txt, or one that holds benchmark_RELEASE/dataset;
+            None: where ``download`` puts it.
+        converted: folder for the PNGs made of SBD's masks; None: one in the cache folder.
+        val: VOC's list to evaluate on; its images are never trained on.
+        train_masks: as in :class:`VOC`; SBD's masks are then not needed.
+        download: fetch what is not there.
+    """
+
+    def __init__(
+        self,
+        root: str | Path | None = None,
+        sbd: str | Path | None = None,
+        converted: str | Path | None = None,
+        val: str = "val",
+        train_masks: str | Path | None = None,
+        download: bool = False,
+    ) -> None:
+        super().__init__(root, "train", val, None, train_masks, download)
+        self._sbd_given = cache_folder() / "sbd" if sbd is None else Path(sbd).expanduser()
+        self._converted = cache_folder() / "sbd_masks" if converted is None else Path(converted).expanduser()
+
+    @property
+    def sbd(self) -> Path:
+        """The folder that holds SBD's lists."""
+        inside = self._sbd_given / "benchmark_RELEASE" / "dataset"
+        return inside if inside.is_dir() and not (self._sbd_given / "cls").is_dir() else self._sbd_given
+
+    def prepare(self, progress: Progress | None = None) -> None:
+        """Fetch what is asked for; convert the masks that are not converted yet, on all cores."""
+        super().prepare(progress)
+        if self._download and not self._sbd_is_whole():
+            if progress:
+                progress(f"downloading SBD into {self._sbd_given}", 0, 1)
+            with one_at_a_time(self._sbd_given):
+                if not self._sbd_is_whole():
+                    download_sbd(self._sbd_given)
+        if self.train_masks is None:
+            self._convert(progress)
+
+    def _sbd_is_whole(self) -> bool:
+        lists = [self.sbd / "train.txt", self.sbd / "val.txt"]
+        if not all(path.is_file() for path in lists):
+            return False
+        return all((self.sbd / "cls" / f"{id}.mat").is_file() for path in lists for id in read_list(path))
+
+    def _convert(self, progress: Progress | None) -> None:
+        own = set(read_list(self.root / "ImageSets" / "Segmentation" / "train.txt"))
+        wanted = [id for id in self.ids() if id not in own]
+        try:
+            self._converted.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"{self._converted} cannot be made for the converted masks ({error}): choose another data.converted="
+                "FOLDER."
+            ) from error
+        with one_at_a_time(self._converted):
+            there = {file.stem for file in self._converted.glob("*.png")}
+            convert = partial(_convert, self.sbd / "cls", self._converted, self.labels)
+            jobs = [id for id in wanted if id not in there]
+            for _ in spread(convert, jobs, f"converting SBD's masks once into {self._converted}", progress):
+                pass
+
+    def ids(self) -> list[str]:
+        """The training ids, from the four lists.
+
+        Raises:
+            UserError: one of the lists is not there.
+        """
+        lists = []
+        for name in ("train", "val"):
+            path = self.sbd / f"{name}.txt"
+            if not path.is_file():
+                raise UserError(
+                    f"{path} does not exist: give data.sbd=FOLDER, the one that holds SBD's train.txt, val.txt and cls "
+                    "(benchmark_RELEASE/dataset in its archive), or data.download=true."
+                )
+            lists.append(read_list(path))
+        voc = [read_list(self.list_file(name)) for name in ("train", "val")]
+        official = self.root / "ImageSets" / "Segmentation" / "val.txt"
+        # whatever list is evaluated on, VOC's official val stays out of the training
+        held_out = [*voc[1], *(read_list(official) if official.is_file() else [])]
+        return trainaug(lists[0], lists[1], voc[0], held_out)
+
+    def entries(self, name: str) -> tuple[str | Path, list[Entry]]:
+        if name != "train":
+            return super().entries(name)
+        own = set(read_list(self.list_file("train")))
+        images = {file.stem for file in (self.root / "JPEGImages").glob("*.jpg")}
+        found = []
+        for id in self.ids():
+            image = (self.root / "JPEGImages" if id in images else self.sbd / "img") / f"{id}.jpg"
+            mask = (self.root / "SegmentationClass" if id in own else self._converted) / f"{id}.png"
+            found.append(Entry(id, image, mask))
+        return f"trainaug of {self.sbd} and {self.root}", found
+
+
+def read_sbd_mask(path: Path) -> Bytes:
+    """The class indices (H, W) of an SBD .mat file.
+
+    Raises:
+        UserError: it cannot be read, or holds something else.
+    """
+    from scipy.io import loadmat
+
+    try:
+        mask = loadmat(path)["GTcls"][0]["Segmentation"][0]
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist, but SBD's lists name it: extract the archive again.") from error
+    except KeyError as error:
+        raise UserError(f"{path} has no GTcls with a Segmentation: it is not one of SBD's cls/*.mat files.") from error
+    except Exception as error:  # scipy raises whatever a damaged file leads it to
+        raise UserError(f"{path} cannot be read as a .mat file ({type(error).__name__}: {error}).") from error
+    if not (isinstance(mask, np.ndarray) and mask.ndim == 2 and mask.dtype == np.uint8):
+        raise UserError(f"{path}: GTcls.Segmentation is no byte image: it is not one of SBD's cls/*.mat files.")
+    return mask
+
+
+def _convert(mats: Path, folder: Path, labels: LabelSet, id: str) -> None:
+    mask = read_sbd_mask(mats / f"{id}.mat")
+    with replacing(folder / f"{id}.png", sync=False) as temporary:
+        write_mask(mask, labels.colours, temporary)

@@ -1,0 +1,1 @@
+"""Trained weights from elsewhere: a foreign state dict in, ours out."""

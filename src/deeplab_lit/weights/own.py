@@ -1,0 +1,52 @@
+"""Checkpoints of this library as a start for another training: pretrained on COCO, fine-tuned on VOC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.models.deeplab import DeepLab
+from deeplab_lit.segmenter import CHECKPOINT_KEY
+from deeplab_lit.weights.transfer import Transfer, take
+
+
+def start_from_checkpoint(network: DeepLab, content: Mapping[str, Any], labels: LabelSet, source: str) -> Transfer:
+    """Take the trunk, and what else fits, from a checkpoint; the classifiers only if the classes are the same.
+
+    Args:
+        network: to be trained; its classifiers are drawn anew already.
+        content: of the checkpoint, as :func:`deeplab_lit.checkpoints.read` gives it.
+        labels: the classes that are trained for.
+        source: where the checkpoint lies, for messages.
+
+    Raises:
+        UserError: the checkpoint's trunk is another one.
+    """
+    weights = plain_names(content["state_dict"])
+    same = tuple(content[CHECKPOINT_KEY]["labels"]["names"]) == labels.names
+    own = dict(network.named_parameters())
+    classifiers = {id(parameter) for parameter in network.new_parameters()}
+    replaced = [
+        name
+        for name, value in weights.items()
+        # a layer of the head that has another size under the same name is another layer
+        if (name.startswith("head.") and name in own and own[name].shape != value.shape)
+        or (not same and name in own and id(own[name]) in classifiers)
+    ]
+    report = take(network, {name: value for name, value in weights.items() if name not in replaced}, source)
+    return replace(report, left=(*report.left, *replaced))
+
+
+def plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a checkpoint by the names of its :class:`DeepLab`, whatever wraps it."""
+    names = {}
+    for name, value in state.items():
+        while name.startswith("network."):
+            name = name.removeprefix("network.")
+        if name.startswith(("trunk.", "head.")):
+            names[name] = value
+    return names
