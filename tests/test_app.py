@@ -26,7 +26,10 @@ def run(*arguments, env=None):
         (["augment.flip=perhaps"], ["flip", "perhaps", "bool"]),
         (["scales=[0.5,1.0]"], ["scales takes one of msc, single", "scales.KEY=VALUE"]),
         (["data=voc", "data.rooot=x"], ["data.rooot is not a key", "'data.root'"]),
-        (["data=voc"], ["data.root", "is required"]),
+        (["data=voc"], ["data.root is missing", "data.download=true"]),
+        (["data=coco"], ["data.root", "is required"]),
+        (["init=checkpoint"], ["init.path", "is required"]),
+        (["parity=cafe"], ["parity=cafe does not exist", "caffe, modern"]),
         (
             ["model=deeplab_7x7"],
             ["model=deeplab_7x7 does not go with backbone=resnet18", "backbone=vgg16", "aspp_l"],
@@ -72,6 +75,12 @@ def test_every_config_composes_alone():
 
     register_schemas()
     count = 0
+    required = {
+        "coco": ["data.root=x"],
+        "coco_voc": ["data.root=x"],
+        "folder": ["data.root=x", "data.classes=x"],
+        "checkpoint": ["init.path=x"],
+    }
     with initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
         for file in sorted(conf_folder().glob("*/*.yaml")):
             cfg = compose(
@@ -79,9 +88,9 @@ def test_every_config_composes_alone():
                 overrides=[
                     "name=x",
                     f"{file.parent.name}={file.stem}",
-                    *(["data.root=x"] if file.stem == "voc" else []),
+                    *required.get(file.stem, []),
                 ],
             )
             assert plain(cfg)["name"] == "x"
             count += 1
-    assert count >= 27
+    assert count >= 38

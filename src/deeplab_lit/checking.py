@@ -53,15 +53,18 @@ def _as_text(report: Report, labels: LabelSet, most: int | None = None) -> str:
     for name, split in report.splits.items():
         parts.append(_about(name, split))
     parts.append(_table(report, labels))
-    for title, lines in (
-        ("bad files", report.bad),
-        ("the same or nearly the same picture twice", [f"{a} = {b}" for a, b in report.shared]),
-        ("also in the other data set", [f"{a} = {b}" for a, b in report.elsewhere]),
-    ):
+    kinds = {"bad files": report.bad, "the same or nearly the same picture twice": _pairs(report.shared)}
+    if report.elsewhere is not None:
+        kinds["also in the other data set"] = _pairs(report.elsewhere)
+    for title, lines in kinds.items():
         shown = lines if most is None else lines[:most]
         rest = [f"... and {len(lines) - len(shown)} more in report.txt"] if len(shown) < len(lines) else []
         parts.append("\n".join([f"{title}: {len(lines)}", *(f"  {line}" for line in [*shown, *rest])]))
     return "\n\n".join(parts) + "\n"
+
+
+def _pairs(pairs: list[tuple[str, str]]) -> list[str]:
+    return [f"{a} = {b}" for a, b in pairs]
 
 
 def _about(name: str, split: SplitReport) -> str:
@@ -110,5 +113,5 @@ def _as_json(report: Report, labels: LabelSet) -> dict[str, Any]:
             for name, split in report.splits.items()
         },
         "same_picture": [list(pair) for pair in report.shared],
-        "also_elsewhere": [list(pair) for pair in report.elsewhere],
+        "also_elsewhere": report.elsewhere and [list(pair) for pair in report.elsewhere],
     }

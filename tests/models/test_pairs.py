@@ -31,8 +31,8 @@ def compose(*overrides):
         return hydra.compose("train", overrides=["name=test", *overrides])
 
 
-def network(*overrides, num_classes=21):
-    cfg = OmegaConf.to_container(compose("data=voc", "data.root=x", *overrides), resolve=True)
+def network(*overrides, num_classes=21, parity="caffe"):
+    cfg = OmegaConf.to_container(compose("data=voc", "data.root=x", f"parity={parity}", *overrides), resolve=True)
     spec = {key: cfg[key] for key in ("backbone", "model", "align_corners", "atrous")}
     return build_network({**spec, "scales": cfg["scales"]["factors"]}, num_classes)
 
@@ -63,6 +63,19 @@ def test_pair(backbone, model):
         assert net.scores(image).shape == (2, 5, 65, 97)
         odd = net(torch.randn(1, 3, 70, 51))
     assert odd.shape[1] == 5 and abs(odd.shape[2] - 70 / 8) < 2 and abs(odd.shape[3] - 51 / 8) < 2
+
+
+@pytest.mark.parametrize(
+    ("backbone", "model"),
+    [("vgg16", "largefov"), ("vgg16", "msc_features"), ("vgg16", "aspp_s"), ("resnet50", "aspp_l")],
+)
+def test_pairs_with_todays_habits(backbone, model):
+    net = network(f"backbone={backbone}", f"model={model}", num_classes=5, parity="modern").eval()
+    with torch.no_grad():
+        for height, width in ((64, 96), (65, 97), (70, 51)):
+            image = torch.randn(1, 3, height, width)
+            assert net.scores(image).shape == (1, 5, height, width)
+            assert abs(net(image).shape[2] - height / 8) < 2
 
 
 @pytest.mark.parametrize(
@@ -137,7 +150,7 @@ def test_multi_scale_features_equal_one_classifier_on_concatenated_features():
     with torch.no_grad():
         features, taps = net.trunk.forward_taps(image)
         assert [tap.shape[1] for tap in taps] == [3, 64, 128, 256, 512]
-        hidden = [net.head.main.hidden(features)] + [
+        hidden = [net.head.main.hidden(net.head.main.pool5a(features))] + [
             branch[:-1](tap) for branch, tap in zip(net.head.taps, taps, strict=True)
         ]
         assert [tuple(each.shape[1:]) for each in hidden[1:]] == [(128, 9, 9)] * 5

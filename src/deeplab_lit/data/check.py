@@ -70,12 +70,12 @@ class Report:
     Attributes:
         splits: by name.
         shared: (place, place) of images with the same pixels, or that look alike, in two splits or twice in one.
-        elsewhere: the same for images of the set and of the folder it was compared with.
+        elsewhere: the same for images of the set and of the folder it was compared with; None: it was with none.
     """
 
     splits: dict[str, SplitReport]
     shared: list[tuple[str, str]] = field(default_factory=list)
-    elsewhere: list[tuple[str, str]] = field(default_factory=list)
+    elsewhere: list[tuple[str, str]] | None = None
 
     @property
     def bad(self) -> list[str]:

@@ -94,4 +94,7 @@ class LabelSet:
             colours.append(tuple(numbers))
         if any(colours) and not all(colours):
             raise UserError(f"{path}: {names[colours.index(())]!r} has no colour but others have; give all or none.")
-        return cls(tuple(names), tuple(colours) if all(colours) else ())  # type: ignore[arg-type]
+        try:
+            return cls(tuple(names), tuple(colours) if all(colours) else ())  # type: ignore[arg-type]
+        except UserError as error:
+            raise UserError(f"class list {path}: {error}") from error

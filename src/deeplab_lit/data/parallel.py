@@ -13,6 +13,7 @@ from deeplab_lit.data.layout import Progress
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+_FEW = 8
 
 
 def spread(
@@ -31,6 +32,13 @@ def spread(
     if progress:
         progress(what, 0, len(jobs))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if len(jobs) <= _FEW:  # starting processes would take longer
+        for done, job in enumerate(jobs, 1):
+            result = work(job)
+            if progress:
+                progress(what, done, len(jobs))
+            yield result
+        return
     chunk = max(1, min(64, len(jobs) // (4 * cores)))
     # a fresh interpreter for each worker: forking a process that holds torch's threads can hang
     with ProcessPoolExecutor(cores, get_context("spawn"), initializer=_ignore_interrupts) as pool:

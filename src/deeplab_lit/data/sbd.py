@@ -136,10 +136,10 @@ def read_sbd_mask(path: Path) -> Bytes:
     """
     from scipy.io import loadmat
 
+    if not path.is_file():
+        raise UserError(f"{path} does not exist, but SBD's lists name it: extract the archive again.")
     try:
         mask = loadmat(path)["GTcls"][0]["Segmentation"][0]
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist, but SBD's lists name it: extract the archive again.") from error
     except KeyError as error:
         raise UserError(f"{path} has no GTcls with a Segmentation: it is not one of SBD's cls/*.mat files.") from error
     except Exception as error:  # scipy raises whatever a damaged file leads it to
