@@ -40,6 +40,9 @@ def quiet_libraries() -> None:
         ".*tensorboardX.*",
         ".*`isinstance.treespec, LeafSpec.` is deprecated.*",
         ".*The number of training batches.*",
+        # frozen batch normalisation; measures are summed over processes by the metric itself
+        ".*module.s. in eval mode at the start of training.*",
+        ".*It is recommended to use .self.log.*sync_dist=True.*",
     ):
         warnings.filterwarnings("ignore", text)
 
@@ -89,6 +92,7 @@ def show_summary(
     trainer: dict[str, Any],
     started: Sequence[str],
     normalization: Normalization,
+    processes: int,
 ) -> None:
     """One screen: data, model, where its weights come from, schedule, device, outputs."""
     network = segmenter.network
@@ -111,6 +115,7 @@ def show_summary(
         f"{'BGR' if normalization.bgr else 'RGB'} minus {_list(normalization.mean)} over {_list(normalization.std)}",
         "start": "\n           ".join(started) or f"{config.init.name} weights",
         "training": f"{config.max_steps} steps of batch {config.batch_size}"
+        + (f" in each of {processes} processes" if processes != 1 else "")
         + (f" x {accumulate} accumulated" if accumulate != 1 else "")
         + f", loss on the {'map' if config.loss.resolution == 'map' else 'full resolution'}"
         + (f", class weights {config.loss.class_weights}" if config.loss.class_weights != "none" else "")

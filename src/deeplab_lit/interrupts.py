@@ -72,6 +72,8 @@ class SaveFirst(Callback):
         if trainer.world_size > 1:
             told = trainer.strategy.reduce_boolean_decision(told, all=False)
         if told:
+            # Lightning logs this step after its hooks; the resumed run begins with the next one
+            trainer._logger_connector.update_train_step_metrics()
             self._stop(trainer)
 
     def on_validation_batch_end(self, trainer: L.Trainer, *_: Any) -> None:

@@ -9,7 +9,6 @@ import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.loggers import Logger
 
 from deeplab_lit.callbacks import Clock, Pictures, Throughput, UnbrokenCurve, progress
 from deeplab_lit.checkpoints import WholeFileCheckpoint, check_resumable, describe, read
@@ -93,11 +92,18 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
         config.seed,
     )
     loggers = build_loggers(config.logger, run.folder, config.name, record) if first else []
-    if first:
-        show_summary(config, run, segmenter, data, arguments, started, normalization)
     failed = True
     try:
-        result = _fit_and_evaluate(config, run, segmenter, data, arguments, loggers, command)
+        clock, pictures = Clock(), Pictures(config.pictures)
+        best = _checkpoint(run, "best", monitor="val/miou", mode="max")
+        # SaveFirst after UnbrokenCurve, which drops the rows that a validation it makes up for writes again
+        callbacks: list[Callback] = [clock, UnbrokenCurve(), Throughput(), pictures, progress(), best]
+        callbacks += [_checkpoint(run, "last"), SaveFirst(run.last, command)]
+        trainer = _trainer(config, arguments, logger=loggers, callbacks=callbacks, default_root_dir=run.folder)
+        if first:
+            show_summary(config, run, segmenter, data, arguments, started, normalization, trainer.world_size)
+        trainer.fit(segmenter, data, ckpt_path=run.resume_from, weights_only=True)
+        result = _evaluate_best(trainer, run, segmenter, data, clock, pictures, best, command)
         failed = False
         return result
     finally:
@@ -108,23 +114,16 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
             wandb.finish(exit_code=int(failed))
 
 
-def _fit_and_evaluate(
-    config: TrainConfig,
+def _evaluate_best(
+    trainer: L.Trainer,
     run: Run,
     segmenter: Segmenter,
     data: SegmentationData,
-    arguments: dict[str, Any],
-    loggers: list[Logger],
+    clock: Clock,
+    pictures: Pictures,
+    best: ModelCheckpoint,
     command: str,
 ) -> dict[str, Any]:
-    clock, pictures = Clock(), Pictures(config.pictures)
-    best = _checkpoint(run, "best", monitor="val/miou", mode="max")
-    last = _checkpoint(run, "last")
-    # SaveFirst after UnbrokenCurve, which drops the rows that a validation it makes up for writes again
-    callbacks: list[Callback] = [clock, UnbrokenCurve(), Throughput(), pictures, progress(), best, last]
-    callbacks.append(SaveFirst(run.last, command))
-    trainer = _trainer(config, arguments, logger=loggers, callbacks=callbacks, default_root_dir=run.folder)
-    trainer.fit(segmenter, data, ckpt_path=run.resume_from, weights_only=True)
     # the first process alone knows where a new run lies
     run = trainer.strategy.broadcast(run)
     trainer.loggers, loggers = [], trainer.loggers
