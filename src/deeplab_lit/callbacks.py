@@ -20,7 +20,6 @@ from deeplab_lit.render import Bytes, panel
 from deeplab_lit.segmenter import Segmenter
 
 log = logging.getLogger("deeplab_lit")
-_SPEED_EVERY = 2.0  # seconds
 
 
 class Clock(Callback):
@@ -73,7 +72,7 @@ class Throughput(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._images += len(batch["id"]) * trainer.world_size
-        if time.monotonic() - self._since > _SPEED_EVERY:
+        if trainer._logger_connector.should_update_logs:
             speed = self._images / max(1e-9, time.monotonic() - self._since)
             pl_module.log("train/images_per_second", speed, batch_size=1)
             self._begin()

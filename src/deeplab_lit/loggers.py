@@ -180,5 +180,5 @@ def record_result(
         logger.experiment.summary.update({key: result[key] for key in scalars})
         artifact = wandb.Artifact(f"checkpoint-{logger.experiment.id}", type="model", metadata={"miou": result["miou"]})
         # the file itself, not a copy of it: checkpoints of large networks are large
-        artifact.add_file(str(run.best), policy="immutable", skip_cache=True)
+        artifact.add_file(str(run.best.resolve()), policy="immutable", skip_cache=True)
         logger.experiment.log_artifact(artifact, aliases=["best"])

@@ -1,0 +1,72 @@
+"""Several processes, and signals to all of them, as a cluster sends them."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+import torch
+
+from tests.end_to_end.test_train import TINY, command, rows, run_folder, train
+
+TWO = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "trainer.precision=32-true"]
+# statistics of normalisation and dropout belong to a process; everything else is shared
+SHARED = [*TINY, "backbone.frozen_norm=true", "optimizer=sgd", "optimizer.lr=1e-5", "scales=msc", "augment=crop_flip"]
+QUIET = {"OMP_NUM_THREADS": "1"}
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_measure_as_one(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    train(tmp_path / "one", *SHARED, "batch_size=4", env=QUIET)
+    done = train(tmp_path / "two", *SHARED, *TWO, "batch_size=2", env=QUIET)
+    assert "steps of batch 2 in each of 2 processes" in done.stdout and done.stdout.count("mIoU 0.") == 3, done.stdout
+    one, two = run_folder(tmp_path / "one"), run_folder(tmp_path / "two")
+    a, b = (torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (one, two))
+    assert a["global_step"] == b["global_step"] == 4
+    start = {key: value.double() for key, value in a["state_dict"].items()}
+    for key, value in start.items():
+        torch.testing.assert_close(b["state_dict"][key].double(), value, atol=2e-6, rtol=1e-5, msg=key)
+    # momentum holds the gradients themselves
+    for key, state in a["optimizer_states"][0]["state"].items():
+        mine, theirs = state["momentum_buffer"], b["optimizer_states"][0]["state"][key]["momentum_buffer"]
+        assert (mine - theirs).abs().max() < 1e-3 * mine.abs().max() + 1e-7
+    first, second = (json.loads((run / "result.json").read_text()) for run in (one, two))
+    # five images for two processes: one counted twice would show
+    for key in ("miou", "pixel_accuracy", "mean_accuracy"):
+        assert first[key] == pytest.approx(second[key], abs=1e-5)
+    for row, other in zip(rows(one), rows(two), strict=True):
+        if row["train/loss"]:
+            assert float(row["train/loss"]) == pytest.approx(float(other["train/loss"]), rel=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [[], TWO])
+def test_sigterm_to_the_whole_group_saves_and_resumes(tmp_path, processes):
+    arguments = [*SHARED, *processes, "max_steps=40", "val_every=4", "num_workers=1", "trainer.log_every_n_steps=1"]
+    process = subprocess.Popen(
+        command(*arguments), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True, env={**os.environ, **QUIET},
+    )  # fmt: skip
+    deadline = time.monotonic() + 200
+    while not list(tmp_path.glob("runs/*/*/checkpoints/last.ckpt")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGTERM)  # as SLURM does: loader processes get it too
+    text = process.communicate(timeout=120)[0]
+    assert process.returncode == 128 + signal.SIGTERM, text
+    assert text.count("stopped by SIGTERM at step") == 1 and "Traceback" not in text, text
+    (run,) = tmp_path.glob("runs/*/*")
+    step = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
+    assert 4 <= step < 40 and not (run / "result.json").exists()
+    done = train(tmp_path, *arguments, "resume=auto", env=QUIET)
+    assert json.loads((run / "result.json").read_text())["steps"] == 40, done.stdout
+    assert [int(row["step"]) for row in rows(run) if row["train/loss"]] == list(range(40))
+
+
+def test_more_processes_than_validation_images_are_refused(tmp_path):
+    arguments = [each for each in SHARED if "val_images" not in each]
+    done = train(tmp_path, *arguments, *TWO, "data.val_images=1", expect=1, env=QUIET)
+    assert "1 validation image(s) for 2 processes" in done.stderr

@@ -1,0 +1,134 @@
+"""What a W&B run holds, read back from its offline file."""
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+
+from tests.end_to_end.test_train import TINY, rows, run_folder, train
+
+_HEADER, _BLOCK = 7, 32768
+
+
+def read_records(path):
+    """The records of a .wandb file: a LevelDB log (7-byte frames in blocks of 32 KiB) of protobuf messages."""
+    from wandb.proto import wandb_internal_pb2
+
+    content, position, pending, found = path.read_bytes(), _HEADER, b"", []
+    assert content.startswith(b":W&B")
+    while position + 7 <= len(content):
+        if _BLOCK - position % _BLOCK < 7:  # no room for a frame at the end of a block
+            position += _BLOCK - position % _BLOCK
+            continue
+        length, kind = int.from_bytes(content[position + 4 : position + 6], "little"), content[position + 6]
+        pending += content[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            found.append(wandb_internal_pb2.Record.FromString(pending))
+            pending = b""
+    return found
+
+
+def nested(items):
+    """A row of the history: its items name the way into nested values."""
+    row = {}
+    for item in items:
+        *way, last = item.nested_key or [item.key]
+        place = row
+        for step in way:
+            place = place.setdefault(step, {})
+        place[last] = json.loads(item.value_json)
+    return row
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("user")
+    home = tmp_path_factory.mktemp("home")
+    train(
+        folder, *TINY, "logger=default", "logger.wandb.tags=[mini]", "max_steps=6",
+        env={"WANDB_MODE": None, "HOME": str(home), "WANDB_DATA_DIR": str(home)},
+    )  # fmt: skip
+    return run_folder(folder)
+
+
+@pytest.fixture(scope="module")
+def records(run):
+    (file,) = run.glob("wandb/offline-run-*/run-*.wandb")
+    by_kind = {}
+    for record in read_records(file):
+        kind = record.WhichOneof("record_type")
+        by_kind.setdefault(kind, []).append(getattr(record, kind))
+    return by_kind
+
+
+@pytest.fixture(scope="module")
+def history(records):
+    return [nested(row.item) for row in records["history"]]
+
+
+def test_the_config_is_complete(records):
+    (about,) = records["run"]
+    config = {item.key: json.loads(item.value_json) for item in about.config.update}
+    assert config["max_steps"] == 6 and config["model"]["rates"] == [6, 12, 18, 24]
+    assert config["optimizer"]["name"] == "adamw" and config["data"]["train_images"] == 24
+    assert about.project == "deeplab_lit" and list(about.tags) == ["mini"]
+
+
+def test_losses_rates_and_measures_are_those_of_metrics_csv(run, history):
+    # one key in several rows of the history; W&B's own step differs from the trainer's
+    for key in ("train/loss", "lr/base_weight", "lr/new_bias", "val/miou", "val/iou/background"):
+        theirs = [row[key] for row in history if key in row]
+        ours = [float(row[key]) for row in rows(run) if row[key]]
+        assert theirs == pytest.approx(ours, rel=1e-4) and len(ours) >= 3, key
+    steps = [row["trainer/global_step"] for row in history if "train/loss" in row]
+    assert steps == list(range(6))
+
+
+def test_throughput_is_logged(history):
+    speeds = [row["train/images_per_second"] for row in history if "train/images_per_second" in row]
+    assert speeds and all(speed > 0 for speed in speeds)
+
+
+def test_the_table_of_ious_and_the_confusion_matrix(run, history):
+    result = json.loads((run / "result.json").read_text())
+    (last,) = [row for row in history if "per_class_iou" in row]
+    (files,) = run.glob("wandb/offline-run-*/files")
+    table = json.loads((files / last["per_class_iou"]["path"]).read_text())
+    assert table["columns"] == ["class", "IoU"]
+    found = {name: iou for name, iou in table["data"] if isinstance(iou, (int, float))}
+    expected = {name: iou for name, iou in result["per_class_iou"].items() if iou is not None}
+    assert found == pytest.approx(expected)
+    (matrix,) = files.glob("media/table/confusion_matrix*.json")
+    cells = json.loads(matrix.read_text())
+    assert cells["columns"] == ["Actual", "Predicted", "nPredictions"] and len(cells["data"]) == 12 * 12
+    # the IoUs follow from the matrix
+    count = {(truth, guess): pixels for truth, guess, pixels in cells["data"]}
+    names = list(result["per_class_iou"])
+    for name, iou in expected.items():
+        union = sum(count[name, other] + count[other, name] for other in names) - count[name, name]
+        assert iou == pytest.approx(count[name, name] / union)
+
+
+def test_overlays_are_pictures_with_masks(run, history):
+    (files,) = run.glob("wandb/offline-run-*/files")
+    entries = [value for row in history for key, value in row.items() if key.startswith("predictions/")]
+    assert len(entries) == 3 * 2  # three validations, two pictures
+    for entry in entries:
+        (picture,) = entry["filenames"]
+        (masks,) = entry["all_masks"]
+        assert set(masks) == {"prediction", "truth"}
+        size = Image.open(files / picture).size
+        assert all(Image.open(files / mask["path"]).size == size for mask in masks.values())
+
+
+def test_the_best_checkpoint_is_an_artifact(run, records):
+    (artifact,) = [each for each in records["artifact"] if each.type == "model"]
+    (entry,) = artifact.manifest.contents
+    assert entry.path == "best.ckpt" and "best" in artifact.aliases
+    assert torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["global_step"] > 0
+    # the checkpoint itself waits to be uploaded, not a copy that fills the disk
+    assert entry.local_path == str((run / "checkpoints" / "best.ckpt").resolve())
+    result = json.loads((run / "result.json").read_text())
+    assert json.loads(artifact.metadata)["miou"] == pytest.approx(result["miou"])
