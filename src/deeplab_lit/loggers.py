@@ -166,7 +166,8 @@ def record_result(
             continue
         import wandb
 
-        ious = wandb.Table(columns=["class", "IoU"], data=[list(row) for row in result["per_class_iou"].items()])
+        known = [[name, None if math.isnan(iou) else iou] for name, iou in result["per_class_iou"].items()]
+        ious = wandb.Table(columns=["class", "IoU"], data=known)
         cells = [
             [labels.names[truth], labels.names[guess], int(matrix[truth, guess])]
             for truth in range(len(labels))
