@@ -52,3 +52,31 @@ def test_a_batch_without_labels_gives_zero_loss_and_zero_gradients():
     loss = segmentation_loss([scores], torch.full((1, 25, 25), 255))
     loss.backward()
     assert float(loss.detach()) == 0 and not scores.grad.any()
+
+
+def test_class_weights_are_pytorchs():
+    torch.manual_seed(1)
+    scores, mask = torch.randn(2, 4, 9, 9), torch.randint(0, 4, (2, 65, 65))
+    mask[0, :30] = 255
+    weights = torch.tensor([0.1, 1.0, 3.0, 0.0])
+    expected = F.cross_entropy(scores, mask[:, ::8, ::8], weights, ignore_index=255)
+    torch.testing.assert_close(segmentation_loss([scores], mask, class_weights=weights), expected)
+    # a batch that holds nothing but classes of weight 0 has nothing to say
+    assert float(segmentation_loss([scores], torch.full_like(mask, 3), class_weights=weights)) == 0
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 1.0, 2.0])])
+def test_processes_that_share_a_batch_add_up_to_one(weights):
+    torch.manual_seed(2)
+    scores, mask = torch.randn(4, 3, 5, 5, requires_grad=True), torch.randint(0, 3, (4, 33, 33))
+    mask[0] = 255  # one process has fewer labelled pixels than the other
+    whole = torch.autograd.grad(segmentation_loss([scores], mask, class_weights=weights), scores)[0]
+    labels = mask[:, ::8, ::8]
+    count = (labels != 255).float() if weights is None else torch.where(labels != 255, weights[labels % 255], 0.0)
+    mean = count.sum() / 2
+    parts = []
+    for rank in range(2):
+        mine = slice(2 * rank, 2 * rank + 2)
+        loss = segmentation_loss([scores[mine]], mask[mine], class_weights=weights, divisor=lambda _: mean)
+        parts.append(torch.autograd.grad(loss, scores)[0])
+    torch.testing.assert_close((parts[0] + parts[1]) / 2, whole)  # processes average their gradients

@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import hydra
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
@@ -49,11 +52,19 @@ def conf_folder() -> Path:
     return installed if installed.is_dir() else package.parent.parent / "conf"
 
 
+class _Experiments(SearchPathPlugin):  # type: ignore[misc]
+    """Makes the folder ``experiments``, which lies beside ``conf``, a config group of that name."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        search_path.append("deeplab_lit", f"file://{conf_folder().parent}")
+
+
 def register_schemas() -> None:
-    """Make the dataclasses of :mod:`deeplab_lit.config` known to Hydra as ``/schema/NAME``."""
+    """Make the dataclasses of :mod:`deeplab_lit.config` known to Hydra as ``/schema/NAME``, and the experiments."""
     store = ConfigStore.instance()
     for name, schema in _SCHEMAS.items():
         store.store(group="schema", name=name, node=schema)
+    Plugins.instance().register(_Experiments)
 
 
 def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:

@@ -101,8 +101,10 @@ def test_mat_files_of_another_structure(voc_and_sbd, content, words):
         VOCAug(folder, folder / "sbd", folder / "png").prepare()
 
 
-def test_sbd_without_its_lists(voc_and_sbd):
+def test_sbd_without_its_lists_or_voc(voc_and_sbd):
     folder, _ = voc_and_sbd
+    with pytest.raises(UserError, match="data.root='.*nowhere' is not a folder"):
+        VOCAug(folder / "nowhere", folder / "sbd", folder / "png").prepare()
     (folder / "sbd" / "val.txt").unlink()
     with pytest.raises(UserError, match=r"val\.txt does not exist: give data\.sbd=FOLDER.*data\.download=true"):
         VOCAug(folder, folder / "sbd", folder / "png").prepare()

@@ -186,6 +186,15 @@ def test_a_multirun_makes_one_run_each(tmp_path):
         (["atrous=hole"], "atrous='hole'"),
         (["resume=nowhere"], "resume='nowhere' does not exist"),
         (["loss.resolution=half"], "loss.resolution='half'"),
+        (["parity.msc_loss=both"], "loss.msc='both' is not known: choose one of full_map, own_map"),
+        (["loss.class_weights=inverse"], "choose none, median_frequency, inverse_root"),
+        (["loss.class_weights=[1,2]"], "loss.class_weights has 2 entries for 12 classes"),
+        (["sampling=rare"], "sampling='rare' is not known: choose one of uniform, rare_classes"),
+        (["parity.normalization=bgr"], "normalization='bgr': choose imagenet, bgr_bytes"),
+        (["init=imagenet", "init.path=nowhere.pth"], "init.path='nowhere.pth' does not exist"),
+        (["init=checkpoint", "init.path=nowhere.ckpt"], "checkpoint 'nowhere.ckpt' does not exist"),
+        (["data=voc", "data.root=mine", "data.classes=none.txt"], "none.txt: 0 classes given"),
+        (["data=voc", "data.root=mine", "data.train_masks=pseudo"], "data.train_masks='pseudo' is not a folder"),
     ],
 )
 def test_mistakes_end_in_one_sentence_and_leave_no_run(tmp_path, arguments, words):
@@ -193,6 +202,7 @@ def test_mistakes_end_in_one_sentence_and_leave_no_run(tmp_path, arguments, word
         pytest.skip("there is a GPU")
     write_voc(tmp_path / "mine", num_classes=3)
     (tmp_path / "two.txt").write_text("meadow\nroad\n")
+    (tmp_path / "none.txt").write_text("")
     done = train(
         tmp_path,
         *(a for a in TINY if not (arguments[0] == "data=voc" and "_images" in a)),

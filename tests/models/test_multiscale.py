@@ -52,3 +52,8 @@ def test_impossible_scales_are_refused(net, scales):
 def test_a_head_without_rates_is_refused():
     with pytest.raises(ValueError, match=r"rates=\[6,12,18,24\]"):
         ASPP(8, 3, rates=[])
+
+
+def test_each_map_may_meet_the_labels_at_its_own_size(net):
+    maps = MultiScaleInput(net, msc_loss="own_map").supervised(torch.randn(1, 3, 321, 321))
+    assert [each.shape[-1] for each in maps] == [41, 41, 31, 21]

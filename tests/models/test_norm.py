@@ -37,3 +37,11 @@ def test_freezing_keeps_weights_and_keys():
     frozen.load_state_dict(free.state_dict())
     image = torch.randn(1, 3, 65, 65)
     torch.testing.assert_close(frozen(image), free.eval()(image))
+
+
+def test_statistics_alone_can_be_held():
+    trunk = ResNet(18, frozen_norm=True, frozen_affine=False).train()
+    before = trunk.bn1.running_mean.clone()
+    trunk(torch.randn(2, 3, 33, 33)).square().mean().backward()
+    assert torch.equal(trunk.bn1.running_mean, before) and trunk.bn1.weight.grad is not None
+    assert all(layer.weight.requires_grad for layer in trunk.modules() if isinstance(layer, FrozenBatchNorm2d))

@@ -78,7 +78,7 @@ class VOCAug(VOC):
         return all((self.sbd / "cls" / f"{id}.mat").is_file() for path in lists for id in read_list(path))
 
     def _convert(self, progress: Progress | None) -> None:
-        own = set(read_list(self.root / "ImageSets" / "Segmentation" / "train.txt"))
+        own = set(read_list(self.list_file("train")))
         wanted = [id for id in self.ids() if id not in own]
         try:
             self._converted.mkdir(parents=True, exist_ok=True)
