@@ -5,14 +5,14 @@ import torch
 import torchvision
 
 from deeplab_lit.checkpoints import describe, read
-from deeplab_lit.config import CheckpointConfig, ImageNetConfig, InitConfig
+from deeplab_lit.config import CheckpointConfig, ImageNetConfig
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.transforms import Normalization
 from deeplab_lit.errors import UserError
 from deeplab_lit.models import ASPP, VGG16, DeepLab, FieldOfView, MultiScaleFeatures, MultiScaleInput, ResNet
 from deeplab_lit.models.build import build_network
 from deeplab_lit.weights.imagenet import convert_fc, start_from_imagenet
-from deeplab_lit.weights.start import normalization_of, start
+from deeplab_lit.weights.start import start
 
 LABELS = LabelSet(("background", "cat", "dog"))
 
@@ -245,11 +245,9 @@ def test_another_head_is_new_and_another_trunk_refused(checkpoint):
         start(deeper, CheckpointConfig(path=str(path)), LABELS, {})
 
 
-def test_the_normalisation_travels_with_the_weights(checkpoint):
+def test_the_normalisation_lies_in_the_checkpoint(checkpoint):
     path, _ = checkpoint
-    chosen = normalization_of(CheckpointConfig(path=str(path)), "imagenet")
-    assert Normalization.chosen(chosen) == Normalization((1.0, 2.0, 3.0), (4.0, 5.0, 6.0), bgr=True)
-    assert Normalization.chosen(normalization_of(InitConfig(), "bgr_bytes")).bgr
-    assert read(path)["deeplab_lit"]["normalization"]["bgr"] is True
+    chosen = Normalization.chosen(read(path)["deeplab_lit"]["normalization"])
+    assert chosen == Normalization((1.0, 2.0, 3.0), (4.0, 5.0, 6.0), bgr=True)
     with pytest.raises(UserError, match="normalization='caffe': choose imagenet, bgr_bytes"):
         Normalization.chosen("caffe")

@@ -168,6 +168,6 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def progress() -> Callback:
+def progress_shown() -> Callback:
     """A live bar on a terminal, lines elsewhere."""
     return _Bar(leave=True) if sys.stdout.isatty() else _Lines()

@@ -9,9 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from deeplab_lit.components import create
 from deeplab_lit.config import TrainConfig
 from deeplab_lit.console import preparing
+from deeplab_lit.data.build import open_source
 from deeplab_lit.data.check import Report, SplitReport, check
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.errors import UserError
@@ -27,12 +27,9 @@ def check_data(config: TrainConfig) -> Report:
     Raises:
         UserError: the set cannot be listed at all, or bad files were found; the report is written first.
     """
-    given = {key: value for key, value in config.data.items() if key not in ("check", "check_against")}
     against = config.data.get("check_against")
-    source = create(given, "data")
     with preparing() as progress:
-        if hasattr(source, "prepare"):
-            source.prepare(progress)
+        source = open_source(config.data, progress)
         report = check(source, progress, None if against is None else Path(against).expanduser())
     name = config.name.split("-")[0] + time.strftime("_%Y-%m-%d_%H-%M-%S")
     folder = Path(config.output).expanduser() / "checks" / name

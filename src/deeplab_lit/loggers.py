@@ -8,7 +8,8 @@ import netrc
 import os
 import time
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -100,11 +101,14 @@ def wandb_is_configured() -> bool:
     return False
 
 
-def build_loggers(choice: Mapping[str, Any], folder: Path, name: str, config: Mapping[str, Any]) -> list[Logger]:
-    """The CSV logger, and those that the ``logger`` group asks for.
+@contextmanager
+def open_loggers(
+    choice: Mapping[str, Any] | None, folder: Path, name: str, config: Mapping[str, Any]
+) -> Iterator[list[Logger]]:
+    """The CSV logger, and those that the ``logger`` group asks for; they are closed at the end.
 
     Args:
-        choice: ``wandb`` and ``tensorboard``, each None or a mapping of arguments.
+        choice: ``wandb`` and ``tensorboard``, each None or a mapping of arguments; None: log nothing.
         folder: the run directory.
         name: of the run.
         config: resolved, recorded with the run.
@@ -112,9 +116,10 @@ def build_loggers(choice: Mapping[str, Any], folder: Path, name: str, config: Ma
     Raises:
         UserError: TensorBoard is chosen but not installed, or a logger refuses its arguments.
     """
+    if choice is None:
+        yield []
+        return
     loggers: list[Logger] = [CsvLogger(folder / "metrics.csv")]
-    if choice.get("wandb") is not None:
-        loggers.append(_wandb(dict(choice["wandb"]), folder, name, config))
     if choice.get("tensorboard") is not None:
         from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -122,7 +127,19 @@ def build_loggers(choice: Mapping[str, Any], folder: Path, name: str, config: Ma
             loggers.append(TensorBoardLogger(folder, name="tensorboard", version="", **choice["tensorboard"]))
         except ModuleNotFoundError as error:
             raise UserError("logger=tensorboard needs a package: pip install tensorboard.") from error
-    return loggers
+    if choice.get("wandb") is None:
+        yield loggers
+        return
+    loggers.append(_wandb(dict(choice["wandb"]), folder, name, config))
+    import wandb
+
+    failed = True
+    try:
+        yield loggers
+        failed = False
+    finally:
+        # otherwise the next job of a multirun would go on in this one's W&B run
+        wandb.finish(exit_code=int(failed))
 
 
 def _wandb(arguments: dict[str, Any], folder: Path, name: str, config: Mapping[str, Any]) -> Logger:

@@ -10,19 +10,18 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
-from deeplab_lit.callbacks import Clock, Pictures, Throughput, UnbrokenCurve, progress
+from deeplab_lit.callbacks import Clock, Pictures, Throughput, UnbrokenCurve, progress_shown
 from deeplab_lit.checkpoints import WholeFileCheckpoint, check_resumable, describe, read
-from deeplab_lit.components import create
-from deeplab_lit.config import TrainConfig
+from deeplab_lit.config import CheckpointConfig, TrainConfig
 from deeplab_lit.console import log_to, preparing, quiet_libraries, show_result, show_summary
+from deeplab_lit.data.build import build_data, class_weights
 from deeplab_lit.data.datamodule import SegmentationData
-from deeplab_lit.data.frequencies import inverse_root, median_frequency, pixel_counts, repeat_factors
-from deeplab_lit.data.transforms import EvalTransform, Normalization, TrainTransform, extra_transforms
+from deeplab_lit.data.transforms import Normalization
 from deeplab_lit.errors import UserError
 from deeplab_lit.files import write_json
 from deeplab_lit.hardware import is_first_process, resolve_precision
 from deeplab_lit.interrupts import SaveFirst
-from deeplab_lit.loggers import build_loggers, record_result
+from deeplab_lit.loggers import open_loggers, record_result
 from deeplab_lit.losses import Resolution
 from deeplab_lit.models.build import build_network
 from deeplab_lit.models.multiscale import MscLoss
@@ -30,10 +29,8 @@ from deeplab_lit.optim import train_only_new
 from deeplab_lit.render import panel, save_png
 from deeplab_lit.runs import Run, open_run
 from deeplab_lit.runs import record as save_config
-from deeplab_lit.segmenter import Segmenter
-from deeplab_lit.weights.start import normalization_of, start
-
-_WEIGHTINGS = {"median_frequency": median_frequency, "inverse_root": inverse_root}
+from deeplab_lit.segmenter import CHECKPOINT_KEY, Segmenter
+from deeplab_lit.weights.start import start
 
 
 def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str, Any]:
@@ -53,8 +50,17 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
     quiet_libraries()
     L.seed_everything(config.seed, workers=True, verbose=False)
     _check_values(config)
-    normalization = Normalization.chosen(normalization_of(config.init, config.parity.normalization))
-    data = build_data(config, normalization)
+    first = is_first_process()
+    resume_from = open_run(record, make=False).resume_from if config.resume else None
+    # weights bring their normalisation, those that a run goes on with before those that it began with
+    weights_file = resume_from or (config.init.path if isinstance(config.init, CheckpointConfig) else None)
+    normalization = Normalization.chosen(
+        read(weights_file)[CHECKPOINT_KEY]["normalization"] if weights_file else config.parity.normalization
+    )
+    with preparing() as report:
+        progress = report if first else None
+        data = build_data(config, normalization, progress)
+        weights = class_weights(config.loss.class_weights, data, progress)
     spec = {
         "backbone": record["backbone"],
         "model": record["model"],
@@ -66,15 +72,14 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
     network = build_network(spec, len(data.labels))
     arguments = _trainer_arguments(config)
     description = describe(spec, data.labels, normalization)
-    resumes = bool(config.resume) and open_run(record, make=False).resume_from is not None
-    started = [] if resumes else start(network, config.init, data.labels, record["backbone"])
+    if resume_from:
+        check_resumable(resume_from, description)
+        started = ["the weights of the checkpoint"]
+    else:
+        started = start(network, config.init, data.labels, record["backbone"])
     if config.train_only_new:
         train_only_new(network)
-    first = is_first_process()
     run = open_run(record, make=first)
-    if run.resume_from:
-        check_resumable(run.resume_from, description)
-        started = ["the weights of the checkpoint"]
     if first:
         if run.resume_from:
             save_config(run, record)
@@ -88,30 +93,20 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
         cast(Resolution, config.loss.resolution),
         arguments["precision"].startswith("bf16") if config.channels_last is None else config.channels_last,
         description,
-        _class_weights(config, data),
+        weights,
         config.seed,
     )
-    loggers = build_loggers(config.logger, run.folder, config.name, record) if first else []
-    failed = True
-    try:
-        clock, pictures = Clock(), Pictures(config.pictures)
-        best = _checkpoint(run, "best", monitor="val/miou", mode="max")
-        # SaveFirst after UnbrokenCurve, which drops the rows that a validation it makes up for writes again
-        callbacks: list[Callback] = [clock, UnbrokenCurve(), Throughput(), pictures, progress(), best]
-        callbacks += [_checkpoint(run, "last"), SaveFirst(run.last, command)]
+    clock, pictures = Clock(), Pictures(config.pictures)
+    best = _checkpoint(run, "best", monitor="val/miou", mode="max")
+    # SaveFirst after UnbrokenCurve, which drops the rows that a validation it makes up for writes again
+    callbacks: list[Callback] = [clock, UnbrokenCurve(), Throughput(), pictures, progress_shown(), best]
+    callbacks += [_checkpoint(run, "last"), SaveFirst(run.last, command)]
+    with open_loggers(config.logger if first else None, run.folder, config.name, record) as loggers:
         trainer = _trainer(config, arguments, logger=loggers, callbacks=callbacks, default_root_dir=run.folder)
         if first:
             show_summary(config, run, segmenter, data, arguments, started, normalization, trainer.world_size)
         trainer.fit(segmenter, data, ckpt_path=run.resume_from, weights_only=True)
-        result = _evaluate_best(trainer, run, segmenter, data, clock, pictures, best, command)
-        failed = False
-        return result
-    finally:
-        if config.logger.get("wandb") is not None and first:
-            import wandb
-
-            # otherwise the next job of a multirun would go on in this one's W&B run
-            wandb.finish(exit_code=int(failed))
+        return _evaluate_best(trainer, run, segmenter, data, clock, pictures, best, command)
 
 
 def _evaluate_best(
@@ -172,58 +167,6 @@ def _checkpoint(run: Run, name: str, **arguments: Any) -> ModelCheckpoint:
     )
 
 
-def build_data(config: TrainConfig, normalization: Normalization) -> SegmentationData:
-    """The data module of a config; a data set with a ``prepare(progress)`` is asked to write its files first."""
-    given = {key: value for key, value in config.data.items() if key not in ("check", "check_against")}
-    source = create(given, "data")
-    with preparing() as report:
-        progress = report if is_first_process() else None
-        if hasattr(source, "prepare"):
-            source.prepare(progress)
-        train_split = source.split("train")
-        rare = repeat_factors(pixel_counts(train_split, progress)) if config.sampling == "rare_classes" else None
-    augment = config.augment
-    train_transform = TrainTransform(
-        config.crop_size,
-        normalization,
-        tuple(augment.scale_range) if augment.scale_range else None,  # type: ignore[arg-type]
-        augment.scale_list,
-        augment.flip,
-        extra_transforms(augment.extra),
-    )
-    data = SegmentationData(
-        source,
-        train_transform,
-        EvalTransform(config.eval_size, normalization),
-        config.batch_size,
-        config.eval_batch_size,
-        config.num_workers,
-        config.seed,
-        rare,
-    )
-    for split in (data.train_split, data.val_split):
-        # reading a few examples shows a wrong class list or unreadable files before the network is built
-        for index in range(0, len(split), max(1, len(split) // 16)):
-            split[index]
-    return data
-
-
-def _class_weights(config: TrainConfig, data: SegmentationData) -> list[float] | None:
-    chosen = config.loss.class_weights
-    if chosen == "none":
-        return None
-    if isinstance(chosen, list):
-        if len(chosen) != len(data.labels) or not all(isinstance(each, (int, float)) and each >= 0 for each in chosen):
-            raise UserError(
-                f"loss.class_weights has {len(chosen)} entries for {len(data.labels)} classes: give one number, 0 or "
-                "more, for each class."
-            )
-        return [float(each) for each in chosen]
-    with preparing() as report:
-        counts = pixel_counts(data.train_split, report if is_first_process() else None)
-    return _WEIGHTINGS[chosen](counts).tolist()
-
-
 def _check_values(config: TrainConfig) -> None:
     for key in ("batch_size", "eval_batch_size", "max_steps", "val_every", "crop_size", "eval_size"):
         if getattr(config, key) < 1:
@@ -236,11 +179,6 @@ def _check_values(config: TrainConfig) -> None:
     ):
         if value not in allowed:
             raise UserError(f"{key}={value!r} is not known: choose one of {', '.join(allowed)}.")
-    weights = config.loss.class_weights
-    if not isinstance(weights, list) and weights not in ("none", *_WEIGHTINGS):
-        raise UserError(
-            f"loss.class_weights={weights!r} is not known: choose none, {', '.join(_WEIGHTINGS)}, or give a list."
-        )
     for key in ("num_workers", "pictures"):
         if getattr(config, key) < 0:
             raise UserError(f"{key}={getattr(config, key)}: it is at least 0.")

@@ -64,7 +64,9 @@ class SegmentationData(L.LightningDataModule):
         eval_batch_size: examples in a validation batch; images of several sizes are padded to the largest.
         num_workers: loader processes; 0 loads in the training process.
         seed: of order and augmentation.
-        weights: how often each training example should come; see :class:`TrainSampler`.
+
+    Attributes:
+        weights: how often each training example should come (see :class:`TrainSampler`); None until it is set.
     """
 
     def __init__(
@@ -76,7 +78,6 @@ class SegmentationData(L.LightningDataModule):
         eval_batch_size: int = 1,
         num_workers: int = 2,
         seed: int = 0,
-        weights: NDArray[np.float64] | None = None,
     ) -> None:
         super().__init__()
         self.source, self.labels = source, source.labels
@@ -86,7 +87,8 @@ class SegmentationData(L.LightningDataModule):
             EvalSet(self.val_split, eval_transform),
         )
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
-        self.num_workers, self.seed, self.weights = num_workers, seed, weights
+        self.num_workers, self.seed = num_workers, seed
+        self.weights: NDArray[np.float64] | None = None
 
     def val_sample(self, index: int) -> Sample:
         """One validation sample, as the loader gives it."""

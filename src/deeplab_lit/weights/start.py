@@ -56,10 +56,3 @@ def start(network: Network, init: InitConfig, labels: LabelSet, backbone: dict[s
         ]
         return lines
     return []
-
-
-def normalization_of(init: InitConfig, chosen: Any) -> Any:
-    """The normalisation that belongs to the weights: a checkpoint's own, else the chosen one."""
-    if isinstance(init, CheckpointConfig):
-        return read(init.path)[CHECKPOINT_KEY]["normalization"]
-    return chosen
