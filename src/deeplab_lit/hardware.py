@@ -11,6 +11,12 @@ def is_first_process() -> bool:
     return getattr(rank_zero_only, "rank", 0) == 0
 
 
+def lost_another_process(error: BaseException) -> bool:
+    """Whether an error says no more than that another process of this training has ended."""
+    told = ("Connection closed by peer", "Connection reset by peer", "ncclRemoteError", "NCCL communicator was aborted")
+    return torch.distributed.is_available() and any(words in str(error) for words in told)
+
+
 def resolve_precision(precision: str, accelerator: str | None) -> str:
     """Lightning's name for ``"auto"``: bf16 where the device has it in hardware, float32 elsewhere."""
     if precision != "auto":

@@ -7,7 +7,7 @@ import sys
 from omegaconf import DictConfig
 
 from deeplab_lit.app import check_pair, entry_point, plain, typed
-from deeplab_lit.errors import Interrupted
+from deeplab_lit.errors import Interrupted, UserError
 
 
 @entry_point("train")
@@ -32,6 +32,12 @@ def main(cfg: DictConfig) -> None:
         if is_first_process():
             print(stopped, file=sys.stderr)
         sys.exit(128 + stopped.signum if is_first_process() else 0)
+    except RuntimeError as error:
+        from deeplab_lit.hardware import lost_another_process
+
+        if not lost_another_process(error):
+            raise
+        raise UserError("another process of this training has ended; it says why in its own output.") from error
 
 
 if __name__ == "__main__":

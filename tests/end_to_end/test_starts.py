@@ -112,3 +112,4 @@ def test_a_bad_file_ends_all_processes_with_its_name(tmp_path):
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode != 0 and "picture_1.jpg cannot be read as an image" in text, text
+    assert "another process of this training has ended" in text and "Traceback" not in text, text
