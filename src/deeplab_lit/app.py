@@ -102,6 +102,7 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], None]], Ca
                 program()
                 return
             nonlocal ours
+            caught.clear()
             ours, os.environ["HYDRA_FULL_ERROR"] = (
                 True,
                 "1",

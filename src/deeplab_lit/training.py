@@ -23,6 +23,7 @@ from deeplab_lit.hardware import is_first_process, resolve_precision
 from deeplab_lit.interrupts import SaveFirst
 from deeplab_lit.loggers import open_loggers, record_result
 from deeplab_lit.losses import Resolution
+from deeplab_lit.models.atrous import Realisation
 from deeplab_lit.models.build import build_network
 from deeplab_lit.models.multiscale import MscLoss
 from deeplab_lit.optim import train_only_new
@@ -174,6 +175,7 @@ def _check_values(config: TrainConfig) -> None:
     for key, value, allowed in (
         ("loss.resolution", config.loss.resolution, get_args(Resolution)),
         ("loss.msc", config.loss.msc, get_args(MscLoss)),
+        ("atrous", config.atrous, get_args(Realisation)),
         ("sampling", config.sampling, ("uniform", "rare_classes")),
         ("parity.crf_normalization", config.parity.crf_normalization, ("after", "symmetric")),
     ):

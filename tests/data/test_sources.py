@@ -132,6 +132,32 @@ def test_pseudo_labels_and_released_lists(tmp_path):
         VOC(root, train_masks="nowhere")
 
 
+def test_every_data_set_may_train_on_masks_from_elsewhere(tmp_path, voc_and_sbd):
+    pseudo = tmp_path / "pseudo"
+    pseudo.mkdir()
+    folder, _ = voc_and_sbd
+    for i, id in enumerate(("extra_0", "extra_1", "picture_0", "picture_1")):
+        Image.fromarray(np.full((24, 30), i, np.uint8)).save(pseudo / f"{id}.png")
+    for file in (folder / "sbd" / "cls").iterdir():
+        file.unlink()  # SBD's own masks are not needed then
+    aug = VOCAug(folder, folder / "sbd", folder / "png", train_masks=pseudo)
+    aug.prepare()
+    assert [path.parent for path in aug.split("train").masks] == [pseudo] * 4
+    coco = write_coco(tmp_path / "coco", [annotation(1, [SQUARE])], ((1, 40, 50), (2, 40, 50)))
+    Image.fromarray(np.full((40, 50), 7, np.uint8)).save(pseudo / "000000000002.png")
+    (tmp_path / "list.txt").write_text("000000000002\n")
+    source = COCO(coco, converted=tmp_path / "png", train_masks=pseudo, train_list=tmp_path / "list.txt")
+    source.prepare()
+    assert len(source.split("train")) == 1 and (source.split("train")[0].mask == 7).all()
+    assert set(np.unique(source.split("val")[0].mask)) == {0, COCO_CLASSES.index("dog")}
+    pairs = write_pairs(tmp_path / "pairs", ["train/a", "val/b"])
+    (pairs / "masks" / "train" / "a.png").unlink()
+    (pseudo / "train").mkdir()
+    Image.fromarray(np.ones((20, 30), np.uint8)).save(pseudo / "train" / "a.png")
+    source = Folder(pairs, pairs / "classes.txt", train_masks=pseudo)
+    assert (source.split("train")[0].mask == 1).all() and source.split("val").ids == ["val/b"]
+
+
 SQUARE = [10, 5, 30, 5, 30, 25, 10, 25]
 
 
