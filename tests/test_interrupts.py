@@ -1,6 +1,5 @@
 """A run that is told to stop saves first, and the resumed run is the uninterrupted one."""
 
-import csv
 import os
 import signal
 from pathlib import Path
@@ -12,6 +11,7 @@ from deeplab_lit.app import plain, typed
 from deeplab_lit.errors import Interrupted
 from deeplab_lit.segmenter import Segmenter
 from deeplab_lit.training import train
+from tests.end_to_end.test_train import rows
 from tests.models.test_pairs import compose
 
 SMALL = [
@@ -33,8 +33,7 @@ def last(folder):
 
 def curve(folder):
     (found,) = Path(folder).glob("*/*/metrics.csv")
-    with found.open(newline="") as file:
-        return list(csv.DictReader(file))
+    return rows(found.parent)
 
 
 @pytest.fixture(scope="module")

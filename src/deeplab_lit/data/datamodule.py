@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from types import FrameType
+import threading
 from typing import Any, Protocol
 
 import lightning as L
@@ -18,8 +19,6 @@ from deeplab_lit.data.sampling import Draw, EvalSampler, TrainSampler
 from deeplab_lit.data.split import Split
 from deeplab_lit.data.transforms import EvalTransform, Sample, TrainTransform
 from deeplab_lit.errors import UserError
-
-_GRACE = 120  # seconds
 
 
 class Source(Protocol):
@@ -137,14 +136,17 @@ class SegmentationData(L.LightningDataModule):
 
 
 def survive_signals(worker: int) -> None:
-    """Let the training save first when a signal goes to all of its processes; an orphan still ends by itself."""
+    """Let the training save first when a signal goes to all of its processes: a loader ends when its parent says so."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # a loader that is told to end and cannot is killed by its alarm
-    signal.signal(signal.SIGTERM, _end_soon)
+    if hasattr(signal, "sigwaitinfo"):  # only there can the sender be told
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_obey_the_parent, daemon=True).start()
 
 
-def _end_soon(signum: int, frame: FrameType | None) -> None:
-    signal.alarm(_GRACE)
+def _obey_the_parent() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 def collate(samples: list[Sample]) -> Sample:
