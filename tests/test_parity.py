@@ -64,7 +64,7 @@ def test_modern_is_torchvisions():
     ],
 )
 def test_each_switch_is_set_by_itself(switch, value, key, seen):
-    before, after = (compose("parity=caffe", *more) for more in ([], [f"parity.{switch}={value}"]))
+    before, after = (compose("parity=caffe", "backbone=resnet50", *more) for more in ([], [f"parity.{switch}={value}"]))
     assert OmegaConf.select(after, key) == seen != OmegaConf.select(before, key)
     others = {name for name in before.parity if name != switch}
     assert all(before.parity[name] == after.parity[name] for name in others)
