@@ -1,0 +1,155 @@
+"""One interface to every engine of the dense CRF."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Literal, Protocol, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeplab_lit.errors import UserError, closest
+
+Normalization = Literal["symmetric", "after", "before", "none"]
+Bytes = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+_ENGINES = {
+    "permutohedral": "deeplab_lit.crf.permutohedral",
+    "pydensecrf": "deeplab_lit.crf.pydensecrf",
+}
+
+
+class Parameters(Protocol):
+    """What an engine is told."""
+
+    bilateral_weight: float
+    bilateral_xy_std: float
+    bilateral_rgb_std: float
+    gaussian_weight: float
+    gaussian_xy_std: float
+    iterations: int
+    normalization: Normalization
+    threads: int | None
+
+
+class DenseCRF:
+    """A fully connected CRF with a bilateral and a Gaussian kernel, solved by the mean field.
+
+    Args:
+        bilateral_weight, bilateral_xy_std, bilateral_rgb_std: w1, sigma_alpha (pixels) and sigma_beta (grey levels) of
+            the appearance kernel (V2, equation 3).
+        gaussian_weight, gaussian_xy_std: w2 and sigma_gamma (pixels) of the smoothness kernel.
+        iterations: of the mean field; 10 in the papers.
+        normalization: of each filter, by what it makes of a picture of ones: its root ``"before"`` and after
+            (``"symmetric"``, pydensecrf's default), only ``"before"``, only ``"after"`` (the papers' own code, to which
+            the published weights belong), or ``"none"``.
+        engine: ``"permutohedral"`` (this library's) or ``"pydensecrf"`` (the reference).
+        prune_threshold: classes whose probability stays below this everywhere in an image are left out and get 0; 0
+            keeps all.
+        threads: None: all cores for one image. 1: one core, for callers that run several images in threads of
+            their own; the work does not hold the interpreter's lock.
+
+    Raises:
+        UserError: a width that is not positive, a negative weight, an unknown engine or normalisation.
+    """
+
+    def __init__(
+        self,
+        bilateral_weight: float,
+        bilateral_xy_std: float,
+        bilateral_rgb_std: float,
+        gaussian_weight: float,
+        gaussian_xy_std: float,
+        iterations: int = 10,
+        normalization: Normalization = "symmetric",
+        engine: str = "permutohedral",
+        prune_threshold: float = 0.01,
+        threads: int | None = None,
+    ) -> None:
+        for name, value in (
+            ("bilateral_xy_std", bilateral_xy_std),
+            ("bilateral_rgb_std", bilateral_rgb_std),
+            ("gaussian_xy_std", gaussian_xy_std),
+        ):
+            if not value > 0:
+                raise UserError(f"crf.{name}={value}: it is more than 0.")
+        for name, value in (
+            ("bilateral_weight", bilateral_weight),
+            ("gaussian_weight", gaussian_weight),
+            ("iterations", iterations),
+        ):
+            if not value >= 0:
+                raise UserError(f"crf.{name}={value}: it is at least 0.")
+        if normalization not in get_args(Normalization):
+            raise UserError(
+                f"crf.normalization={normalization!r}: choose one of {', '.join(get_args(Normalization))}."
+                f"{closest(normalization, get_args(Normalization))}"
+            )
+        if engine not in _ENGINES:
+            raise UserError(f"crf.engine={engine!r}: choose one of {', '.join(_ENGINES)}.{closest(engine, _ENGINES)}")
+        if not 0 <= prune_threshold < 1:
+            raise UserError(f"crf.prune_threshold={prune_threshold}: it is from 0 to less than 1.")
+        if threads not in (None, 1):
+            raise UserError(f"crf.threads={threads}: null for all cores, or 1.")
+        self.bilateral_weight, self.bilateral_xy_std = bilateral_weight, bilateral_xy_std
+        self.bilateral_rgb_std = bilateral_rgb_std
+        self.gaussian_weight, self.gaussian_xy_std = gaussian_weight, gaussian_xy_std
+        self.iterations, self.normalization, self.engine = iterations, normalization, engine
+        self.prune_threshold, self.threads = prune_threshold, threads
+
+    def __call__(self, image: Bytes, probabilities: Floats) -> Floats:
+        """The marginals (C, H, W) after the mean field.
+
+        Args:
+            image: the original RGB bytes (H, W, 3), neither normalised nor in another order of colours.
+            probabilities: of the classes (C, H, W), adding up to 1 at each pixel.
+
+        Raises:
+            UserError: sizes differ, or the probabilities are none.
+        """
+        _check(image, probabilities)
+        kept = self._kept(probabilities)
+        if len(kept) == 1:
+            result = np.zeros_like(probabilities)
+            result[kept[0]] = 1
+            return result
+        engine = importlib.import_module(_ENGINES[self.engine])
+        refined = engine.refine(self, image, probabilities[kept] if len(kept) < len(probabilities) else probabilities)
+        if len(kept) == len(probabilities):
+            return refined
+        result = np.zeros_like(probabilities)
+        result[kept] = refined
+        return result
+
+    def labels(self, image: Bytes, probabilities: Floats) -> Bytes:
+        """The most probable class of each pixel (H, W) after the mean field; raises as calling it does."""
+        return self(image, probabilities).argmax(0).astype(np.uint8)
+
+    def _kept(self, probabilities: Floats) -> NDArray[np.intp]:
+        highest = probabilities.reshape(len(probabilities), -1).max(1)
+        kept = np.flatnonzero(highest >= self.prune_threshold)
+        # with many classes all may stay below; the likeliest are then all there is
+        return kept if len(kept) else np.array([highest.argmax()])
+
+
+def _check(image: Bytes, probabilities: Floats) -> None:
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+        raise UserError(
+            f"the CRF's image is {image.dtype} {image.shape}: give the original RGB bytes, uint8 (H, W, 3)."
+        )
+    if probabilities.ndim != 3 or probabilities.shape[1:] != image.shape[:2] or not len(probabilities):
+        raise UserError(
+            f"the CRF's probabilities are {probabilities.shape} for an image of {image.shape[:2]}: give (C, H, W) with "
+            "the image's height and width, in this order."
+        )
+    if probabilities.dtype != np.float32:
+        raise UserError(f"the CRF's probabilities are {probabilities.dtype}: give float32.")
+    sums = probabilities.sum(0)
+    if not np.isfinite(sums).all():
+        raise UserError("the CRF's probabilities hold NaN or infinity.")
+    if probabilities.min() < -1e-4 or np.abs(sums - 1).max() > 0.05:
+        raise UserError(
+            f"the CRF's probabilities run from {probabilities.min():.3g} and add up to {sums.min():.3g} to "
+            f"{sums.max():.3g} instead of 1: if they are logits, apply the softmax first."
+        )

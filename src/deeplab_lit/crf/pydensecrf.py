@@ -1,0 +1,40 @@
+"""The reference engine: the pydensecrf2 package."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from deeplab_lit.crf.dense import Bytes, Floats, Parameters
+from deeplab_lit.errors import UserError
+
+_LEAST = 1e-5  # probabilities below count as this
+
+
+def refine(crf: Parameters, image: Bytes, probabilities: Floats) -> Floats:
+    """Marginals (C, H, W); raises UserError where the package is not installed."""
+    try:
+        from pydensecrf import densecrf
+    except ImportError as error:
+        raise UserError(
+            f"crf.engine=pydensecrf needs pydensecrf2, which is not here ({error}): pip install pydensecrf2 (on Python "
+            "3.11 or 3.12), or take crf.engine=permutohedral."
+        ) from error
+    how = {
+        "symmetric": densecrf.NORMALIZE_SYMMETRIC,
+        "before": densecrf.NORMALIZE_BEFORE,
+        "after": densecrf.NORMALIZE_AFTER,
+        "none": densecrf.NO_NORMALIZATION,
+    }[crf.normalization]
+    classes, height, width = probabilities.shape
+    field = densecrf.DenseCRF2D(width, height, classes)
+    unary = -np.log(np.maximum(probabilities, np.float32(_LEAST))).reshape(classes, -1)
+    field.setUnaryEnergy(np.ascontiguousarray(unary))
+    field.addPairwiseGaussian(sxy=crf.gaussian_xy_std, compat=crf.gaussian_weight, normalization=how)
+    field.addPairwiseBilateral(
+        sxy=crf.bilateral_xy_std,
+        srgb=crf.bilateral_rgb_std,
+        rgbim=np.ascontiguousarray(image),
+        compat=crf.bilateral_weight,
+        normalization=how,
+    )
+    return np.asarray(field.inference(crf.iterations), np.float32).reshape(classes, height, width)
