@@ -143,6 +143,14 @@ def test_every_data_set_may_train_on_masks_from_elsewhere(tmp_path, voc_and_sbd)
     aug = VOCAug(folder, folder / "sbd", folder / "png", train_masks=pseudo)
     aug.prepare()
     assert [path.parent for path in aug.split("train").masks] == [pseudo] * 4
+    (tmp_path / "some.txt").write_text("picture_1\nextra_0\n")
+    some = VOCAug(folder, folder / "sbd", folder / "png", train_masks=pseudo, train_list=tmp_path / "some.txt")
+    assert some.split("train").ids == ["picture_1", "extra_0"] and some.split("val").ids == ["picture_2"]
+    (tmp_path / "some.txt").write_text("picture_2\n")  # of val
+    with pytest.raises(UserError, match=r"some\.txt names 'picture_2', which is none of the 4 training images"):
+        some.split("train")
+    with pytest.raises(UserError, match="data.train_list=nowhere.txt does not exist"):
+        VOC(folder, train_list="nowhere.txt")
     coco = write_coco(tmp_path / "coco", [annotation(1, [SQUARE])], ((1, 40, 50), (2, 40, 50)))
     Image.fromarray(np.full((40, 50), 7, np.uint8)).save(pseudo / "000000000002.png")
     (tmp_path / "list.txt").write_text("000000000002\n")

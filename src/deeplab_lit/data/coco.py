@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from deeplab_lit.data.labels import VOC_CLASSES, VOID, LabelSet
-from deeplab_lit.data.layout import Entry, Layout, Progress, read_list
+from deeplab_lit.data.layout import Entry, Layout, Progress
 from deeplab_lit.data.parallel import spread
 from deeplab_lit.data.split import Bytes, read_mask, write_mask
 from deeplab_lit.errors import UserError, closest
@@ -76,13 +76,12 @@ class COCO(Layout):
         train_list: str | Path | None = None,
         train_masks: str | Path | None = None,
     ) -> None:
-        super().__init__(train_masks)
+        super().__init__(train_masks, train_list)
         if classes not in _SETS:
             raise UserError(f"data.classes={classes!r}: choose one of {', '.join(_SETS)}.{closest(classes, _SETS)}")
         self.root = Path(root).expanduser()
         self._names = {"train": train, "val": val}
         self._min_pixels, self._clip = min_pixels, clip
-        self._train_list = None if train_list is None else Path(train_list).expanduser()
         self._cache = cache_folder(converted)
         for name in self._names:
             if not self._json(name).is_file():
@@ -92,6 +91,7 @@ class COCO(Layout):
                     f"{name} the split's name{', such as ' + there[0][10:-5] if there else ''}."
                 )
         self._set = classes
+        self._folders: dict[str, Path] = {}  # the annotations are large, and read through for their digest
         self.labels = _label_set(classes, self._json("train"))
 
     def _json(self, name: str) -> Path:
@@ -99,10 +99,13 @@ class COCO(Layout):
 
     def _folder(self, name: str) -> Path:
         """Where the masks of a split lie: a folder for each content of the annotations and way of drawing them."""
+        if name in self._folders:
+            return self._folders[name]
         with self._json(name).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256")
         digest.update(json.dumps([_VERSION, self._set, self._clip, self.labels.names]).encode())
-        return self._cache / f"{self._json(name).stem}-{self._set}-{digest.hexdigest()[:12]}"
+        self._folders[name] = self._cache / f"{self._json(name).stem}-{self._set}-{digest.hexdigest()[:12]}"
+        return self._folders[name]
 
     def prepare(self, progress: Progress | None = None) -> None:
         """Draw the masks that are not drawn yet, on all cores.
@@ -141,25 +144,10 @@ class COCO(Layout):
             files = json.loads((folder / "index.json").read_text())
         least = self._min_pixels if name == "train" else 0
         ids = [(_id(file), file) for file, pixels in files if pixels >= least]
-        chosen = {id: Entry(id, images / file, folder / f"{id}.png") for id, file in ids}
+        chosen = [Entry(id, images / file, folder / f"{id}.png") for id, file in ids]
         if not chosen:
             raise UserError(f"no image of {self._json(name)} has data.min_pixels={least} labelled pixels: lower it.")
-        if name == "train" and self._train_list is not None:
-            return self._train_list, self._listed(chosen)
-        return self._json(name), list(chosen.values())
-
-    def _listed(self, chosen: Mapping[str, Entry]) -> list[Entry]:
-        assert self._train_list is not None
-        if not self._train_list.is_file():
-            raise UserError(f"data.train_list={self._train_list} does not exist: give a text file with one id a line.")
-        ids = read_list(self._train_list)
-        for id in ids:
-            if id not in chosen:
-                raise UserError(
-                    f"{self._train_list} names {id!r}, which is no image of {self._json('train')} with at least "
-                    f"{self._min_pixels} labelled pixels.{closest(id, list(chosen)[:1000])}"
-                )
-        return [chosen[id] for id in ids]
+        return self._json(name), chosen
 
 
 def _id(file_name: str) -> str:

@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+from deeplab_lit.data.layout import Progress
 from deeplab_lit.errors import UserError
+from deeplab_lit.files import one_at_a_time
+
+
+def fetch_once(
+    what: str,
+    folder: Path,
+    is_whole: Callable[[], bool],
+    download: Callable[[Path], None],
+    progress: Progress | None = None,
+) -> None:
+    """Download a data set unless it is whole; of several processes of a job one fetches it and the others wait."""
+    if is_whole():
+        return
+    if progress:
+        progress(f"downloading {what} into {folder}", 0, 1)
+    with one_at_a_time(folder):
+        if not is_whole():
+            download(folder)
 
 
 def download_voc(folder: Path) -> None:

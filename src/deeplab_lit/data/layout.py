@@ -32,12 +32,16 @@ class Layout:
     Args:
         train_masks: a folder with ID.png for each training example instead of the data set's own masks, such as
             pseudo-labels; None for its own.
+        train_list: a text file with the ids of the training examples to use; None for all.
     """
 
     labels: LabelSet
     root: Path
 
-    def __init__(self, train_masks: str | Path | None = None) -> None:
+    def __init__(self, train_masks: str | Path | None = None, train_list: str | Path | None = None) -> None:
+        self._train_list = None if train_list is None else Path(train_list).expanduser()
+        if self._train_list is not None and not self._train_list.is_file():
+            raise UserError(f"data.train_list={train_list} does not exist: give a text file with one id a line.")
         self.train_masks = None if train_masks is None else Path(train_masks).expanduser()
         if self.train_masks is not None and not self.train_masks.is_dir():
             raise UserError(
@@ -52,11 +56,25 @@ class Layout:
     def listing(self, name: str) -> Split:
         """The examples of a split, before it is known whether their files exist."""
         where, entries = self.entries(name)
+        if name == "train" and self._train_list is not None:
+            where, entries = self._train_list, self._listed(entries, where)
         masks = [entry.mask for entry in entries]
         if name == "train" and self.train_masks is not None:
             masks = [self.train_masks / f"{entry.id}.png" for entry in entries]
         ids, images = [entry.id for entry in entries], [entry.image for entry in entries]
         return Split(ids, images, masks, len(self.labels), where)
+
+    def _listed(self, entries: Sequence[Entry], where: str | Path) -> list[Entry]:
+        assert self._train_list is not None
+        by_id = {entry.id: entry for entry in entries}
+        ids = read_list(self._train_list)
+        for id in ids:
+            if id not in by_id:
+                raise UserError(
+                    f"{self._train_list} names {id!r}, which is none of the {len(by_id)} training images of {where}."
+                    f"{closest(id, list(by_id)[:1000])}"
+                )
+        return [by_id[id] for id in ids]
 
     def split(self, name: str) -> Split:
         """The examples of ``"train"`` or ``"val"``.

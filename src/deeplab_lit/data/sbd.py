@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deeplab_lit.data.downloads import download_sbd
+from deeplab_lit.data.downloads import download_sbd, fetch_once
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.layout import Entry, Progress, read_list
 from deeplab_lit.data.parallel import spread
@@ -38,6 +38,7 @@ class VOCAug(VOC):
         val: VOC's list to evaluate on; its images are never trained on.
         train_masks: as in :class:`VOC`; SBD's masks are then not needed.
         download: fetch what is not there.
+        train_list: a text file with the ids of the training images to use; None: all of trainaug.
     """
 
     def __init__(
@@ -48,8 +49,9 @@ class VOCAug(VOC):
         val: str = "val",
         train_masks: str | Path | None = None,
         download: bool = False,
+        train_list: str | Path | None = None,
     ) -> None:
-        super().__init__(root, "train", val, None, train_masks, download)
+        super().__init__(root, "train", val, None, train_masks, download, train_list)
         self._sbd_given = cache_folder() / "sbd" if sbd is None else Path(sbd).expanduser()
         self._converted = cache_folder() / "sbd_masks" if converted is None else Path(converted).expanduser()
 
@@ -62,12 +64,8 @@ class VOCAug(VOC):
     def prepare(self, progress: Progress | None = None) -> None:
         """Fetch what is asked for; convert the masks that are not converted yet, on all cores."""
         super().prepare(progress)
-        if self._download and not self._sbd_is_whole():
-            if progress:
-                progress(f"downloading SBD into {self._sbd_given}", 0, 1)
-            with one_at_a_time(self._sbd_given):
-                if not self._sbd_is_whole():
-                    download_sbd(self._sbd_given)
+        if self._download:
+            fetch_once("SBD", self._sbd_given, self._sbd_is_whole, download_sbd, progress)
         if self.train_masks is None:
             self._convert(progress)
 

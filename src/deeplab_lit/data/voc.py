@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deeplab_lit.data.downloads import download_voc
+from deeplab_lit.data.downloads import download_voc, fetch_once
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.layout import Entry, Layout, Progress, find_list, read_list, refuse_doubles
 from deeplab_lit.errors import UserError
-from deeplab_lit.files import cache_folder, one_at_a_time
+from deeplab_lit.files import cache_folder
 
 _DEVKIT = Path("VOCdevkit") / "VOC2012"
 
@@ -25,6 +25,7 @@ class VOC(Layout):
         classes: a class-list file (see :meth:`LabelSet.from_file`); PASCAL VOC's 21 classes unless given.
         train_masks: a folder with ID.png for each training image instead of SegmentationClass, such as pseudo-labels.
         download: fetch VOC 2012 into root if it is not there.
+        train_list: a text file with the ids of the training images to use; None: all that ``train`` names.
 
     Attributes:
         labels: the class names and the palette.
@@ -39,8 +40,9 @@ class VOC(Layout):
         classes: str | Path | None = None,
         train_masks: str | Path | None = None,
         download: bool = False,
+        train_list: str | Path | None = None,
     ) -> None:
-        super().__init__(train_masks)
+        super().__init__(train_masks, train_list)
         self._given = cache_folder() / "voc2012" if root is None else Path(root).expanduser()
         self._download = download
         if root is None and not download and not (self._given / _DEVKIT).is_dir():
@@ -58,12 +60,8 @@ class VOC(Layout):
 
     def prepare(self, progress: Progress | None = None) -> None:
         """Fetch the data set if that was asked for and it is not whole yet."""
-        if self._download and not self._is_whole():
-            if progress:
-                progress(f"downloading VOC 2012 into {self._given}", 0, 1)
-            with one_at_a_time(self._given):
-                if not self._is_whole():
-                    download_voc(self._given)
+        if self._download:
+            fetch_once("VOC 2012", self._given, self._is_whole, download_voc, progress)
 
     def _is_whole(self) -> bool:
         # the archive holds the masks last, so a broken extraction lacks some of them

@@ -51,6 +51,7 @@ class Shapes(VOC):
         cache: where the folder is written once; ``$DEEPLAB_LIT_CACHE``, else ``$XDG_CACHE_HOME/deeplab_lit`` or
             ``~/.cache/deeplab_lit``, unless given.
         train_masks: a folder with ID.png for each training picture instead of the true masks.
+        train_list: a text file with the ids of the training pictures to use; None: all.
 
     Raises:
         UserError: an unknown domain, or fewer than one picture in a split.
@@ -64,6 +65,7 @@ class Shapes(VOC):
         seed: int = 0,
         cache: str | Path | None = None,
         train_masks: str | Path | None = None,
+        train_list: str | Path | None = None,
     ) -> None:
         if domain not in DOMAINS:
             raise UserError(f"data.domain={domain!r}: choose one of {', '.join(DOMAINS)}.{closest(domain, DOMAINS)}")
@@ -72,7 +74,7 @@ class Shapes(VOC):
         self._domain, self._counts, self._seed = domain, {"train": train_images, "val": val_images}, seed
         recipe = json.dumps([_VERSION, domain, self._counts, seed])
         name = f"shapes-{domain}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
-        super().__init__(cache_folder(cache) / name, train_masks=train_masks)
+        super().__init__(cache_folder(cache) / name, train_masks=train_masks, train_list=train_list)
         self.labels = LabelSet(("background", *DOMAINS[domain].things))
 
     def prepare(self, progress: Progress | None = None) -> None:
