@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from deeplab_lit.config import TrainConfig
-from deeplab_lit.console import preparing
-from deeplab_lit.data.build import open_source
 from deeplab_lit.data.check import Report, SplitReport, check
 from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.source import open_source
 from deeplab_lit.errors import UserError
 from deeplab_lit.files import write_json, write_text
+from deeplab_lit.preparing import preparing
 from deeplab_lit.render import frequency_chart, save_png
 
 _SHOWN = 20  # lines of each kind on the screen; the files hold all

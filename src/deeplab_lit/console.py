@@ -6,21 +6,17 @@ import logging
 import math
 import os
 import sys
-import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from deeplab_lit.config import TrainConfig
 from deeplab_lit.data.datamodule import SegmentationData
-from deeplab_lit.data.layout import Progress as Report
 from deeplab_lit.data.transforms import Normalization
 from deeplab_lit.runs import Run
 from deeplab_lit.segmenter import Segmenter
@@ -59,29 +55,6 @@ def log_to(path: Path) -> None:
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(screen)
     log.addHandler(file)
-
-
-@contextmanager
-def preparing() -> Iterator[Report]:
-    """Shows work on many files: a bar for each kind of work on a terminal, lines elsewhere."""
-    count = TextColumn("{task.completed}/{task.total}")
-    columns = (TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn())
-    tasks: dict[str, TaskID] = {}
-    spoke = time.monotonic()
-    with Progress(*columns, console=_console, disable=not _console.is_terminal) as bar:
-
-        def report(what: str, done: int, total: int) -> None:
-            nonlocal spoke
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
-                if not _console.is_terminal:
-                    _console.print(what)
-            bar.update(tasks[what], completed=done, total=total)
-            if not _console.is_terminal and time.monotonic() - spoke > 20:
-                spoke = time.monotonic()
-                _console.print(f"{what}: {done}/{total}")
-
-        yield report
 
 
 def show_summary(

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from deeplab_lit.callbacks import Clock, Pictures, Throughput, UnbrokenCurve, progress_shown
 from deeplab_lit.checkpoints import WholeFileCheckpoint, check_resumable, describe, read
 from deeplab_lit.config import CheckpointConfig, TrainConfig
-from deeplab_lit.console import log_to, preparing, quiet_libraries, show_result, show_summary
+from deeplab_lit.console import log_to, quiet_libraries, show_result, show_summary
 from deeplab_lit.data.build import build_data, class_weights
 from deeplab_lit.data.datamodule import SegmentationData
 from deeplab_lit.data.transforms import Normalization
@@ -27,6 +27,7 @@ from deeplab_lit.models.atrous import Realisation
 from deeplab_lit.models.build import build_network
 from deeplab_lit.models.multiscale import MscLoss
 from deeplab_lit.optim import train_only_new
+from deeplab_lit.preparing import preparing
 from deeplab_lit.render import panel, save_png
 from deeplab_lit.runs import Run, open_run
 from deeplab_lit.runs import record as save_config

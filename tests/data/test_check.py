@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -98,6 +100,20 @@ def test_the_command_writes_its_report_and_ends_without_training(big, tmp_path):
     done = train(tmp_path, *arguments, expect=1)
     assert "picture_1.jpg cannot be read" in done.stdout and "1 bad file(s)" in done.stderr
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["checks"]
+
+
+def test_a_check_imports_no_torch(big, tmp_path):
+    arguments = ["data=voc", f"data.root={big}", f"data.classes={tmp_path / 'classes.txt'}", "data.check=true"]
+    code = (
+        f"import sys; sys.argv = ['train', *{arguments!r}]\n"
+        "from deeplab_lit.train import main\n"
+        "if __name__ == '__main__':\n"
+        "    main()\n"
+        "    print([m for m in ('torch', 'lightning') if m in sys.modules])\n"
+    )
+    (tmp_path / "checks.py").write_text(code)
+    done = subprocess.run([sys.executable, "checks.py"], cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert done.stdout.rstrip().endswith("[]") and "bad files: 0" in done.stdout, done.stdout + done.stderr
 
 
 COUNTS = np.array([[80, 20, 0, 0], [90, 0, 10, 0], [50, 50, 0, 0], [100, 0, 0, 0]], np.int64)

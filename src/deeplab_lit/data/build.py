@@ -1,32 +1,18 @@
-"""Data sets from their configs: the source, the data module, the weights of classes."""
+"""The data module and the weights of classes from a config."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from deeplab_lit.components import create
 from deeplab_lit.config import TrainConfig
 from deeplab_lit.data.datamodule import SegmentationData, Source
 from deeplab_lit.data.frequencies import inverse_root, median_frequency, pixel_counts, repeat_factors
 from deeplab_lit.data.layout import Progress
+from deeplab_lit.data.source import open_source
 from deeplab_lit.data.transforms import EvalTransform, Normalization, TrainTransform, extra_transforms
 from deeplab_lit.errors import UserError
 
 WEIGHTINGS = {"median_frequency": median_frequency, "inverse_root": inverse_root}
-
-
-def open_source(config: Mapping[str, Any], progress: Progress | None = None) -> Any:
-    """The data set of a config, whose files it may have to write first.
-
-    Raises:
-        UserError: the config is wrong, or what it names is not there.
-    """
-    # those two ask for a check of the data set, which does not know them
-    source = create({key: value for key, value in config.items() if key not in ("check", "check_against")}, "data")
-    if hasattr(source, "prepare"):
-        source.prepare(progress)
-    return source
 
 
 def build_data(config: TrainConfig, normalization: Normalization, progress: Progress | None = None) -> SegmentationData:
