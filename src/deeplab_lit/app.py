@@ -28,7 +28,14 @@ from deeplab_lit.errors import UserError, closest
 
 _SCHEMAS = {
     "train": schemas.TrainConfig,
+    "evaluate": schemas.EvaluateConfig,
+    "predict": schemas.PredictConfig,
+    "refine": schemas.RefineConfig,
+    "crf_search": schemas.SearchConfig,
+    "summary": schemas.SummaryConfig,
     "augment": schemas.AugmentConfig,
+    "crf": schemas.CRFConfig,
+    "dense_crf": schemas.DenseCRFConfig,
     "init": schemas.InitConfig,
     "imagenet": schemas.ImageNetConfig,
     "checkpoint": schemas.CheckpointConfig,

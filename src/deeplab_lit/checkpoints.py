@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
+from numpy.typing import NDArray
+from PIL import Image
+
 from deeplab_lit.components import OWN
+from deeplab_lit.crf.dense import DenseCRF
+from deeplab_lit.crf.presets import preset
+from deeplab_lit.data.downloads import fetched
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.transforms import Normalization
 from deeplab_lit.errors import UserError
 from deeplab_lit.files import replacing
+from deeplab_lit.inference.photographs import as_rgb
+from deeplab_lit.inference.predictor import Predictor
 from deeplab_lit.models.build import Network, build_network
 from deeplab_lit.segmenter import CHECKPOINT_KEY
+
+Bytes = NDArray[np.uint8]
 
 
 class WholeFileCheckpoint(TorchCheckpointIO):
@@ -37,15 +49,55 @@ class Trained:
         labels: the classes it scores.
         normalization: how its input is made from bytes.
         step: optimiser steps it was trained for.
+        eval_size: pixels a side that images are padded to in its evaluation.
+        data: the config of the data set that it was trained on, None if the file does not say.
     """
 
     network: Network
     labels: LabelSet
     normalization: Normalization
     step: int
+    eval_size: int = 513
+    data: dict[str, Any] | None = None
+
+    def predict(self, image: Bytes | Image.Image | str | Path, crf: DenseCRF | str | None = None) -> Bytes:
+        """The class of each pixel.
+
+        Args:
+            image: RGB bytes (H, W, 3), a Pillow image, or the path of a file, which is turned as its EXIF tag says.
+            crf: refines the probabilities: a :class:`deeplab_lit.crf.DenseCRF`, or the name of a preset, such as
+                ``"v2_resnet101"``.
+
+        Returns:
+            Class indices, uint8 (H, W).
+
+        Raises:
+            UserError: not an image, or no such preset.
+        """
+        if isinstance(crf, str):
+            crf = preset(crf)
+        pixels = as_rgb(image)
+        if self._predictor.fits(pixels):
+            found = self._predictor.probabilities(pixels)
+            return (found if crf is None else crf(pixels, found)).argmax(0).astype(np.uint8)
+        return self._predictor.labels_in_windows(pixels, crf)
+
+    def probabilities(self, image: Bytes | Image.Image | str | Path) -> NDArray[np.float32]:
+        """The probabilities of the classes, float32 (C, H, W); takes and raises what :meth:`predict` does."""
+        return self._predictor.probabilities(as_rgb(image))
+
+    @functools.cached_property
+    def _predictor(self) -> Predictor:
+        return Predictor(self.network, self.normalization, self.eval_size)
 
 
-def describe(network_spec: dict[str, Any], labels: LabelSet, normalization: Normalization) -> dict[str, Any]:
+def describe(
+    network_spec: dict[str, Any],
+    labels: LabelSet,
+    normalization: Normalization,
+    eval_size: int = 513,
+    data: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """What a checkpoint says of itself, as builtins."""
     plain_labels = {"names": list(labels.names), "palette": [list(colour) for colour in labels.palette]}
     spec = {
@@ -53,12 +105,13 @@ def describe(network_spec: dict[str, Any], labels: LabelSet, normalization: Norm
         for part, config in network_spec.items()
     }
     norm = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(normalization).items()}
-    return {"version": 1, "network": spec, "labels": plain_labels, "normalization": norm}
+    about = {"version": 1, "network": spec, "labels": plain_labels, "normalization": norm}
+    return {**about, "eval_size": eval_size, "data": data}
 
 
 def read(path: str | Path) -> dict[str, Any]:
     """What a checkpoint file of this library holds, with tensors on the CPU; raises UserError as :func:`load` does."""
-    path = Path(path).expanduser()
+    path = fetched(str(path)) if "://" in str(path) else Path(path).expanduser()
     if not path.is_file():
         raise UserError(f"checkpoint {str(path)!r} does not exist: a run keeps its own under checkpoints/best.ckpt.")
     try:
@@ -99,7 +152,7 @@ def load(path: str | Path, allow: Sequence[str] = ()) -> Trained:
     Nothing that the file names is imported but this library's own classes.
 
     Args:
-        path: a checkpoint of this library.
+        path: a checkpoint of this library: a file, or an http(s) URL, which is fetched once into the cache folder.
         allow: prefixes of further packages whose trunks and heads may be imported, such as ``"mypackage."``.
 
     Raises:
@@ -116,4 +169,11 @@ def load(path: str | Path, allow: Sequence[str] = ()) -> Trained:
     network.load_state_dict(weights)
     norm = about["normalization"]
     normalization = Normalization.of(norm["mean"], norm["std"], norm["bgr"])
-    return Trained(network.eval(), labels, normalization, int(content["global_step"]))
+    return Trained(
+        network.eval(),
+        labels,
+        normalization,
+        int(content["global_step"]),
+        int(about.get("eval_size", 513)),
+        about.get("data"),
+    )

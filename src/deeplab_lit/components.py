@@ -54,7 +54,7 @@ def locate(target: Any, what: str, allowed: Sequence[str] | None = None) -> Any:
     if allowed is not None and not any(target.startswith(prefix) for prefix in allowed):
         raise UserError(
             f"the file asks for {what} {target!r}, which may run any code: only {', '.join(allowed)} is allowed. If "
-            "you trust the file, allow its package by name: load(path, allow=['PACKAGE.'])."
+            f"you trust the file, allow its package by name: allow=[{target.split('.')[0]}.]."
         )
     module, _, name = target.rpartition(".")
     try:

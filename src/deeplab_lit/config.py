@@ -93,7 +93,31 @@ class ParityConfig:
     pool5a: bool
     frozen_affine: bool
     normalization: Any  # bgr_bytes, imagenet, or {mean: [R, G, B], std: [R, G, B], bgr: false}
-    crf_normalization: str  # after or symmetric
+    crf_normalization: str  # after, symmetric, before or none
+
+
+@dataclass
+class CRFConfig:
+    """No CRF."""
+
+    name: str = "none"
+
+
+@dataclass(kw_only=True)
+class DenseCRFConfig(CRFConfig):
+    """The fully connected CRF; see :class:`deeplab_lit.crf.DenseCRF`."""
+
+    name: str = "dense"
+    bilateral_weight: float  # w1
+    bilateral_xy_std: float  # sigma_alpha, pixels
+    bilateral_rgb_std: float  # sigma_beta, grey levels
+    gaussian_weight: float  # w2
+    gaussian_xy_std: float  # sigma_gamma, pixels
+    iterations: int = 10
+    normalization: str  # of each filter: after, symmetric, before or none
+    engine: str = "permutohedral"  # or pydensecrf, torch
+    prune_threshold: float = 0.01  # classes below it everywhere in an image are left out; 0 keeps all
+    trainable: bool = False  # make it the network's last layer and learn its weights; in training alone
 
 
 @dataclass
@@ -156,8 +180,92 @@ class TrainConfig:
     augment: AugmentConfig
     init: InitConfig
     parity: ParityConfig
+    crf: CRFConfig
     optimizer: Any
     schedule: Any
     loss: LossConfig
     trainer: Any
     logger: Any
+
+
+@dataclass(kw_only=True)
+class UseConfig:
+    """What every command that uses a trained network is told."""
+
+    checkpoint: str | None = None  # the file of a trained network, or its URL
+    flip: bool = False  # the mean of the image's and its mirror's probabilities
+    window: int = 1025  # pixels; images with a longer side are looked at in windows that overlap
+    overlap: int = 256
+    device: str = "auto"  # or cpu, cuda, cuda:1, mps
+    precision: str = "auto"  # or 32-true, bf16-mixed, 16-mixed
+    workers: int | None = None  # threads for reading, the CRF and writing; null: one for each core
+    allow: list[str] = field(default_factory=list)  # packages that the file may name besides this one, such as mine.
+    scales: Any = None  # null: as it was trained
+    crf: CRFConfig
+
+
+@dataclass(kw_only=True)
+class EvaluateConfig(UseConfig):
+    """What `python -m deeplab_lit.evaluate` is told."""
+
+    data: Any = None  # null: the data set that the checkpoint was trained on
+    split: str = "val"
+    images: int | None = None  # evaluate on so many, evenly spaced; null: all
+    trimap: int = 40  # the widest band, pixels
+    pictures: int = 6  # images in each picture of what the CRF did
+    output: str = "evaluations"  # folder for the folders of results
+
+
+@dataclass(kw_only=True)
+class PredictConfig(UseConfig):
+    """What `python -m deeplab_lit.predict` is told."""
+
+    images: str  # a file, a folder with all below it, or a pattern such as 'a/*.jpg'
+    out: str
+    format: str = "png"  # or voc_server: a package for the PASCAL VOC test server
+    overlays: bool = True
+    probabilities: bool = False  # also float16 .npz, (classes, height, width)
+    overwrite: bool = False
+    comp: int = 6  # the server's competition: 6 with other training data than VOC's, 5 without
+    list: str | None = None  # of the ids that the package must hold; null: all images
+    validate: str | None = None  # a package to check instead of predicting
+
+
+@dataclass(kw_only=True)
+class RefineConfig:
+    """What `python -m deeplab_lit.refine` is told."""
+
+    images: str  # a folder
+    probabilities: str  # a folder with NAME.npy or NAME.npz for each image
+    out: str
+    classes: str | None = None  # a class list for the palette; null: VOC's palette
+    save_probabilities: bool = False  # also the refined ones, float16 .npz
+    overlays: bool = False
+    overwrite: bool = False
+    workers: int | None = None
+    crf: CRFConfig
+
+
+@dataclass(kw_only=True)
+class SearchConfig(UseConfig):
+    """What `python -m deeplab_lit.crf_search` is told."""
+
+    data: Any = None
+    split: str = "val"
+    images: int = 100  # that the search sees
+    held_out: int = 100  # others that the result is scored on
+    seed: int = 0  # which images
+    # [lowest, highest, step]
+    bilateral_weight: list[float]
+    bilateral_xy_std: list[float]
+    bilateral_rgb_std: list[float]
+    output: str = "crf_search"
+    preset: str = "searched"  # the name of the preset that is written
+
+
+@dataclass(kw_only=True)
+class SummaryConfig(TrainConfig):
+    """What `python -m deeplab_lit.summary` is told: what a training is, and how to answer."""
+
+    json: bool = False
+    classes: int | None = None  # null: the data set's

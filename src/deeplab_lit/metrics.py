@@ -50,9 +50,9 @@ class Scores:
     mean_accuracy: float
 
     @classmethod
-    def of(cls, matrix: Int[Tensor, "classes classes"]) -> Scores:
+    def of(cls, matrix: Int[Tensor, "classes classes"] | NDArray[np.int64]) -> Scores:
         """Intersection over union for each class, its mean over classes, and the pixel and mean accuracy."""
-        counts = matrix.cpu().numpy().astype(np.float64)
+        counts = (matrix.cpu().numpy() if isinstance(matrix, Tensor) else matrix).astype(np.float64)
         hits, truth, predicted = np.diag(counts), counts.sum(1), counts.sum(0)
         with np.errstate(invalid="ignore", divide="ignore"):
             iou, recall = hits / (truth + predicted - hits), hits / truth
@@ -63,3 +63,10 @@ class Scores:
 def _mean(values: NDArray[np.float64]) -> float:
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")
+
+
+def count_pairs(prediction: NDArray[np.uint8], truth: NDArray[np.uint8], num_classes: int) -> NDArray[np.int64]:
+    """The confusion matrix (C, C) of one image: rows are true classes, columns predicted ones, void left out."""
+    counted = truth != VOID
+    pairs = truth[counted].astype(np.int64) * num_classes + prediction[counted]
+    return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)

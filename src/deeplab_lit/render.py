@@ -13,7 +13,6 @@ from deeplab_lit.data.labels import VOID, LabelSet
 from deeplab_lit.files import replacing
 
 Bytes = NDArray[np.uint8]
-_TITLES = ("image", "truth", "prediction", "errors")
 _GAP, _MIN_SIDE = 6, 224
 
 
@@ -38,26 +37,58 @@ def panel(rows: Sequence[tuple[Bytes, Bytes, Bytes]], labels: LabelSet, titles: 
         labels: names and colours.
         titles: a line above each row.
     """
+    cells = [
+        [image, labels.colours[truth], overlay(image, guess, labels), error_map(truth, guess)]
+        for image, truth, guess in rows
+    ]
+    return _sheet(cells, ("image", "truth", "prediction", "errors"), titles, _present(rows), labels)
+
+
+def comparison(
+    rows: Sequence[tuple[Bytes, Bytes, Bytes, Bytes]], labels: LabelSet, titles: Sequence[str] = ()
+) -> Image.Image:
+    """As :func:`panel`, a row for each (image, truth, labels before the CRF, labels after it)."""
+    cells = [
+        [image, labels.colours[truth], *(overlay(image, guess, labels) for guess in guesses), change_map(truth, *guesses)]
+        for image, truth, *guesses in rows
+    ]
+    names = ("image", "truth", "before the CRF", "after the CRF", "mended and spoilt")
+    return _sheet(cells, names, titles, _present(rows), labels)
+
+
+def change_map(truth: Bytes, before: Bytes, after: Bytes) -> Bytes:
+    """RGB bytes (H, W, 3): pixels that became right green, that became wrong red, that stayed dark; void grey."""
+    colours = np.array([[30, 30, 30], [60, 200, 80], [220, 40, 40], [128, 128, 128]], np.uint8)
+    was, is_ = before == truth, after == truth
+    return colours[np.select([truth == VOID, ~was & is_, was & ~is_], [3, 1, 2], 0)]
+
+
+def _present(rows: Sequence[tuple[Bytes, ...]]) -> list[int]:
+    """The classes in the truths and predictions of some rows."""
+    return sorted({int(i) for _, *masks in rows for mask in masks for i in np.unique(mask) if i != VOID})
+
+
+def _sheet(
+    cells: Sequence[Sequence[Bytes]],
+    columns: Sequence[str],
+    titles: Sequence[str],
+    present: Sequence[int],
+    labels: LabelSet,
+) -> Image.Image:
+    """Rows of RGB pictures under the names of their columns, and a key of classes."""
     strips = []
-    for image, truth, prediction in rows:
-        parts = [
-            image,
-            labels.colours[truth],
-            overlay(image, prediction, labels),
-            error_map(truth, prediction),
-        ]
-        zoom = max(1, round(_MIN_SIDE / max(truth.shape)))
+    for parts in cells:
+        zoom = max(1, round(_MIN_SIDE / max(parts[0].shape[:2])))
         strips.append([Image.fromarray(part).resize((part.shape[1] * zoom, part.shape[0] * zoom), 0) for part in parts])
     cell = max((part.width for strip in strips for part in strip), default=1)
     font = ImageFont.load_default(size=13)
-    present = sorted({int(i) for _, truth, guess in rows for i in np.union1d(truth, guess) if i != VOID})
-    width = len(_TITLES) * (cell + _GAP) + _GAP
-    columns = max(1, width // 150)
-    key_height = 20 * (-(-(len(present) + 1) // columns)) + _GAP
+    width = len(columns) * (cell + _GAP) + _GAP
+    keys = max(1, width // 150)
+    key_height = 20 * (-(-(len(present) + 1) // keys)) + _GAP
     height = 22 + sum(strip[0].height + 18 + _GAP for strip in strips) + key_height
     canvas = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(canvas)
-    for column, title in enumerate(_TITLES):
+    for column, title in enumerate(columns):
         draw.text((_GAP + column * (cell + _GAP), 4), title, "black", font)
     top = 22
     for number, strip in enumerate(strips):
@@ -68,7 +99,7 @@ def panel(rows: Sequence[tuple[Bytes, Bytes, Bytes]], labels: LabelSet, titles: 
         top += strip[0].height + _GAP
     entries = [(labels.names[i], tuple(labels.colours[i])) for i in present] + [("void", tuple(labels.colours[VOID]))]
     for number, (name, colour) in enumerate(entries):
-        x, y = _GAP + 150 * (number % columns), top + 20 * (number // columns)
+        x, y = _GAP + 150 * (number % keys), top + 20 * (number // keys)
         draw.rectangle((x, y, x + 14, y + 14), tuple(int(c) for c in colour), "black")
         draw.text((x + 20, y), name, "black", font)
     return canvas

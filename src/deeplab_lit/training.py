@@ -73,7 +73,7 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
     }
     network = build_network(spec, len(data.labels))
     arguments = _trainer_arguments(config)
-    description = describe(spec, data.labels, normalization)
+    description = describe(spec, data.labels, normalization, config.eval_size, record["data"])
     if resume_from:
         check_resumable(resume_from, description)
         started = ["the weights of the checkpoint"]

@@ -1,13 +1,14 @@
-"""Data sets from their official places, through torchvision."""
+"""Data sets from their official places, through torchvision, and checkpoints from a URL."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 from deeplab_lit.data.layout import Progress
 from deeplab_lit.errors import UserError
-from deeplab_lit.files import one_at_a_time
+from deeplab_lit.files import cache_folder, one_at_a_time, replacing
 
 
 def fetch_once(
@@ -63,3 +64,25 @@ def _fetch(url: str, folder: Path, name: str, md5: str) -> None:
             f"{name} could not be fetched from {url} ({error}): get it from another place, put it into {folder} (its "
             f"MD5 is {md5}) and type the same command again."
         ) from error
+
+
+def fetched(url: str) -> Path:
+    """The file behind an http(s) URL, which is fetched once into the cache folder.
+
+    Raises:
+        UserError: it cannot be fetched, or the URL is of another kind.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise UserError(f"{url}: only http:// and https:// are fetched; give anything else as a file's path.")
+    name = url.split("?", 1)[0].rstrip("/").rsplit("/", 1)[-1]
+    file = cache_folder() / "checkpoints" / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name}"
+    with one_at_a_time(file):
+        if not file.is_file():
+            from torch.hub import download_url_to_file
+
+            try:
+                with replacing(file) as temporary:
+                    download_url_to_file(url, str(temporary), progress=False)
+            except (OSError, RuntimeError) as error:
+                raise UserError(f"{url} could not be fetched ({error}): fetch it by hand and give the path.") from error
+    return file

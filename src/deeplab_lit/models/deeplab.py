@@ -36,8 +36,11 @@ class DeepLab(nn.Module):
         return [self(image)]
 
     def scores(self, image: Image) -> Float[Tensor, "batch classes height width"]:
-        """Class scores for every pixel of the image: bilinear upsampling of the coarse map (V2, section 3.1)."""
-        return resize(self(image), (image.shape[-2], image.shape[-1]), self.align_corners)
+        """Class scores for every pixel of the image: bilinear upsampling of the coarse map (V2, section 3.1).
+
+        In single precision whatever the network computes in: half a precision makes ties of near scores.
+        """
+        return resize(self(image).float(), (image.shape[-2], image.shape[-1]), self.align_corners)
 
     def new_parameters(self) -> Iterator[nn.Parameter]:
         """The parameters of the new classifier layers."""

@@ -65,8 +65,8 @@ class MultiScaleInput(nn.Module):
         return [fused] + [own if e else up for own, up, e in zip(maps, upsampled, exact, strict=True)]
 
     def scores(self, image: Image) -> Tensor:
-        """Class scores for every pixel of the image."""
-        return resize(self(image), (image.shape[-2], image.shape[-1]), self.align_corners)
+        """Class scores for every pixel of the image, in single precision."""
+        return resize(self(image).float(), (image.shape[-2], image.shape[-1]), self.align_corners)
 
     def new_parameters(self) -> Iterator[nn.Parameter]:
         """The parameters of the new classifier layers."""

@@ -1,0 +1,64 @@
+"""The dense CRF from a config, or by the name of one of the config group's choices."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import cast
+
+from deeplab_lit.config import CRFConfig, DenseCRFConfig
+from deeplab_lit.crf.dense import DenseCRF
+from deeplab_lit.errors import UserError, closest
+
+_NOT_THE_CRF = ("name", "trainable")
+
+
+def build_crf(config: CRFConfig, threads: int | None = None) -> DenseCRF | None:
+    """The CRF of a config; None for ``crf=none``.
+
+    Args:
+        config: as composed.
+        threads: see :class:`DenseCRF`.
+
+    Raises:
+        UserError: a parameter that cannot be.
+    """
+    if not isinstance(config, DenseCRFConfig):
+        return None
+    values = {each.name: getattr(config, each.name) for each in fields(config) if each.name not in _NOT_THE_CRF}
+    return DenseCRF(**values, threads=threads)
+
+
+def preset(name: str, folder: Path | None = None) -> DenseCRF | None:
+    """The CRF of ``conf/crf/NAME.yaml``, or of a YAML file such as the search writes.
+
+    Args:
+        name: of a preset (``"none"`` gives None), or the path of a file that ends with .yaml.
+        folder: of the presets; None: this library's.
+
+    Raises:
+        UserError: there is no such preset or file, or it is none.
+    """
+    from omegaconf import DictConfig, OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    from deeplab_lit.app import conf_folder
+
+    folder = folder or conf_folder() / "crf"
+    known = sorted(file.stem for file in folder.glob("*.yaml"))
+    path = Path(name).expanduser() if name.endswith(".yaml") else folder / f"{name}.yaml"
+    if not path.is_file():
+        raise UserError(
+            f"crf={name!r}: choose one of {', '.join(known)}, give a .yaml file of the same keys, or a DenseCRF."
+            f"{closest(name, known)}"
+        )
+    try:
+        content = cast(DictConfig, OmegaConf.load(path))
+        content.pop("defaults", None)
+        if content.get("name") == "none":
+            return None
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DenseCRFConfig), content))
+    except (OmegaConfBaseException, AttributeError, ValueError) as error:
+        raise UserError(f"{path} is no preset of the CRF: {str(error).splitlines()[0]}") from error
+    assert isinstance(config, DenseCRFConfig)
+    return build_crf(config)

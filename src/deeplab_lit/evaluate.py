@@ -1,0 +1,22 @@
+"""Evaluate a checkpoint: ``python -m deeplab_lit.evaluate checkpoint=PATH [GROUP=CHOICE ...] [KEY=VALUE ...]``."""
+
+from __future__ import annotations
+
+import sys
+
+from omegaconf import DictConfig
+
+from deeplab_lit.app import entry_point, plain, typed
+
+
+@entry_point("evaluate")
+def main(cfg: DictConfig) -> None:
+    record, config = plain(cfg), typed(cfg)
+    from deeplab_lit.inference.evaluating import evaluate_checkpoint
+    from deeplab_lit.runs import command_line
+
+    evaluate_checkpoint(config, record, command_line(sys.argv))
+
+
+if __name__ == "__main__":
+    main()

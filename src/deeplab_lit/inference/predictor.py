@@ -1,0 +1,142 @@
+"""From an image's bytes to the probabilities of its classes, whatever its size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deeplab_lit.data.split import Example
+from deeplab_lit.data.transforms import EvalTransform, Normalization
+from deeplab_lit.errors import UserError
+from deeplab_lit.hardware import resolve_precision
+from deeplab_lit.models.build import Network
+
+Bytes = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Refine = Callable[[Bytes, Floats], Floats]
+_TYPES = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+class Predictor:
+    """A network that takes RGB bytes.
+
+    Args:
+        network: in evaluation mode.
+        normalization: of its input.
+        size: images are padded to at least this many pixels a side, as in its evaluation.
+        flip: take the mean of the image's and its mirror's probabilities.
+        window: images with a longer side are looked at in windows of at most this size.
+        overlap: of neighbouring windows, pixels; their probabilities fade into each other there.
+        device: ``"auto"``, or PyTorch's name of one.
+        precision: ``"auto"`` (bf16 where the device has it in hardware), or Lightning's name of one.
+
+    Raises:
+        UserError: a value that cannot be.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        normalization: Normalization,
+        size: int = 513,
+        flip: bool = False,
+        window: int = 1025,
+        overlap: int = 256,
+        device: str = "auto",
+        precision: str = "auto",
+    ) -> None:
+        if window < 64 or not 0 <= overlap < window:
+            raise UserError(f"window={window}, overlap={overlap}: a window has at least 64 pixels, more than overlaps.")
+        self.device = _device(device)
+        chosen = resolve_precision(precision, self.device.type)
+        if chosen not in _TYPES:
+            raise UserError(f"precision={precision!r}: choose auto, {', '.join(_TYPES)}.")
+        self.precision, self._type = chosen, _TYPES[chosen]
+        self._format = torch.channels_last if self._type is not None else torch.contiguous_format
+        self.network = network.to(self.device, memory_format=self._format)  # type: ignore[call-overload]
+        self._transform = EvalTransform(min(size, window), normalization)
+        self.flip, self.window, self.overlap = flip, window, overlap
+
+    def probabilities(self, image: Bytes) -> Floats:
+        """The probabilities (C, H, W) of RGB bytes (H, W, 3) of any size; large images are blended from windows."""
+        if self.fits(image):
+            return self._at_once(image)
+        parts = [part for _, part in self._bands(image, None)]
+        return np.concatenate(parts, 1)
+
+    def fits(self, image: Bytes) -> bool:
+        """Whether the image is looked at as a whole."""
+        return max(image.shape[:2]) <= self.window
+
+    def labels_in_windows(self, image: Bytes, refine: Refine | None = None) -> Bytes:
+        """The labels (H, W) of a large image, each window refined by itself; no more than a row of windows is held."""
+        result = np.empty(image.shape[:2], np.uint8)
+        for top, part in self._bands(image, refine):
+            result[top : top + part.shape[1]] = part.argmax(0)
+        return result
+
+    def _at_once(self, image: Bytes) -> Floats:
+        height, width = image.shape[:2]
+        sample = self._transform(Example(image, np.zeros((height, width), np.uint8), ""))
+        x = sample["image"][None].to(self.device, memory_format=self._format)
+        with torch.inference_mode(), torch.autocast(self.device.type, self._type, enabled=self._type is not None):
+            found = self._softmax(x)[..., :height, :width]
+            if self.flip:
+                # the padding stays at the right: the image is mirrored, not the canvas
+                mirrored = torch.cat([x[..., :width].flip(-1), x[..., width:]], -1)
+                found = (found + self._softmax(mirrored)[..., :height, :width].flip(-1)) / 2
+        return np.ascontiguousarray(found[0].float().cpu().numpy())
+
+    def _softmax(self, x: torch.Tensor) -> torch.Tensor:
+        return self.network.scores(x).float().softmax(1)
+
+    def _bands(self, image: Bytes, refine: Refine | None) -> Iterator[tuple[int, Floats]]:
+        """Finished rows of a large image: where each band begins, and its probabilities (C, rows, W)."""
+        height, width = image.shape[:2]
+        rows, columns = self._places(height), self._places(width)
+        held: Floats | None = None  # sums over windows, their weights last, from row ``first`` on
+        first = 0
+        for number, top in enumerate(rows):
+            bottom = min(height, top + self.window)
+            end = rows[number + 1] if number + 1 < len(rows) else height
+            for left in columns:
+                part = image[top:bottom, left : left + self.window]
+                found = self._at_once(part)
+                if refine is not None:
+                    found = refine(part, found)
+                if held is None:
+                    held = np.zeros((len(found) + 1, self.window, width), np.float32)
+                ramp = self._fade(part.shape[0])[:, None] * self._fade(part.shape[1])[None]
+                rest = held[:, top - first : bottom - first, left : left + part.shape[1]]
+                rest[:-1] += found * ramp
+                rest[-1] += ramp
+            assert held is not None
+            done = held[:, : end - first]
+            yield first, done[:-1] / done[-1]
+            held = np.concatenate([held[:, end - first :], np.zeros_like(held[:, : end - first])], 1)
+            first = end
+
+    def _places(self, length: int) -> list[int]:
+        if length <= self.window:
+            return [0]
+        count = -(-(length - self.overlap) // (self.window - self.overlap))
+        return [round(i * (length - self.window) / (count - 1)) for i in range(count)]
+
+    def _fade(self, length: int) -> Floats:
+        """A window's weight along one side: full inside, falling towards its ends; never 0."""
+        inward = np.minimum(np.arange(length), np.arange(length)[::-1]) + 1.0
+        return np.minimum(inward / (self.overlap + 1), 1).astype(np.float32)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"device={name} is not to be had here ({str(error).splitlines()[0]}): type device=auto.") from error
+    return device

@@ -1,0 +1,65 @@
+"""Accuracy near the boundaries of objects: bands around the void pixels (V1, section 5.2; V2, section 4.1.1)."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from deeplab_lit.data.labels import VOID
+from deeplab_lit.metrics import Scores
+
+Bytes = NDArray[np.uint8]
+
+
+def boundary_distance(truth: Bytes) -> NDArray[np.float32]:
+    """Each pixel's Euclidean distance (H, W) from the nearest void pixel.
+
+    In a mask without void it is the distance from the nearest pixel of another class; infinity where there is none.
+    """
+    void = truth == VOID
+    if void.any():
+        return cv2.distanceTransform((~void).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    edge = np.zeros(truth.shape, bool)
+    down, across = truth[1:] != truth[:-1], truth[:, 1:] != truth[:, :-1]
+    edge[1:] |= down
+    edge[:-1] |= down
+    edge[:, 1:] |= across
+    edge[:, :-1] |= across
+    if not edge.any():
+        return np.full(truth.shape, np.inf, np.float32)
+    # the pixels on either side of an edge are at distance 1
+    return cv2.distanceTransform((~edge).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) + np.float32(1)
+
+
+class Trimap:
+    """Confusion matrices of the bands of width 1, 2, ..., ``widest`` pixels.
+
+    Args:
+        num_classes: of the matrices.
+        widest: the last band.
+    """
+
+    def __init__(self, num_classes: int, widest: int) -> None:
+        # by the first band that a pixel belongs to
+        self.rings = np.zeros((widest, num_classes, num_classes), np.int64)
+
+    def count(self, prediction: Bytes, truth: Bytes, distance: NDArray[np.float32]) -> NDArray[np.int64]:
+        """One image's counts, to be added to :attr:`rings`."""
+        widest, classes, _ = self.rings.shape
+        inside = (distance <= widest) & (truth != VOID)
+        ring = np.ceil(distance[inside]).astype(np.int64) - 1
+        cell = (ring * classes + truth[inside]) * classes + prediction[inside]
+        return np.bincount(cell, minlength=self.rings.size).reshape(self.rings.shape)
+
+    def curve(self) -> list[dict[str, float]]:
+        """For each width: its mIoU and pixel accuracy; NaN while no band holds a pixel."""
+        scores = [Scores.of(matrix) if matrix.any() else None for matrix in self.rings.cumsum(0)]
+        return [
+            {
+                "width": width,
+                "miou": each.miou if each else float("nan"),
+                "pixel_accuracy": each.pixel_accuracy if each else float("nan"),
+            }
+            for width, each in enumerate(scores, 1)
+        ]

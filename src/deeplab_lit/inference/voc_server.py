@@ -1,0 +1,92 @@
+"""Packages for the PASCAL VOC test server: results/VOC2012/Segmentation/compN_test_cls/ID.png in a .tar.gz."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from deeplab_lit.data.labels import LabelSet, voc_colour
+from deeplab_lit.errors import UserError
+from deeplab_lit.files import replacing
+from deeplab_lit.inference.outputs import Outputs
+
+
+def _folder(comp: int) -> str:
+    return f"results/VOC2012/Segmentation/comp{comp}_test_cls"
+
+
+def pack(out: Outputs, images: Mapping[str, Path], comp: int) -> Path:
+    """Pack the masks of some images into OUT/results.tar.gz."""
+    file = out.folder / "results.tar.gz"
+    with replacing(file) as temporary, tarfile.open(temporary, "w:gz", compresslevel=6) as package:
+        for name in images:
+            package.add(out.path("masks", name), f"{_folder(comp)}/{name}.png")
+    return file
+
+
+def validate(package: Path, images: Mapping[str, Path], labels: LabelSet, comp: int) -> None:
+    """Check all that the server would refuse.
+
+    Args:
+        package: the .tar.gz.
+        images: what it must label, by id.
+        labels: whose indices may occur.
+        comp: the competition, 5 or 6.
+
+    Raises:
+        UserError: naming the first few faults: files at a wrong place, missing or superfluous ids, a mask that is no
+            palette PNG, another palette, another size than its image, indices of no class.
+    """
+    faults: list[str] = []
+    wanted = {f"{_folder(comp)}/{name}.png": path for name, path in images.items()}
+    palette = [value for index in range(256) for value in voc_colour(index)]
+    seen = set()
+    try:
+        with tarfile.open(package, "r:gz") as file:
+            for member in file:
+                if member.isdir():
+                    continue
+                seen.add(member.name)
+                if member.name not in wanted:
+                    faults.append(f"{member.name} belongs to no image of the list")
+                    continue
+                content = file.extractfile(member)
+                assert content is not None
+                faults += [
+                    f"{member.name} {fault}"
+                    for fault in _faults(content.read(), wanted[member.name], len(labels), palette)
+                ]
+    except (OSError, EOFError, tarfile.TarError) as error:
+        raise UserError(f"{package} cannot be read as a .tar.gz package: {error}") from error
+    faults += [f"{name} is missing" for name in wanted if name not in seen]
+    if faults:
+        more = f" (and {len(faults) - 5} more faults)" if len(faults) > 5 else ""
+        raise UserError(f"{package} is not fit for the server: {'; '.join(faults[:5])}{more}.")
+
+
+def _faults(content: bytes, image: Path, classes: int, palette: list[int]) -> list[str]:
+    try:
+        with Image.open(io.BytesIO(content)) as mask:
+            if mask.format != "PNG" or mask.mode != "P":
+                return [f"is a {mask.format} of mode {mask.mode}, not a PNG with a palette"]
+            given = mask.getpalette() or []
+            values, size = np.array(mask), mask.size
+    except (OSError, SyntaxError, ValueError) as error:
+        return [f"cannot be read ({error})"]
+    found = []
+    used = [value for value in np.unique(values) if value >= classes]
+    if used:
+        found.append(f"has the index {used[0]}, classes are 0 to {classes - 1}")
+    if given[: 3 * classes] != palette[: 3 * classes]:
+        found.append("has another palette than VOC's")
+    with Image.open(image) as picture:
+        turned = picture.getexif().get(0x0112) in (5, 6, 7, 8)
+        expected = picture.size[::-1] if turned else picture.size
+    if size != expected:
+        found.append(f"is {size[0]}x{size[1]}, its image {expected[0]}x{expected[1]}")
+    return found

@@ -1,0 +1,19 @@
+"""Label images: ``python -m deeplab_lit.predict checkpoint=PATH images=FILE|DIR|GLOB out=DIR [crf=...]``."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from deeplab_lit.app import entry_point, plain, typed
+
+
+@entry_point("predict")
+def main(cfg: DictConfig) -> None:
+    record, config = plain(cfg), typed(cfg)
+    from deeplab_lit.inference.predicting import predict
+
+    predict(config, record)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""The CRF over saved probabilities: ``python -m deeplab_lit.refine images=DIR probabilities=DIR out=DIR crf=...``."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from deeplab_lit.app import entry_point, plain, typed
+
+
+@entry_point("refine")
+def main(cfg: DictConfig) -> None:
+    record, config = plain(cfg), typed(cfg)
+    from deeplab_lit.inference.refining import refine
+
+    refine(config, record)
+
+
+if __name__ == "__main__":
+    main()
