@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
-
 from numpy.typing import NDArray
 from PIL import Image
 

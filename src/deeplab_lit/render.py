@@ -49,7 +49,12 @@ def comparison(
 ) -> Image.Image:
     """As :func:`panel`, a row for each (image, truth, labels before the CRF, labels after it)."""
     cells = [
-        [image, labels.colours[truth], *(overlay(image, guess, labels) for guess in guesses), change_map(truth, *guesses)]
+        [
+            image,
+            labels.colours[truth],
+            *(overlay(image, guess, labels) for guess in guesses),
+            change_map(truth, *guesses),
+        ]
         for image, truth, *guesses in rows
     ]
     names = ("image", "truth", "before the CRF", "after the CRF", "mended and spoilt")

@@ -63,14 +63,7 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
         progress = report if first else None
         data = build_data(config, normalization, progress)
         weights = class_weights(config.loss.class_weights, data, progress)
-    spec = {
-        "backbone": record["backbone"],
-        "model": record["model"],
-        "scales": config.scales.factors,
-        "align_corners": config.align_corners,
-        "atrous": config.atrous,
-        "msc_loss": config.loss.msc,
-    }
+    spec = network_spec(config, record)
     network = build_network(spec, len(data.labels))
     arguments = _trainer_arguments(config)
     description = describe(spec, data.labels, normalization, config.eval_size, record["data"])
@@ -109,6 +102,18 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
             show_summary(config, run, segmenter, data, arguments, started, normalization, trainer.world_size)
         trainer.fit(segmenter, data, ckpt_path=run.resume_from, weights_only=True)
         return _evaluate_best(trainer, run, segmenter, data, clock, pictures, best, command)
+
+
+def network_spec(config: TrainConfig, record: dict[str, Any]) -> dict[str, Any]:
+    """The description of a config's network, as :func:`build_network` takes it and checkpoints hold it."""
+    return {
+        "backbone": record["backbone"],
+        "model": record["model"],
+        "scales": config.scales.factors,
+        "align_corners": config.align_corners,
+        "atrous": config.atrous,
+        "msc_loss": config.loss.msc,
+    }
 
 
 def _evaluate_best(

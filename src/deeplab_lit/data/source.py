@@ -23,7 +23,9 @@ def open_source(
         UserError: the config is wrong, or what it names is not there.
     """
     # those two ask for a check of the data set, which does not know them
-    source = create({key: value for key, value in config.items() if key not in ("check", "check_against")}, "data", allowed=allowed)
+    source = create(
+        {key: value for key, value in config.items() if key not in ("check", "check_against")}, "data", allowed=allowed
+    )
     if hasattr(source, "prepare"):
         source.prepare(progress)
     return source

@@ -42,7 +42,9 @@ def evaluate_checkpoint(config: EvaluateConfig, record: dict[str, Any], command:
         UserError: anything in the config that cannot work.
     """
     if config.trimap < 1 or config.pictures < 0:
-        raise UserError(f"trimap={config.trimap}, pictures={config.pictures}: a band of at least 1, 0 or more pictures.")
+        raise UserError(
+            f"trimap={config.trimap}, pictures={config.pictures}: a band of at least 1, 0 or more pictures."
+        )
     crf = build_crf(config.crf, threads=1)
     recipe = (config.data or {}).get("recipe", {})
     with preparing() as progress:

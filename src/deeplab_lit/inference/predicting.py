@@ -54,7 +54,8 @@ def predict(config: PredictConfig, record: dict[str, Any]) -> None:
     trained, predictor = open_network(config)
     if config.format == "voc_server" and trained.labels.names != LabelSet.voc().names:
         raise UserError(
-            f"format=voc_server takes VOC's 21 classes, this checkpoint scores {', '.join(trained.labels.names[:4])}, ..."
+            f"format=voc_server takes VOC's 21 classes, this checkpoint scores "
+            f"{', '.join(trained.labels.names[:4])}, ..."
         )
     settings = {key: record[key] for key in _SETTINGS} | {"step": trained.step}
     out = Outputs(config.out, trained.labels, settings, config.overlays, config.probabilities, config.overwrite)
@@ -77,9 +78,7 @@ def _listed(images: dict[str, Path], file: Path) -> dict[str, Path]:
     return {id: images[id] for id in ids}
 
 
-def _run(
-    images: dict[str, Path], predictor: Predictor, crf: DenseCRF | None, out: Outputs, threads: int
-) -> list[str]:
+def _run(images: dict[str, Path], predictor: Predictor, crf: DenseCRF | None, out: Outputs, threads: int) -> list[str]:
     """Predict and write; what was wrong with the files that were left out."""
     bad: list[str] = []
 

@@ -138,5 +138,7 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device={name} is not to be had here ({str(error).splitlines()[0]}): type device=auto.") from error
+        raise UserError(
+            f"device={name} is not to be had here ({str(error).splitlines()[0]}): type device=auto."
+        ) from error
     return device

@@ -106,7 +106,9 @@ def read_probabilities(path: Path, size: tuple[int, int]) -> Floats:
     if values.shape[1:] != size and values.shape[:2] == size:
         values = values.transpose(2, 0, 1)
     if values.shape[1:] != size:
-        raise UserError(f"it is {values.shape} for an image of {size}: give (C, H, W) with the image's height and width.")
+        raise UserError(
+            f"it is {values.shape} for an image of {size}: give (C, H, W) with the image's height and width."
+        )
     if values.shape[0] > VOID:
         raise UserError(f"it has {values.shape[0]} classes: at most {VOID}, since 255 is void.")
     scaled = values.astype(np.float32) / (255 if values.dtype == np.uint8 else 1)
@@ -115,8 +117,8 @@ def read_probabilities(path: Path, size: tuple[int, int]) -> Floats:
     slack = max(0.02, values.shape[0] / 255) if values.dtype == np.uint8 else 0.02
     if not np.isfinite(sums).all() or scaled.min() < -1e-4 or np.abs(sums - 1).max() > slack:
         raise UserError(
-            f"it runs from {np.nanmin(scaled):.3g} and adds up to {np.nanmin(sums):.3g} to {np.nanmax(sums):.3g} instead "
-            "of 1: save probabilities, after the softmax, without NaN."
+            f"it runs from {np.nanmin(scaled):.3g} and adds up to {np.nanmin(sums):.3g} to {np.nanmax(sums):.3g} "
+            "instead of 1: save probabilities, after the softmax, without NaN."
         )
     return np.ascontiguousarray(np.maximum(scaled, 0) / np.maximum(sums, 1e-6))
 

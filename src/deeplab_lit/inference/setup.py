@@ -66,7 +66,11 @@ def open_split(
     if data is None and trained.data is None:
         raise UserError(f"{checkpoint} does not say which data set it was trained on: type data=NAME and its keys.")
     # what comes out of a file may not name code of its own
-    source = open_source(trained.data or {}, progress, (*OWN, *config.allow)) if data is None else open_source(data, progress)
+    source = (
+        open_source(trained.data or {}, progress, (*OWN, *config.allow))
+        if data is None
+        else open_source(data, progress)
+    )
     ours, theirs = trained.labels.names, source.labels.names
     if len(ours) != len(theirs):
         raise UserError(

@@ -1,0 +1,175 @@
+"""What a network costs and sees, found without computing it: on PyTorch's meta device, where tensors have no values."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from deeplab_lit.models.atrous import set_realisation
+from deeplab_lit.models.build import Network
+
+_aten: Any = torch.ops.aten
+_NATIVE_STRIDE = 32  # of the classification trunks
+
+
+class _FieldOfView(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Follows through every operation how many pixels of the input one value depends on, and how far apart two are."""
+
+    def __init__(self, image: Tensor) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._kept = [image]  # a tensor that is freed would give its id to another
+        self.extent: dict[int, tuple[float, float]] = {id(image): (1.0, 1.0)}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        flat = [each for arg in args for each in (arg if isinstance(arg, (list, tuple)) else [arg])]
+        known = [self.extent[id(each)] for each in flat if isinstance(each, Tensor) and id(each) in self.extent]
+        if not known:
+            return result
+        field, step = max(each[0] for each in known), max(each[1] for each in known)
+        if func is _aten.convolution.default:
+            kernel, stride, rate = args[1].shape[2:], args[3], args[5]
+            field, step = _wider(field, step, kernel, stride, rate)
+        elif func is _aten.max_pool2d_with_indices.default:
+            rate = args[5 - 1] if len(args) > 4 else [1]
+            field, step = _wider(field, step, args[1], (args[2] if len(args) > 2 and args[2] else args[1]), rate)
+        elif func is _aten.avg_pool2d.default:
+            field, step = _wider(field, step, args[1], (args[2] if len(args) > 2 and args[2] else args[1]), [1])
+        elif func is _aten.upsample_bilinear2d.default:
+            factor = args[0].shape[-1] / result.shape[-1]
+            field, step = field + step, step * factor
+        for each in result if isinstance(result, (list, tuple)) else [result]:
+            if isinstance(each, Tensor):
+                self._kept.append(each)
+                self.extent[id(each)] = field, step
+        return result
+
+
+def _wider(field: float, step: float, kernel: Any, stride: Any, rate: Any) -> tuple[float, float]:
+    reach = max((k - 1) * rate[min(i, len(rate) - 1)] for i, k in enumerate(kernel))
+    return field + reach * step, step * max(stride)
+
+
+def _on_meta(network: nn.Module) -> Any:
+    probe = copy.deepcopy(network).to("meta")
+    set_realisation(probe, "holes")  # the other realisation computes the same in another order
+    return probe
+
+
+def field_of_view(network: nn.Module, size: int = 513) -> int:
+    """The theoretical field of view: how many pixels a side of the input one score depends on.
+
+    Args:
+        network: from images (N, 3, H, W) to score maps.
+        size: of the probe, which the result does not depend on but through the rounding of map sizes.
+    """
+    image = torch.empty(1, 3, size, size, device="meta")
+    with torch.no_grad(), _FieldOfView(image) as mode:
+        scores = _on_meta(network).eval()(image)
+    return round(mode.extent[id(scores)][0])
+
+
+def head_field_of_view(network: Network, output_stride: int) -> int:
+    """The field of view as the paper's table 1 counts it: of the widest classifier kernel on the trunk's features.
+
+    A feature stands for a cell of the trunk's native stride, 32 pixels (V2, section 4.1.1).
+    """
+    head = parts_of(network)["head"]
+    reach = [
+        (layer.kernel_size[0] - 1) * layer.dilation[0]
+        for name, layer in head.named_modules()
+        if isinstance(layer, nn.Conv2d) and not name.startswith("taps.")
+    ]
+    return max(reach) * output_stride + _NATIVE_STRIDE
+
+
+def padding_shares(head: nn.Module, map_size: int) -> dict[str, float]:
+    """For each convolution with holes: the share of its taps that fall into the padding of a square map."""
+    found = {}
+    for name, layer in head.named_modules():
+        if isinstance(layer, nn.Conv2d) and layer.dilation[0] > 1:
+            centre = (layer.kernel_size[0] - 1) / 2
+            offsets = [abs(round((i - centre) * layer.dilation[0])) for i in range(layer.kernel_size[0])]
+            inside = sum(max(0, map_size - offset) for offset in offsets) / (map_size * len(offsets))
+            found[name] = 1 - inside**2
+    return found
+
+
+def parts_of(network: Network) -> dict[str, nn.Module]:
+    """The trunk and the head."""
+    plain: Any = network
+    while not hasattr(plain, "trunk"):
+        plain = plain.network
+    return {"trunk": plain.trunk, "head": plain.head}
+
+
+def flops(network: Network, size: int) -> dict[str, int]:
+    """Floating-point operations of a forward pass of one image (a multiplication and an addition are two).
+
+    Args:
+        network: whose convolutions are counted.
+        size: pixels a side.
+
+    Returns:
+        By part, all scales of the input together, and their ``"total"``.
+    """
+    probe = _on_meta(network).eval()
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        probe(torch.empty(1, 3, size, size, device="meta"))
+    counts = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
+    total, head = counter.get_total_flops(), sum(n for name, n in counts.items() if name.endswith(".head"))
+    return {"trunk": total - head, "head": head, "total": total}  # a trunk with taps is not called as a module
+
+
+def saved_for_backward(
+    network: Network, size: int, batch: int, loss: Callable[[list[Tensor]], Tensor]
+) -> dict[str, int]:
+    """Bytes of the activations that a training step in float32 keeps for its backward pass.
+
+    Args:
+        network: in any mode; it is looked at in training mode.
+        size: of the crop, pixels.
+        batch: images.
+        loss: from the score maps of training to a number.
+
+    Returns:
+        By part; what is neither trunk nor head (resizing, the loss) is ``"loss"``.
+    """
+    probe = _on_meta(network).train()
+    own = {each.untyped_storage()._cdata for each in (*probe.parameters(), *probe.buffers())}
+    bytes_of, seen, kept, inside = {"trunk": 0, "head": 0, "loss": 0}, set(own), [], ["loss"]
+
+    def pack(x: Tensor) -> Tensor:
+        storage = x.untyped_storage()
+        if storage._cdata not in seen:
+            seen.add(storage._cdata)
+            kept.append(storage)  # one that is freed would give its address to another
+            bytes_of[inside[-1]] += storage.nbytes()
+        return x
+
+    for name, part in parts_of(probe).items():
+        part.register_forward_pre_hook(lambda *_, name=name: inside.append(name))
+        part.register_forward_hook(lambda *_: (inside.pop(), None)[1])
+        if hasattr(part, "forward_taps"):
+            part.forward_taps = _inside(part.forward_taps, inside, name)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+        loss(probe.supervised(torch.empty(batch, 3, size, size, device="meta")))
+    return bytes_of
+
+
+def _inside(method: Any, inside: list[str], name: str) -> Any:
+    def call(*arguments: Any) -> Any:
+        inside.append(name)
+        try:
+            return method(*arguments)
+        finally:
+            inside.pop()
+
+    return call
