@@ -11,7 +11,7 @@ from deeplab_lit.crf.half import in_hardware
 from deeplab_lit.crf.permutohedral import build_filter, infer, log_probabilities, padded
 from deeplab_lit.errors import UserError
 
-ENGINES = ["permutohedral", "pydensecrf"]
+ENGINES = ["permutohedral", "pydensecrf", "torch"]
 V2_RESNET = {
     "bilateral_weight": 4, "bilateral_xy_std": 67, "bilateral_rgb_std": 3, "gaussian_weight": 3, "gaussian_xy_std": 1,
 }  # fmt: skip

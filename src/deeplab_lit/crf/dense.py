@@ -17,6 +17,7 @@ Floats = NDArray[np.float32]
 _ENGINES = {
     "permutohedral": "deeplab_lit.crf.permutohedral",
     "pydensecrf": "deeplab_lit.crf.pydensecrf",
+    "torch": "deeplab_lit.crf.layer",
 }
 
 
@@ -44,7 +45,8 @@ class DenseCRF:
         normalization: of each filter, by what it makes of a picture of ones: its root ``"before"`` and after
             (``"symmetric"``, pydensecrf's default), only ``"before"``, only ``"after"`` (the papers' own code, to which
             the published weights belong), or ``"none"``.
-        engine: ``"permutohedral"`` (this library's) or ``"pydensecrf"`` (the reference).
+        engine: ``"permutohedral"`` (this library's), ``"pydensecrf"`` (the reference), or ``"torch"`` (the layer
+            for training, slower; on the GPU if there is one).
         prune_threshold: classes whose probability stays below this everywhere in an image are left out and get 0; 0
             keeps all.
         threads: None: all cores for one image. 1: one core, for callers that run several images in threads of

@@ -92,7 +92,7 @@ def find_images(given: str) -> dict[str, Path]:
             files = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in _ENDINGS]
             base = path
         else:
-            files = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if Path(name).is_file()]
+            files = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if Path(name).is_file()]  # noqa: PTH207
             base = Path()
         found = {}
         for file in files:

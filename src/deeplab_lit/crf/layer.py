@@ -1,0 +1,103 @@
+"""The dense CRF as a layer of a network, and the engine ``torch``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from deeplab_lit.crf import tensor_lattice
+from deeplab_lit.crf.dense import Bytes, Floats, Normalization, Parameters
+
+_LEAST = 1e-5  # probabilities below count as this, as in pydensecrf
+
+
+class CRFLayer(nn.Module):
+    """Mean-field inference that gradients pass through, to the scores and to the weights of the two kernels.
+
+    Args:
+        bilateral_weight, bilateral_xy_std, bilateral_rgb_std, gaussian_weight, gaussian_xy_std, iterations,
+            normalization: as in :class:`deeplab_lit.crf.DenseCRF`. The weights are parameters.
+
+    Attributes:
+        bilateral_weight, gaussian_weight: the parameters, scalars.
+    """
+
+    def __init__(
+        self,
+        bilateral_weight: float,
+        bilateral_xy_std: float,
+        bilateral_rgb_std: float,
+        gaussian_weight: float,
+        gaussian_xy_std: float,
+        iterations: int = 10,
+        normalization: Normalization = "after",
+    ) -> None:
+        super().__init__()
+        self.bilateral_weight = nn.Parameter(torch.tensor(float(bilateral_weight)))
+        self.gaussian_weight = nn.Parameter(torch.tensor(float(gaussian_weight)))
+        self.bilateral_xy_std, self.bilateral_rgb_std = bilateral_xy_std, bilateral_rgb_std
+        self.gaussian_xy_std = gaussian_xy_std
+        self.iterations, self.normalization = iterations, normalization
+
+    def forward(self, image: Tensor, scores: Tensor) -> Tensor:
+        """The logarithms of the marginals (N, C, H, W).
+
+        Args:
+            image: RGB from 0 to 255, (N, 3, H, W).
+            scores: logits or log-probabilities (N, C, H, W).
+        """
+        batch, classes, height, width = scores.shape
+        # sums over many pixels, and a lattice whose points are told apart by rounding: not for half precision
+        with torch.autocast(scores.device.type, enabled=False):
+            precise = scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
+            unary = precise.log_softmax(1).flatten(2).transpose(1, 2)  # (N, P, C)
+            with torch.no_grad():
+                place = _positions(height, width).to(unary)
+                colour = image.to(unary).flatten(2).transpose(1, 2) / self.bilateral_rgb_std
+                features = torch.cat([(place / self.bilateral_xy_std).expand(batch, -1, -1), colour], 2)
+                appearance = _Normalized(tensor_lattice.build(features), unary, self.normalization)
+                smooth = tensor_lattice.build((place / self.gaussian_xy_std)[None])
+                # one lattice for all images, which lie beside each other like classes
+                smoothness = _Normalized(smooth, unary[:1], self.normalization)
+            result = unary
+            for _ in range(self.iterations):
+                q = result.softmax(2)
+                near = appearance(q.reshape(-1, classes)).view_as(q)
+                flat = q.transpose(0, 1).reshape(height * width, batch * classes)
+                close = smoothness(flat).view(height * width, batch, classes).transpose(0, 1)
+                result = unary + self.bilateral_weight * near + self.gaussian_weight * close
+            return result.log_softmax(2).transpose(1, 2).reshape(batch, classes, height, width)
+
+
+class _Normalized:
+    """A filter with its normalisation."""
+
+    def __init__(self, lattice: tensor_lattice.TensorLattice, like: Tensor, normalization: str) -> None:
+        self._lattice = lattice
+        sums = lattice.filter(like.new_ones(len(lattice.vertices), 1)) + 1e-20
+        one = torch.ones_like(sums)
+        self._before = {"symmetric": sums.rsqrt(), "before": 1 / sums}.get(normalization, one)
+        self._after = {"symmetric": sums.rsqrt(), "after": 1 / sums}.get(normalization, one)
+
+    def __call__(self, values: Tensor) -> Tensor:
+        return self._lattice.filter(values * self._before) * self._after
+
+
+def _positions(height: int, width: int) -> Tensor:
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return torch.stack([columns.reshape(-1), rows.reshape(-1)], 1)
+
+
+def refine(crf: Parameters, image: Bytes, probabilities: Floats) -> Floats:
+    """Marginals (C, H, W) of an image, on the GPU if there is one; see :class:`deeplab_lit.crf.DenseCRF`."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    names = ("bilateral_weight", "bilateral_xy_std", "bilateral_rgb_std", "gaussian_weight", "gaussian_xy_std")
+    settings: dict[str, Any] = {name: getattr(crf, name) for name in (*names, "iterations", "normalization")}
+    layer = CRFLayer(**settings).to(device)
+    with torch.inference_mode():
+        scores = torch.from_numpy(np.maximum(probabilities, np.float32(_LEAST))).to(device).log()
+        pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).to(device)
+        return layer(pixels[None], scores[None])[0].exp().cpu().numpy()

@@ -1,0 +1,143 @@
+"""The permutohedral lattice as sparse linear algebra on tensors: batched, on any device, with gradients.
+
+The filter is ``S B_d ... B_0 S^T``: S holds each pixel's shares in the vertices of its simplex, B_j blurs along one of
+the d + 1 directions. All of them are sparse matrices with few entries in a row, applied as weighted sums of rows. Each
+B_j is symmetric, so the transposed filter is the same with its directions in reverse: that is the backward pass, which
+needs nothing kept from the forward one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from deeplab_lit.errors import UserError
+
+
+@dataclass(frozen=True)
+class TensorLattice:
+    """Where the pixels of a batch and the points of its lattices meet.
+
+    Attributes:
+        vertices: for each pixel the lattice points of its simplex (N, d + 1).
+        weights: its shares in them (N, d + 1), which sum to 1.
+        starts, pixels, shares: the same by lattice point: entries ``starts[p]:starts[p + 1]`` belong to point p.
+        neighbours: each point itself and its two neighbours along each direction (d + 1, M, 3); M, a row of zeros,
+            where there is none.
+    """
+
+    vertices: Tensor
+    weights: Tensor
+    starts: Tensor
+    pixels: Tensor
+    shares: Tensor
+    neighbours: Tensor
+
+    def filter(self, values: Tensor) -> Tensor:
+        """Filter values (N, L) with the Gaussian of the features; differentiable in the values, to any order."""
+        return _Filter.apply(values, self, False)
+
+    def _run(self, values: Tensor, reverse: bool) -> Tensor:
+        # what an empty bag gives is zero
+        points = F.embedding_bag(self.pixels, values, self.starts, mode="sum", per_sample_weights=self.shares)
+        blur = points.new_tensor([1, 0.5, 0.5]).expand(len(points), 3).contiguous()
+        directions = range(len(self.neighbours))
+        for direction in reversed(directions) if reverse else directions:
+            padded = torch.cat([points, points.new_zeros(1, points.shape[1])])
+            points = F.embedding_bag(self.neighbours[direction], padded, mode="sum", per_sample_weights=blur)
+        found = F.embedding_bag(self.vertices, points, mode="sum", per_sample_weights=self.weights)
+        # blurring adds up to more than 1
+        return found / (1 + 2.0 ** -(self.vertices.shape[1] - 1))
+
+
+class _Filter(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, lattice: TensorLattice, reverse: bool) -> Tensor:
+        ctx.lattice, ctx.reverse = lattice, reverse
+        return lattice._run(values.contiguous(), reverse)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return _Filter.apply(gradient, ctx.lattice, not ctx.reverse), None, None
+
+
+def build(features: Tensor) -> TensorLattice:
+    """The lattices of the images of a batch.
+
+    Args:
+        features: (B, P, d), float32 or float64, in units of the Gaussian's deviation. Images do not touch each other.
+
+    Raises:
+        UserError: the features spread too far: the deviations are too small.
+    """
+    batch, pixels, d = features.shape
+    keys, weights, deltas = _embed(features)
+    found, vertices = torch.unique(keys, return_inverse=True)
+    vertices = vertices.view(batch * pixels, d + 1)
+    count = len(found)
+    itself = torch.arange(count, device=features.device)
+    neighbours = [torch.stack([itself, _find(found, found + s), _find(found, found - s)], 1) for s in deltas]
+    order = torch.argsort(vertices.reshape(-1), stable=True)
+    points = torch.bincount(vertices.reshape(-1), minlength=count)
+    starts = torch.cat([points.new_zeros(1), points.cumsum(0)[:-1]])
+    pixel_of = torch.div(order, d + 1, rounding_mode="floor")
+    return TensorLattice(vertices, weights, starts, pixel_of, weights.reshape(-1)[order], torch.stack(neighbours))
+
+
+def _find(found: Tensor, wanted: Tensor) -> Tensor:
+    place = torch.searchsorted(found, wanted).clamp(max=len(found) - 1)
+    return torch.where(found[place] == wanted, place, len(found))
+
+
+def _embed(features: Tensor) -> tuple[Tensor, Tensor, list[int]]:
+    """Keys (B * P, d + 1) of each pixel's vertices, its shares in them, and the step of keys along each direction."""
+    batch, pixels, d = features.shape
+    scale = [math.sqrt(2 / 3) * (d + 1) / math.sqrt((i + 1) * (i + 2)) for i in range(d)]
+    scaled = features.reshape(batch * pixels, d) * features.new_tensor(scale)
+    # onto the plane of coordinates that sum to 0
+    later = torch.cat([scaled.flip(1).cumsum(1).flip(1), torch.zeros_like(scaled[:, :1])], 1)
+    before = torch.cat([torch.zeros_like(scaled[:, :1]), scaled * torch.arange(1, d + 1, device=features.device)], 1)
+    elevated = later - before
+    # the nearest point whose coordinates are multiples of d + 1, moved back onto the plane where rounding left it
+    quotient = torch.floor(elevated / (d + 1) + 0.5)
+    rest = quotient * (d + 1)
+    own = elevated - rest
+    earlier = torch.ones(d + 1, d + 1, dtype=torch.bool, device=features.device).tril(-1)
+    greater = own[:, None, :] > own[:, :, None]
+    rank = (greater | ((own[:, None, :] == own[:, :, None]) & earlier)).sum(2) + quotient.sum(1, keepdim=True).long()
+    low, high = rank < 0, rank > d
+    rank = rank + (d + 1) * (low.long() - high.long())
+    rest = rest + (d + 1) * (low.to(rest.dtype) - high.to(rest.dtype))
+    share = scaled.new_zeros(len(scaled), d + 2)
+    value = (elevated - rest) / (d + 1)
+    share.scatter_add_(1, d - rank, value).scatter_add_(1, d + 1 - rank, -value)
+    share[:, 0] += 1 + share[:, d + 1]
+    strides, first, size = _packing(rest.long(), batch)
+    image = torch.arange(batch, device=features.device).repeat_interleave(pixels) * size
+    key = ((rest[:, :d].long() - first) * strides).sum(1) + image
+    # to the next vertex every coordinate moves by 1, the one that ranks last among the rest by -d
+    own_stride = torch.cat([strides, strides.new_zeros(1)]).expand(len(scaled), d + 1)
+    by_rank = torch.empty_like(rank).scatter_(1, rank, own_stride)
+    moves = strides.sum() - (d + 1) * by_rank.flip(1)[:, :d]
+    keys = torch.cat([key[:, None], key[:, None] + moves.cumsum(1)], 1)
+    deltas = [(d + 1) * int(strides[j] if j < d else 0) - int(strides.sum()) for j in range(d + 1)]
+    return keys, share[:, : d + 1].contiguous(), deltas
+
+
+def _packing(rest: Tensor, batch: int) -> tuple[Tensor, Tensor, int]:
+    """Strides and origin that make one integer of a point's first d coordinates, and the room of one image."""
+    d = rest.shape[1] - 1
+    margin = 3 * (d + 1)  # a vertex and a neighbour are at most so far away
+    low, high = rest[:, :d].amin(0) - margin, rest[:, :d].amax(0) + margin
+    sizes = [int(size) for size in high - low + 1]
+    if math.prod(sizes) * batch >= 2**62:
+        raise UserError(
+            "the deviations of the CRF are too small for this image: its lattice would have too many points."
+        )
+    strides = [math.prod(sizes[j + 1 :]) for j in range(d)]
+    return low.new_tensor(strides), low, math.prod(sizes)
