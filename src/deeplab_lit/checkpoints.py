@@ -133,8 +133,8 @@ def check_resumable(path: Path, description: dict[str, Any]) -> None:
         UserError: naming the first part that differs.
     """
     theirs = read(path)[CHECKPOINT_KEY]
-    for part in ("backbone", "model", "scales"):
-        old, new = theirs["network"][part], description["network"][part]
+    for part in ("backbone", "model", "scales", "crf"):
+        old, new = theirs["network"].get(part), description["network"].get(part)
         if old != new:
             raise UserError(f"{path} holds another {part}: {old}, while this run has {new}; start a new run instead.")
     old, new = theirs["labels"]["names"], description["labels"]["names"]

@@ -15,9 +15,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from deeplab_lit.config import TrainConfig
+from deeplab_lit.config import CRFConfig, DenseCRFConfig, TrainConfig
 from deeplab_lit.data.datamodule import SegmentationData
 from deeplab_lit.data.transforms import Normalization
+from deeplab_lit.models.build import plain
 from deeplab_lit.runs import Run
 from deeplab_lit.segmenter import Segmenter
 
@@ -71,7 +72,7 @@ def show_summary(
     network = segmenter.network
     total = sum(parameter.numel() for parameter in network.parameters())
     trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
-    head = getattr(network, "network", network).head
+    head = plain(network).head
     rates = getattr(head, "rates", None) or [getattr(head, "rate", 1)]
     scale = config.model.get("rate_scale", 1.0)
     published = config.model.get("rates") or [config.model.get("rate", 1)]
@@ -96,13 +97,26 @@ def show_summary(
         + f", validation every {config.val_every}",
         "optimizer": f"{config.optimizer.name}, lr {config.optimizer.lr:g}, {config.schedule.name} policy, "
         f"{multipliers}",
+        "CRF": _crf(config.crf),
         "device": f"{_device(trainer)}, precision {trainer['precision']}",
         "outputs": f"{run.folder}" + (f", resumed from {run.resume_from}" if run.resume_from else ""),
     }
     for name, text in rows.items():
+        if not text:
+            continue
         log.info("%-10s %s", name, text)
     for change in run.changes:
         log.info("changed    %s", change)
+
+
+def _crf(config: CRFConfig) -> str:
+    if not isinstance(config, DenseCRFConfig):
+        return ""
+    kernels = (
+        f"bilateral {config.bilateral_weight:g} ({config.bilateral_xy_std:g} pixels, {config.bilateral_rgb_std:g} grey "
+        f"levels), Gaussian {config.gaussian_weight:g} ({config.gaussian_xy_std:g} pixels)"
+    )
+    return f"{kernels}, {'the last layer, trained' if config.trainable else 'scored with the best checkpoint'}"
 
 
 def _list(values: Any) -> str:
@@ -131,5 +145,7 @@ def show_result(result: dict[str, Any], run: Run) -> None:
         "mIoU %.4f (best, at step %d), pixel accuracy %.4f, mean accuracy %.4f, %.0f s",
         result["miou"], result["best_step"], result["pixel_accuracy"], result["mean_accuracy"], result["seconds"],
     )  # fmt: skip
+    if "crf" in result:
+        log.info("with the CRF: mIoU %.4f, pixel accuracy %.4f", result["crf"]["miou"], result["crf"]["pixel_accuracy"])
     log.info("run directory: %s", run.folder)
     log.info("picture: %s", run.folder / "pictures" / "validation.png")

@@ -196,6 +196,8 @@ def record_result(
         logger.experiment.log({"per_class_iou": ious, "confusion_matrix": chart})
         scalars = ("miou", "pixel_accuracy", "mean_accuracy", "steps", "best_step", "seconds")
         logger.experiment.summary.update({key: result[key] for key in scalars})
+        if "crf" in result:
+            logger.experiment.summary["crf/miou"] = result["crf"]["miou"]
         artifact = wandb.Artifact(f"checkpoint-{logger.experiment.id}", type="model", metadata={"miou": result["miou"]})
         # the file itself, not a copy of it: checkpoints of large networks are large
         artifact.add_file(str(run.best.resolve()), policy="immutable", skip_cache=True)

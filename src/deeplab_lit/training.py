@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from typing import Any, cast, get_args
 
 import lightning as L
@@ -10,25 +11,25 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
+from deeplab_lit.best import evaluate_best
 from deeplab_lit.callbacks import Clock, Pictures, Throughput, UnbrokenCurve, progress_shown
 from deeplab_lit.checkpoints import WholeFileCheckpoint, check_resumable, describe, read
-from deeplab_lit.config import CheckpointConfig, TrainConfig
-from deeplab_lit.console import log_to, quiet_libraries, show_result, show_summary
+from deeplab_lit.config import CheckpointConfig, CRFConfig, DenseCRFConfig, TrainConfig
+from deeplab_lit.console import log_to, quiet_libraries, show_summary
+from deeplab_lit.crf.dense import Normalization as CRFNormalization
+from deeplab_lit.crf.presets import build_crf
 from deeplab_lit.data.build import build_data, class_weights
-from deeplab_lit.data.datamodule import SegmentationData
 from deeplab_lit.data.transforms import Normalization
 from deeplab_lit.errors import UserError
-from deeplab_lit.files import write_json
 from deeplab_lit.hardware import is_first_process, resolve_precision
 from deeplab_lit.interrupts import SaveFirst
-from deeplab_lit.loggers import open_loggers, record_result
+from deeplab_lit.loggers import open_loggers
 from deeplab_lit.losses import Resolution
 from deeplab_lit.models.atrous import Realisation
 from deeplab_lit.models.build import build_network
 from deeplab_lit.models.multiscale import MscLoss
 from deeplab_lit.optim import train_only_new
 from deeplab_lit.preparing import preparing
-from deeplab_lit.render import panel, save_png
 from deeplab_lit.runs import Run, open_run
 from deeplab_lit.runs import record as save_config
 from deeplab_lit.segmenter import CHECKPOINT_KEY, Segmenter
@@ -52,6 +53,7 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
     quiet_libraries()
     L.seed_everything(config.seed, workers=True, verbose=False)
     _check_values(config)
+    crf = build_crf(config.crf, threads=1)
     first = is_first_process()
     resume_from = open_run(record, make=False).resume_from if config.resume else None
     # weights bring their normalisation, those that a run goes on with before those that it began with
@@ -63,7 +65,10 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
         progress = report if first else None
         data = build_data(config, normalization, progress)
         weights = class_weights(config.loss.class_weights, data, progress)
-    spec = network_spec(config, record)
+    last_layer = _last_layer(config.crf, normalization)
+    if last_layer:
+        crf = None
+    spec = {**network_spec(config, record), "crf": last_layer}
     network = build_network(spec, len(data.labels))
     arguments = _trainer_arguments(config)
     description = describe(spec, data.labels, normalization, config.eval_size, record["data"])
@@ -101,7 +106,7 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
         if first:
             show_summary(config, run, segmenter, data, arguments, started, normalization, trainer.world_size)
         trainer.fit(segmenter, data, ckpt_path=run.resume_from, weights_only=True)
-        return _evaluate_best(trainer, run, segmenter, data, clock, pictures, best, command)
+        return evaluate_best(trainer, run, segmenter, data, clock, pictures, best, crf, config, normalization, command)
 
 
 def network_spec(config: TrainConfig, record: dict[str, Any]) -> dict[str, Any]:
@@ -116,50 +121,12 @@ def network_spec(config: TrainConfig, record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _evaluate_best(
-    trainer: L.Trainer,
-    run: Run,
-    segmenter: Segmenter,
-    data: SegmentationData,
-    clock: Clock,
-    pictures: Pictures,
-    best: ModelCheckpoint,
-    command: str,
-) -> dict[str, Any]:
-    # the first process alone knows where a new run lies
-    run = trainer.strategy.broadcast(run)
-    trainer.loggers, loggers = [], trainer.loggers
-    if trainer.progress_bar_callback is not None:
-        trainer.progress_bar_callback.disable()
-    if segmenter.validated_at != trainer.global_step:
-        trainer.validate(segmenter, data, verbose=False)
-        if best.best_model_score is None or segmenter.scores.miou > best.best_model_score:  # type: ignore[union-attr]
-            trainer.save_checkpoint(run.best)
-    trainer.save_checkpoint(run.last)
-    trainer.strategy.barrier()
-    best_content = read(run.best)
-    segmenter.load_state_dict(best_content["state_dict"])
-    trainer.validate(segmenter, data, verbose=False)
-    scores, matrix = segmenter.scores, segmenter.matrix
-    assert scores is not None and matrix is not None
-    result = {
-        "miou": scores.miou,
-        "per_class_iou": dict(zip(data.labels.names, scores.per_class_iou.tolist(), strict=True)),
-        "pixel_accuracy": scores.pixel_accuracy,
-        "mean_accuracy": scores.mean_accuracy,
-        "steps": trainer.global_step,
-        "best_step": best_content["global_step"],
-        "seconds": round(clock.seconds, 1),
-        "checkpoint": str(run.best),
-        "command": command,
-    }
-    if trainer.is_global_zero:
-        rows, ids = pictures.predict(segmenter, data)
-        save_png(panel(rows, data.labels, ids), run.folder / "pictures" / "validation.png")
-        record_result(loggers, result, matrix.numpy(), data.labels, run)
-        write_json(run.folder / "result.json", result)
-        show_result(result, run)
-    return result
+def _last_layer(config: CRFConfig, normalization: Normalization) -> dict[str, Any] | None:
+    """The description of a CRF that is trained with the network."""
+    if not isinstance(config, DenseCRFConfig) or not config.trainable:
+        return None
+    others = ("name", "engine", "prune_threshold", "trainable")
+    return {**{key: value for key, value in vars(config).items() if key not in others}, "input": asdict(normalization)}
 
 
 def _checkpoint(run: Run, name: str, **arguments: Any) -> ModelCheckpoint:
@@ -183,7 +150,7 @@ def _check_values(config: TrainConfig) -> None:
         ("loss.msc", config.loss.msc, get_args(MscLoss)),
         ("atrous", config.atrous, get_args(Realisation)),
         ("sampling", config.sampling, ("uniform", "rare_classes")),
-        ("parity.crf_normalization", config.parity.crf_normalization, ("after", "symmetric")),
+        ("parity.crf_normalization", config.parity.crf_normalization, get_args(CRFNormalization)),
     ):
         if value not in allowed:
             raise UserError(f"{key}={value!r} is not known: choose one of {', '.join(allowed)}.")

@@ -1,12 +1,26 @@
-"""Kernels for one thread and for several, compiled once and kept on disk."""
+"""Kernels compiled once and kept on disk, for one thread and for several."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
 from numba import njit
+
+
+def compiled(function: Callable[..., Any], **options: Any) -> Any:
+    """A function compiled by numba, without the interpreter's lock; kept on disk where there is a place to write."""
+    try:
+        return njit(nogil=True, cache=True, **options)(function)
+    except RuntimeError as error:  # no folder that can be written to
+        warnings.warn(
+            f"numba finds no folder for its compiled code ({error}), so the CRF is compiled anew in every process: "
+            "set NUMBA_CACHE_DIR to a folder that can be written to.",
+            stacklevel=2,
+        )
+        return njit(nogil=True, **options)(function)
 
 
 def kernel(function: Callable[..., Any]) -> dict[bool, Any]:
@@ -20,5 +34,5 @@ def kernel(function: Callable[..., Any]) -> dict[bool, Any]:
         code = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__)
         code.__qualname__ = f"{function.__name__}_{'parallel' if parallel else 'alone'}"
         code.__module__ = function.__module__
-        found[parallel] = njit(nogil=True, cache=True, parallel=parallel, fastmath={"contract", "reassoc", "nsz"})(code)
+        found[parallel] = compiled(code, parallel=parallel, fastmath={"contract", "reassoc", "nsz"})
     return found

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from typing import Literal, Protocol, get_args
+import importlib.util
+import warnings
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,7 +118,7 @@ class DenseCRF:
             result = np.zeros_like(probabilities)
             result[kept[0]] = 1
             return result
-        engine = importlib.import_module(_ENGINES[self.engine])
+        engine = _import(self.engine)
         refined = engine.refine(self, image, probabilities[kept] if len(kept) < len(probabilities) else probabilities)
         if len(kept) == len(probabilities):
             return refined
@@ -133,6 +135,21 @@ class DenseCRF:
         kept = np.flatnonzero(highest >= self.prune_threshold)
         # with many classes all may stay below; the likeliest are then all there is
         return kept if len(kept) else np.array([highest.argmax()])
+
+
+def _import(name: str) -> Any:
+    try:
+        return importlib.import_module(_ENGINES[name])
+    except ImportError as error:
+        if name != "permutohedral":
+            raise
+        other = "pydensecrf" if importlib.util.find_spec("pydensecrf") else "torch"
+        warnings.warn(
+            f"crf.engine=permutohedral needs numba, which cannot be imported here ({error}): crf.engine={other} does "
+            "its work, more slowly.",
+            stacklevel=3,
+        )
+        return importlib.import_module(_ENGINES[other])
 
 
 def _check(image: Bytes, probabilities: Floats) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from deeplab_lit.crf.compiled import kernel
+from deeplab_lit.crf.compiled import compiled, kernel
 from deeplab_lit.errors import UserError
 
 Floats = NDArray[np.float32]
@@ -98,7 +98,7 @@ def _packing(features: Floats, scale: Floats) -> tuple[NDArray[np.int64], int]:
     return strides, int(-(firsts * strides).sum())
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _extent(features):  # type: ignore[no-untyped-def]
     low, high = features[0].copy(), features[0].copy()
     for n in range(features.shape[0]):
@@ -172,7 +172,7 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 _EMPTY = np.int64(-1)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _number(keys):  # type: ignore[no-untyped-def]
     """Number the lattice points in the order in which pixels meet them; (N, d + 1) numbers and the points' keys."""
     count, corners = keys.shape
@@ -208,7 +208,7 @@ def _number(keys):  # type: ignore[no-untyped-def]
     return vertices, found[:points].copy()
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(inline="always")  # becomes part of its callers, so no file of its own
 def _find(table, bits, key):  # type: ignore[no-untyped-def]
     """Where a key lies in the table, or the empty place where it belongs."""
     place = np.int64((np.uint64(key) * _MIX) >> np.uint64(64 - bits))
@@ -251,7 +251,7 @@ def _numbered(keys: NDArray[np.int64], parts: int) -> tuple[Ints, NDArray[np.int
     return vertices, found
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _merge(every, order):  # type: ignore[no-untyped-def]
     """The different keys in their order, and the number of each of ``every`` among them."""
     found, ranks = np.empty(len(every), np.int64), np.empty(len(every), np.int32)
@@ -265,14 +265,14 @@ def _merge(every, order):  # type: ignore[no-untyped-def]
     return found[:points].copy(), ranks
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _renumber(old, ranks, new):  # type: ignore[no-untyped-def]
     for n in range(old.shape[0]):
         for k in range(old.shape[1]):
             new[n, k] = ranks[old[n, k]]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _by_point(vertices, weights, points):  # type: ignore[no-untyped-def]
     count, corners = vertices.shape
     starts = np.zeros(points + 2, np.int32)
@@ -290,7 +290,7 @@ def _by_point(vertices, weights, points):  # type: ignore[no-untyped-def]
     return starts[:-1].copy(), pixels, shares
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def filter_ones(starts, pixels, shares, neighbours, vertices, weights):  # type: ignore[no-untyped-def]
     """Filter ones, weighted by ``shares`` and ``weights``: each pixel's result (N,), and the largest point's sum."""
     points, count = len(starts) - 1, vertices.shape[0]

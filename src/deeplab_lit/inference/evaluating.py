@@ -18,7 +18,7 @@ from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.errors import UserError
 from deeplab_lit.files import write_json, write_text
 from deeplab_lit.inference.charts import confusion_chart, trimap_chart
-from deeplab_lit.inference.evaluation import Evaluation, ImageResult, evaluate
+from deeplab_lit.inference.evaluation import Evaluation, ImageResult, evaluate, numbers
 from deeplab_lit.inference.setup import every, open_network, open_split, run_name, workers
 from deeplab_lit.metrics import Scores
 from deeplab_lit.preparing import preparing
@@ -67,8 +67,8 @@ def evaluate_checkpoint(config: EvaluateConfig, record: dict[str, Any], command:
     stages = ["network", "with the CRF"][: len(found.matrices)]
     scores, curves = found.scores, [trimap.curve() for trimap in found.trimaps]
     result = {
-        **_numbers(scores[0], labels),
-        "crf": None if crf is None else {**_numbers(scores[1], labels), "parameters": record["crf"]},
+        **numbers(scores[0], labels),
+        "crf": None if crf is None else {**numbers(scores[1], labels), "parameters": record["crf"]},
         "trimap": dict(zip(("network", "crf"), curves, strict=False)),
         "images": len(chosen),
         "seconds": round(seconds, 1),
@@ -103,15 +103,6 @@ def _new_folder(parent: Path) -> Path:
             folder.mkdir(parents=True)
             return folder
     raise UserError(f"{parent} has a thousand results of this second: choose another output=FOLDER.")
-
-
-def _numbers(scores: Scores, labels: LabelSet) -> dict[str, Any]:
-    return {
-        "miou": scores.miou,
-        "per_class_iou": dict(zip(labels.names, scores.per_class_iou.tolist(), strict=True)),
-        "pixel_accuracy": scores.pixel_accuracy,
-        "mean_accuracy": scores.mean_accuracy,
-    }
 
 
 def _images(found: Evaluation, stages: Sequence[str]) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deeplab_lit.crf.dense import DenseCRF
+from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.layout import Progress
 from deeplab_lit.data.split import Example, Split
 from deeplab_lit.inference.pipeline import ahead
@@ -150,3 +152,13 @@ def _keep(total: Evaluation, result: ImageResult, count: int) -> None:
         total.helped = sorted([*total.helped, result], key=gain, reverse=True)[:count]
     elif after < before:
         total.hurt = sorted([*total.hurt, result], key=gain)[:count]
+
+
+def numbers(scores: Scores, labels: LabelSet) -> dict[str, Any]:
+    """The scores as result files hold them."""
+    return {
+        "miou": scores.miou,
+        "per_class_iou": dict(zip(labels.names, scores.per_class_iou.tolist(), strict=True)),
+        "pixel_accuracy": scores.pixel_accuracy,
+        "mean_accuracy": scores.mean_accuracy,
+    }

@@ -14,8 +14,9 @@ from deeplab_lit.data.split import Split
 from deeplab_lit.errors import UserError
 from deeplab_lit.inference.pipeline import cores
 from deeplab_lit.inference.predictor import Predictor
-from deeplab_lit.models.deeplab import DeepLab
+from deeplab_lit.models.build import plain
 from deeplab_lit.models.multiscale import MultiScaleInput
+from deeplab_lit.models.refined import RefinedByCRF
 
 
 def open_network(config: UseConfig, eval_size: int | None = None) -> tuple[Trained, Predictor]:
@@ -33,12 +34,12 @@ def open_network(config: UseConfig, eval_size: int | None = None) -> tuple[Train
     trained = load(config.checkpoint, config.allow)
     network = trained.network
     if isinstance(config.scales, ScalesConfig):
-        plain = network.network if isinstance(network, MultiScaleInput) else network
-        if not isinstance(plain, DeepLab):
+        if isinstance(network, RefinedByCRF):
             raise UserError(f"scales={list(config.scales.factors)} cannot be changed on a network that ends in a CRF.")
         try:
             single = list(config.scales.factors) == [1.0]
-            network = plain if single else MultiScaleInput(plain, config.scales.factors).eval()
+            inner = plain(network)
+            network = inner if single else MultiScaleInput(inner, config.scales.factors).eval()
         except ValueError as error:
             raise UserError(str(error)) from error
     predictor = Predictor(

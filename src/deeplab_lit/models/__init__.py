@@ -5,6 +5,7 @@ from deeplab_lit.models.backbones import VGG16, ResNet
 from deeplab_lit.models.deeplab import DeepLab
 from deeplab_lit.models.heads import ASPP, FieldOfView, MultiScaleFeatures
 from deeplab_lit.models.multiscale import MultiScaleInput
+from deeplab_lit.models.refined import RefinedByCRF
 
 __all__ = [
     "ASPP",
@@ -14,6 +15,7 @@ __all__ = [
     "FieldOfView",
     "MultiScaleFeatures",
     "MultiScaleInput",
+    "RefinedByCRF",
     "ResNet",
     "dilate",
     "set_realisation",

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deeplab_lit.components import create, locate
+from deeplab_lit.crf.layer import CRFLayer
 from deeplab_lit.errors import UserError
 from deeplab_lit.models.atrous import set_realisation
 from deeplab_lit.models.deeplab import DeepLab
 from deeplab_lit.models.multiscale import MultiScaleInput
+from deeplab_lit.models.refined import RefinedByCRF
 
-Network = DeepLab | MultiScaleInput
+Network = DeepLab | MultiScaleInput | RefinedByCRF
 
 
 def build_network(spec: Mapping[str, Any], num_classes: int, *, allowed: Sequence[str] | None = None) -> Network:
@@ -19,8 +21,9 @@ def build_network(spec: Mapping[str, Any], num_classes: int, *, allowed: Sequenc
 
     Args:
         spec: ``backbone`` and ``model`` (each a ``_target_`` with arguments), ``scales`` (input factors, ``[1.0]`` for
-            one), ``align_corners``, ``atrous`` (``"holes"`` or ``"interlace"``) and ``msc_loss`` (see
-            :class:`MultiScaleInput`).
+            one), ``align_corners``, ``atrous`` (``"holes"`` or ``"interlace"``), ``msc_loss`` (see
+            :class:`MultiScaleInput`) and, for a network that ends in a CRF, ``crf``: the arguments of
+            :class:`deeplab_lit.crf.layer.CRFLayer`, and as ``input`` the mean, std and bgr of :class:`RefinedByCRF`.
         num_classes: classes to score.
         allowed: prefixes of the targets that may be imported; None trusts the description.
 
@@ -36,8 +39,19 @@ def build_network(spec: Mapping[str, Any], num_classes: int, *, allowed: Sequenc
     network = DeepLab(trunk, head, spec["align_corners"])
     try:
         set_realisation(network, spec["atrous"])
-        if list(spec["scales"]) == [1.0]:
-            return network
-        return MultiScaleInput(network, spec["scales"], spec.get("msc_loss", "full_map"))
+        single = list(spec["scales"]) == [1.0]
+        whole = network if single else MultiScaleInput(network, spec["scales"], spec.get("msc_loss", "full_map"))
     except ValueError as error:
         raise UserError(str(error)) from error
+    if not spec.get("crf"):
+        return whole
+    settings = dict(spec["crf"])
+    made_of = settings.pop("input")
+    return RefinedByCRF(whole, CRFLayer(**settings), **made_of)
+
+
+def plain(network: Network) -> DeepLab:
+    """The trunk and head inside whatever wraps them."""
+    while not isinstance(network, DeepLab):
+        network = network.network
+    return network

@@ -8,9 +8,7 @@ from deeplab_lit.checkpoints import read
 from deeplab_lit.config import CheckpointConfig, ImageNetConfig, InitConfig
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.errors import UserError
-from deeplab_lit.models.build import Network
-from deeplab_lit.models.deeplab import DeepLab
-from deeplab_lit.models.multiscale import MultiScaleInput
+from deeplab_lit.models.build import Network, plain
 from deeplab_lit.segmenter import CHECKPOINT_KEY
 from deeplab_lit.weights.imagenet import read_torchvision, start_from_imagenet
 from deeplab_lit.weights.own import start_from_checkpoint
@@ -31,21 +29,20 @@ def start(network: Network, init: InitConfig, labels: LabelSet, backbone: dict[s
     Raises:
         UserError: the weights are not there, or are of another network.
     """
-    plain = network.network if isinstance(network, MultiScaleInput) else network
-    assert isinstance(plain, DeepLab)
+    inner = plain(network)
     if isinstance(init, ImageNetConfig):
-        name = getattr(plain.trunk, "torchvision_name", None)
+        name = getattr(inner.trunk, "torchvision_name", None)
         if name is None:
             raise UserError(
-                f"init=imagenet knows torchvision's vgg16 and resnets, not {type(plain.trunk).__name__}: load its "
+                f"init=imagenet knows torchvision's vgg16 and resnets, not {type(inner.trunk).__name__}: load its "
                 "weights in the trunk's constructor, or give it the attribute torchvision_name."
             )
         state = read_torchvision(name, init.weights, init.path)
         source = f"{name} {init.path or init.weights}"
-        return [f"{source}: {start_from_imagenet(plain, state, source, init.fc, init.fc_seed)}"]  # type: ignore[arg-type]
+        return [f"{source}: {start_from_imagenet(inner, state, source, init.fc, init.fc_seed)}"]  # type: ignore[arg-type]
     if isinstance(init, CheckpointConfig):
         content = read(init.path)
-        lines = [f"{init.path}: {start_from_checkpoint(plain, content, labels, init.path)}"]
+        lines = [f"{init.path}: {start_from_checkpoint(inner, content, labels, init.path)}"]
         theirs = content[CHECKPOINT_KEY]["network"]["backbone"]
         of_training = ("recipe", "frozen_norm", "frozen_affine", "norm_momentum")
         keys = sorted(key for key in theirs.keys() & backbone.keys() if key not in of_training)

@@ -1,0 +1,96 @@
+"""How a training ends: the best checkpoint is scored, with the CRF too, and the result written."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from deeplab_lit.callbacks import Clock, Pictures
+from deeplab_lit.checkpoints import read
+from deeplab_lit.config import TrainConfig
+from deeplab_lit.console import show_result
+from deeplab_lit.crf.dense import DenseCRF
+from deeplab_lit.data.datamodule import SegmentationData
+from deeplab_lit.data.transforms import Normalization
+from deeplab_lit.files import write_json
+from deeplab_lit.inference.evaluation import evaluate, numbers
+from deeplab_lit.inference.pipeline import cores
+from deeplab_lit.inference.predictor import Predictor
+from deeplab_lit.loggers import record_result
+from deeplab_lit.preparing import preparing
+from deeplab_lit.render import panel, save_png
+from deeplab_lit.runs import Run
+from deeplab_lit.segmenter import Segmenter
+
+
+def evaluate_best(
+    trainer: L.Trainer,
+    run: Run,
+    segmenter: Segmenter,
+    data: SegmentationData,
+    clock: Clock,
+    pictures: Pictures,
+    best: ModelCheckpoint,
+    crf: DenseCRF | None,
+    config: TrainConfig,
+    normalization: Normalization,
+    command: str,
+) -> dict[str, Any]:
+    """Score the best checkpoint of a training, and write result.json and the picture.
+
+    Args:
+        trainer, run, segmenter, data, clock, pictures, best: of the training.
+        crf: to refine with before scoring once more, with ``threads=1``; None for the network alone.
+        config: of the training.
+        normalization: of the network's input.
+        command: what the user typed.
+
+    Returns:
+        What result.json holds.
+    """
+    # the first process alone knows where a new run lies
+    run = trainer.strategy.broadcast(run)
+    trainer.loggers, loggers = [], trainer.loggers
+    if trainer.progress_bar_callback is not None:
+        trainer.progress_bar_callback.disable()
+    if segmenter.validated_at != trainer.global_step:
+        trainer.validate(segmenter, data, verbose=False)
+        if best.best_model_score is None or segmenter.scores.miou > best.best_model_score:  # type: ignore[union-attr]
+            trainer.save_checkpoint(run.best)
+    trainer.save_checkpoint(run.last)
+    trainer.strategy.barrier()
+    best_content = read(run.best)
+    segmenter.load_state_dict(best_content["state_dict"])
+    trainer.validate(segmenter, data, verbose=False)
+    scores, matrix = segmenter.scores, segmenter.matrix
+    assert scores is not None and matrix is not None
+    result: dict[str, Any] = {
+        **numbers(scores, data.labels),
+        "steps": trainer.global_step,
+        "best_step": best_content["global_step"],
+        "seconds": round(clock.seconds, 1),
+        "checkpoint": str(run.best),
+        "command": command,
+    }
+    if trainer.is_global_zero:
+        if crf is not None:
+            result["crf"] = {
+                **_refined(Predictor(segmenter.network.eval(), normalization, config.eval_size), data, crf),
+                "parameters": asdict(config.crf),
+            }
+        rows, ids = pictures.predict(segmenter, data)
+        save_png(panel(rows, data.labels, ids), run.folder / "pictures" / "validation.png")
+        record_result(loggers, result, matrix.numpy(), data.labels, run)
+        write_json(run.folder / "result.json", result)
+        show_result(result, run)
+    return result
+
+
+def _refined(predictor: Predictor, data: SegmentationData, crf: DenseCRF) -> dict[str, Any]:
+    split, classes = data.val_split, len(data.labels)
+    with preparing() as progress:
+        found = evaluate(predictor, split, range(len(split)), classes, crf, 40, 0, cores(), progress)
+    return numbers(found.scores[1], data.labels)
