@@ -79,13 +79,17 @@ def build(features: Floats, parallel: bool = True) -> Lattice:
 
 
 def _packing(features: Floats, scale: Floats) -> tuple[NDArray[np.int64], int]:
-    """Strides and offset that make one integer of a lattice point's first d coordinates."""
+    """Strides and offset that make one integer of a lattice point's first d coordinates.
+
+    The last coordinate, which is less the sum of the others, counts most. It depends on the last feature alone: points
+    of an image's plane come row by row.
+    """
     d = features.shape[1]
     lowest, highest = _extent(features)
     low, high = lowest.astype(np.float64) * scale, highest.astype(np.float64) * scale
     # coordinate j is the sum of the later scaled features less j times its own
-    lows = [low[j:].sum() - (j * high[j - 1] if j else 0.0) for j in range(d)]
-    highs = [high[j:].sum() - (j * low[j - 1] if j else 0.0) for j in range(d)]
+    lows = [low[j:].sum() - (j * high[j - 1] if j else 0.0) for j in (d, *range(d - 1))]
+    highs = [high[j:].sum() - (j * low[j - 1] if j else 0.0) for j in (d, *range(d - 1))]
     # rounding moves a coordinate by up to d + 1, a vertex and a neighbour by as much again
     margin = 4 * (d + 1)
     sizes = [int(b - a) + 2 * margin for a, b in zip(lows, highs, strict=True)]
@@ -93,9 +97,10 @@ def _packing(features: Floats, scale: Floats) -> tuple[NDArray[np.int64], int]:
         raise UserError(
             "the deviations of the CRF are too small for this image: its lattice would have too many points."
         )
-    strides = np.array([math.prod(sizes[j + 1 :]) for j in range(d)], np.int64)
-    firsts = np.array([math.floor(a) - margin for a in lows], np.int64)
-    return strides, int(-(firsts * strides).sum())
+    rooms = [math.prod(sizes[j + 1 :]) for j in range(d)]
+    firsts = [math.floor(a) - margin for a in lows]
+    offset = -sum(first * room for first, room in zip(firsts, rooms, strict=True))
+    return np.array([room - rooms[0] for room in (*rooms[1:], 0)], np.int64), offset
 
 
 @compiled
@@ -171,50 +176,58 @@ def _embed(features, scale, strides, offset):  # type: ignore[no-untyped-def]
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _EMPTY = np.int64(-1)
 
-
 @compiled
-def _number(keys):  # type: ignore[no-untyped-def]
-    """Number the lattice points in the order in which pixels meet them; (N, d + 1) numbers and the points' keys."""
+def _number(keys, table, found, vertices):  # type: ignore[no-untyped-def]
+    """Number the lattice points in the order in which pixels meet them; their count, or -1 if ``found`` is too small.
+
+    Arrays come from the caller and are never replaced: numba would count references in the inner loop.
+    """
     count, corners = keys.shape
-    bits = 16
-    while (1 << bits) < count:
+    bits = 1
+    while (2 << bits) <= len(table):
         bits += 1
-    # a key and its number lie side by side, for one access to memory
-    table = np.full((1 << bits, 2), _EMPTY, np.int64)
-    found = np.empty((1 << bits) // 2, np.int64)
-    vertices = np.empty((count, corners), np.int32)
+    table[:] = _EMPTY
     points = 0
-    before, before_number = np.full(corners, _EMPTY, np.int64), np.zeros(corners, np.int32)
     for n in range(count):
         for k in range(corners):
             key = keys[n, k]
-            if key != before[k]:  # most pixels share their simplex with the one beside them
-                place = _find(table, bits, key)
-                if table[place, 0] == _EMPTY:
-                    if points == len(found):  # half full: twice the room
-                        bits += 1
-                        table = np.full((1 << bits, 2), _EMPTY, np.int64)
-                        wider = np.empty((1 << bits) // 2, np.int64)
-                        wider[:points] = found
-                        found = wider
-                        for p in range(points):
-                            place = _find(table, bits, found[p])
-                            table[place, 0], table[place, 1] = found[p], p
-                        place = _find(table, bits, key)
-                    table[place, 0], table[place, 1], found[points] = key, points, key
-                    points += 1
-                before[k], before_number[k] = key, np.int32(table[place, 1])
-            vertices[n, k] = before_number[k]
-    return vertices, found[:points].copy()
+            if n > 0 and key == keys[n - 1, k]:  # many pixels share vertices with the one beside them
+                vertices[n, k] = vertices[n - 1, k]
+                continue
+            place = _find(table, bits, key)
+            if table[place, 0] == _EMPTY:
+                if points == len(found):
+                    return -1
+                table[place, 0], table[place, 1], found[points] = key, points, key
+                points += 1
+            vertices[n, k] = table[place, 1]
+    return points
 
 
 @njit(inline="always")  # becomes part of its callers, so no file of its own
+def _home(bits, key):  # type: ignore[no-untyped-def]
+    return np.int64((np.uint64(key) * _MIX) >> np.uint64(64 - bits))
+
+
+@njit(inline="always")
 def _find(table, bits, key):  # type: ignore[no-untyped-def]
     """Where a key lies in the table, or the empty place where it belongs."""
-    place = np.int64((np.uint64(key) * _MIX) >> np.uint64(64 - bits))
+    place = _home(bits, key)
     while table[place, 0] != _EMPTY and table[place, 0] != key:
         place = (place + 1) & ((1 << bits) - 1)
     return place
+
+
+def _points_of(keys: NDArray[np.int64]) -> tuple[Ints, NDArray[np.int64]]:
+    """Numbers (N, d + 1) of some pixels' lattice points, and the points' keys."""
+    vertices, room = np.empty(keys.shape, np.int32), 1 << (max(len(keys), 16) - 1).bit_length()
+    while True:  # at most as many points as keys; photographs hardly ever need a second round
+        # a key and its number lie side by side, for one access to memory; the table is at most half full
+        table, found = np.empty((2 * room, 2), np.int64), np.empty(room, np.int64)
+        points = _number(keys, table, found, vertices)
+        if points >= 0:
+            return vertices, found[:points]
+        room *= 2
 
 
 @kernel
@@ -239,7 +252,7 @@ def _numbered(keys: NDArray[np.int64], parts: int) -> tuple[Ints, NDArray[np.int
     ends = [len(keys) * part // parts for part in range(parts + 1)]
     pieces = [keys[a:b] for a, b in pairwise(ends)]
     with ThreadPoolExecutor(parts) as pool:  # the numbering does not hold the interpreter's lock
-        numbered = list(pool.map(_number, pieces)) if parts > 1 else [_number(keys)]
+        numbered = list(pool.map(_points_of, pieces))
         every = np.concatenate([points for _, points in numbered])
         found, ranks = _merge(every, np.argsort(every))
         vertices, first = np.empty(keys.shape, np.int32), np.cumsum([0, *(len(points) for _, points in numbered)])
