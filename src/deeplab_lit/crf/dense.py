@@ -114,21 +114,24 @@ class DenseCRF:
         """
         _check(image, probabilities)
         kept = self._kept(probabilities)
-        if len(kept) == 1:
-            result = np.zeros_like(probabilities)
-            result[kept[0]] = 1
-            return result
-        engine = _import(self.engine)
-        refined = engine.refine(self, image, probabilities[kept] if len(kept) < len(probabilities) else probabilities)
-        if len(kept) == len(probabilities):
-            return refined
+        if len(kept) == len(probabilities) > 1:
+            return _import(self.engine).refine(self, image, probabilities)
         result = np.zeros_like(probabilities)
-        result[kept] = refined
+        result[kept] = 1 if len(kept) == 1 else _import(self.engine).refine(self, image, probabilities[kept])
         return result
 
     def labels(self, image: Bytes, probabilities: Floats) -> Bytes:
         """The most probable class of each pixel (H, W) after the mean field; raises as calling it does."""
-        return self(image, probabilities).argmax(0).astype(np.uint8)
+        engine = _import(self.engine)
+        if not hasattr(engine, "decide"):
+            return self(image, probabilities).argmax(0).astype(np.uint8)
+        _check(image, probabilities)
+        kept = self._kept(probabilities)
+        if len(kept) == 1:
+            return np.full(image.shape[:2], kept[0], np.uint8)
+        if len(kept) == len(probabilities):
+            return engine.decide(self, image, probabilities)
+        return kept.astype(np.uint8)[engine.decide(self, image, probabilities[kept])]
 
     def _kept(self, probabilities: Floats) -> NDArray[np.intp]:
         highest = probabilities.reshape(len(probabilities), -1).max(1)

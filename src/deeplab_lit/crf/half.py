@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import llvmlite.binding as llvm
 
-def in_hardware() -> bool:
+
+def stores_half() -> bool:
     """Whether this processor converts half precision itself; without that it is slower than float32."""
-    import llvmlite.binding
+    return bool(_features().get("f16c")) or _is_arm()
 
-    features = llvmlite.binding.get_host_cpu_features()
-    machine = llvmlite.binding.get_process_triple()
-    return bool(features.get("f16c")) or machine.startswith(("aarch64", "arm64"))
+
+def computes_half() -> bool:
+    """Whether this processor adds and multiplies in half precision itself."""
+    return bool(_features().get("avx512fp16")) or (_is_arm() and bool(_features().get("fullfp16")))
+
+
+def _features() -> dict[str, bool]:
+    return dict(llvm.get_host_cpu_features())
+
+
+def _is_arm() -> bool:
+    return llvm.get_process_triple().startswith(("aarch64", "arm64"))

@@ -37,6 +37,8 @@ class Lattice:
         weights: the pixel's share in each of them (N, d + 1); they sum to 1.
         starts, pixels, shares: the same by lattice point: entries ``starts[p]:starts[p + 1]`` belong to point p.
         neighbours: the two neighbours of each point along each direction (d + 1, M, 2); M where there is none.
+        lags: how many points a blur has to be behind the splat (d + 2; the splat itself first, 0) so that the step
+            before it is done with all neighbours, and its own neighbours are not yet needed by that one.
     """
 
     vertices: Ints
@@ -45,6 +47,7 @@ class Lattice:
     pixels: Ints
     shares: Floats
     neighbours: Ints
+    lags: Ints
 
     @property
     def points(self) -> int:
@@ -73,9 +76,10 @@ def build(features: Floats, parallel: bool = True) -> Lattice:
     keys, weights = _embed[parallel](features, scale.astype(np.float32), strides, offset)
     vertices, found = _numbered(keys, threads() if parallel else 1)
     deltas = np.array([(d + 1) * (strides[j] if j < d else 0) - strides.sum() for j in range(d + 1)], np.int64)
-    neighbours = _neighbours[parallel](found, deltas)
+    neighbours, reaches = _neighbours[parallel](found, deltas)
+    lags = np.cumsum([0, *(max(pair) for pair in pairwise([0, *reaches]))]).astype(np.int32)
     starts, pixels, shares = _by_point(vertices, weights, len(found))
-    return Lattice(vertices, weights, starts, pixels, shares, neighbours)
+    return Lattice(vertices, weights, starts, pixels, shares, neighbours, lags)
 
 
 def _packing(features: Floats, scale: Floats) -> tuple[NDArray[np.int64], int]:
@@ -176,6 +180,7 @@ def _embed(features, scale, strides, offset):  # type: ignore[no-untyped-def]
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _EMPTY = np.int64(-1)
 
+
 @compiled
 def _number(keys, table, found, vertices):  # type: ignore[no-untyped-def]
     """Number the lattice points in the order in which pixels meet them; their count, or -1 if ``found`` is too small.
@@ -234,8 +239,9 @@ def _points_of(keys: NDArray[np.int64]) -> tuple[Ints, NDArray[np.int64]]:
 def _neighbours(found, deltas):  # type: ignore[no-untyped-def]
     points, directions = len(found), len(deltas)
     result = np.full((directions, points, 2), points, np.int32)
+    reaches = np.zeros(directions, np.int32)  # the largest distance of neighbours
     for j in prange(directions):
-        other = 0
+        other, reach = 0, 0
         for p in range(points):
             wanted = found[p] + deltas[j]
             while other < points and found[other] < wanted:
@@ -244,7 +250,9 @@ def _neighbours(found, deltas):  # type: ignore[no-untyped-def]
                 # who has this neighbour on one side is that one's neighbour on the other
                 result[j, p, 0] = other
                 result[j, other, 1] = p
-    return result
+                reach = max(reach, abs(other - p))
+        reaches[j] = reach
+    return result, reaches
 
 
 def _numbered(keys: NDArray[np.int64], parts: int) -> tuple[Ints, NDArray[np.int64]]:

@@ -15,19 +15,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import prange
 
 from deeplab_lit.crf import lattice as lattices
-from deeplab_lit.crf.compiled import kernel
+from deeplab_lit.crf import meanfield
 from deeplab_lit.crf.dense import Bytes, Floats, Parameters
-from deeplab_lit.crf.half import in_hardware
+from deeplab_lit.crf.half import stores_half
 from deeplab_lit.crf.lattice import Lattice
-from deeplab_lit.crf.rows import blur_row, softmax_row, splat_row, update_row
 
 _LINE = 64  # bytes of a cache line
-_BLOCKS = 64  # pieces of work that threads share
 _LARGEST = 16384.0  # half precision ends at 65504
-_LEAST = 1e-5  # probabilities below count as this, as in pydensecrf
+_LEAST = np.float32(1e-5).view(np.int32)  # bits of what lower probabilities count as, as in pydensecrf
 _lock = threading.Lock()
 
 
@@ -48,20 +45,28 @@ class Filter:
 
 def refine(crf: Parameters, image: Bytes, probabilities: Floats) -> Floats:
     """Marginals (C, H, W) of an image, as :class:`deeplab_lit.crf.DenseCRF` describes them."""
+    return _run(crf, image, probabilities, labels=False)
+
+
+def decide(crf: Parameters, image: Bytes, probabilities: Floats) -> Bytes:
+    """The most probable class (H, W) of each pixel; marginals that nobody asks for are not written."""
+    return _run(crf, image, probabilities, labels=True)
+
+
+def _run(crf: Parameters, image: Bytes, probabilities: Floats, labels: bool) -> Any:
     classes, height, width = probabilities.shape
     if crf.iterations == 0:
-        return probabilities / probabilities.sum(0)
-    parallel = crf.threads is None
+        return probabilities.argmax(0).astype(np.uint8) if labels else probabilities / probabilities.sum(0)
     # numba's threads answer one caller at a time; whoever comes meanwhile computes alone
-    with _one_caller(parallel) as parallel:
+    with _one_caller(crf.threads is None) as parallel:
         smooth = _smoothness(height, width, crf.gaussian_xy_std, crf.gaussian_weight, crf.normalization)
         features = np.empty((height * width, 5), np.float32)
         features[:, :2] = _positions(height, width) / np.float32(crf.bilateral_xy_std)
         features[:, 2:] = image.reshape(-1, 3) / np.float32(crf.bilateral_rgb_std)
         appearance = build_filter(features, crf.bilateral_weight, crf.normalization, parallel)
-        unary = log_probabilities(probabilities)
-        result = infer(unary, classes, (appearance, smooth), crf.iterations, parallel)
-    return result.reshape(classes, height, width)
+        flat = probabilities.reshape(classes, -1)
+        result = infer(flat, (appearance, smooth), crf.iterations, labels, parallel)
+    return result.reshape(height, width) if labels else result.reshape(classes, height, width)
 
 
 @contextmanager
@@ -115,97 +120,58 @@ def build_filter(features: Floats, weight: float, normalization: str, parallel: 
 
 
 def infer(
-    unary: Floats,
-    classes: int,
+    probabilities: Floats,
     filters: tuple[Filter, Filter],
     iterations: int,
+    labels: bool = False,
     parallel: bool = True,
     half: bool | None = None,
-) -> Floats:
-    """Mean-field marginals.
+) -> Any:
+    """The mean field.
 
     Args:
-        unary: log-probabilities (N, L); L a multiple of 8, labels that pad it have very small ones.
-        classes: the labels that are not padding, C.
+        probabilities: of the classes (C, N).
         filters: the pairwise kernels.
-        iterations: of the mean field, at least one.
+        iterations: at least one.
+        labels: give the most probable class of each pixel.
         parallel: use several threads.
         half: store values in half precision; None: where the processor converts it.
 
     Returns:
-        Marginals (C, N).
+        Marginals, float32 (C, N), or labels, uint8 (N,).
     """
-    half = in_hardware() if half is None else half
-    count, labels = unary.shape
-    lanes = (0,) * labels
-    dtype = np.uint16 if half else np.float32
-    result = np.empty((classes, count), np.float32)
+    half = stores_half() if half is None else half
+    probabilities = np.ascontiguousarray(probabilities)
+    classes, count = probabilities.shape
+    lanes = (0,) * padded(classes)
+    dtype: Any = np.uint16 if half else np.float32
     # two buffers for each filter, with a row of zeros for neighbours that do not exist
-    sizes = [count, *(each.lattice.points + 1 for each in filters for _ in range(2))]
-    marginals, *four = _scratch.rows(sizes, labels, dtype)
-    buffers = [four[:2], four[2:]]
+    rooms = [(count, np.float32), (count, dtype)]
+    rooms += [(each.lattice.points + 1, dtype) for each in filters for _ in range(2)]
+    unary, marginals, *four = _scratch.rows(rooms, len(lanes))
     for buffer in four:
         buffer[-1] = 0
-    _first[parallel](unary, marginals, lanes)
+    meanfield.begin[parallel](probabilities, probabilities.view(np.int32), _LEAST, unary, marginals, lanes)
     for iteration in range(iterations):
         sources: list[Any] = []
-        for each, (one, two) in zip(filters, buffers, strict=True):
+        for each, (one, two) in zip(filters, (four[:2], four[2:]), strict=True):
             built = each.lattice
-            _splat[parallel](built.starts, built.pixels, each.shares, marginals, one, lanes)
-            for direction in range(built.neighbours.shape[0]):
-                _blur[parallel](one, two, built.neighbours[direction], lanes)
-                one, two = two, one
-            sources += [built.vertices, each.weights, one]
-        if iteration < iterations - 1:
-            _update[parallel](unary, *sources, marginals, lanes)
-        else:
-            _finish[parallel](unary, *sources, result, lanes)
-    return result
-
-
-@kernel
-def _first(unary, marginals, lanes):  # type: ignore[no-untyped-def]
-    count = unary.shape[0]
-    for block in prange(_BLOCKS):
-        for n in range(block * count // _BLOCKS, (block + 1) * count // _BLOCKS):
-            softmax_row(unary, n, marginals, n, lanes)
-
-
-@kernel
-def _splat(starts, pixels, shares, marginals, values, lanes):  # type: ignore[no-untyped-def]
-    points = len(starts) - 1
-    for block in prange(_BLOCKS):
-        for p in range(block * points // _BLOCKS, (block + 1) * points // _BLOCKS):
-            splat_row(marginals, pixels, shares, starts[p], starts[p + 1], values, p, lanes)
-
-
-@kernel
-def _blur(old, new, neighbours, lanes):  # type: ignore[no-untyped-def]
-    points = len(neighbours)
-    for block in prange(_BLOCKS):
-        for p in range(block * points // _BLOCKS, (block + 1) * points // _BLOCKS):
-            blur_row(old, new, p, neighbours[p, 0], neighbours[p, 1], lanes)
-
-
-@kernel
-def _update(unary, vertices, weights, values, more_vertices, more_weights, more_values, marginals, lanes):  # type: ignore[no-untyped-def]
-    count = unary.shape[0]
-    for block in prange(_BLOCKS):
-        for n in range(block * count // _BLOCKS, (block + 1) * count // _BLOCKS):
-            update_row(
-                unary, n, vertices, weights, values, more_vertices, more_weights, more_values, marginals, n, lanes
+            parts = max(1, min(lattices.threads() if parallel else 1, built.points // (2 * built.lags[-1] + 1)))
+            meanfield.splat_and_blur[parallel](
+                built.starts, built.pixels, each.shares, built.neighbours, built.lags, parts, marginals, one, two, lanes
             )
-
-
-@kernel
-def _finish(unary, vertices, weights, values, more_vertices, more_weights, more_values, result, lanes):  # type: ignore[no-untyped-def]
-    count = unary.shape[0]
-    for block in prange(_BLOCKS):
-        row = np.empty((1, len(lanes)), np.float32)
-        for n in range(block * count // _BLOCKS, (block + 1) * count // _BLOCKS):
-            update_row(unary, n, vertices, weights, values, more_vertices, more_weights, more_values, row, 0, lanes)
-            for c in range(result.shape[0]):
-                result[c, n] = row[0, c]
+            if len(built.neighbours) % 2:
+                one, two = two, one
+            sources += [built.vertices, each.weights, one, (0,) * built.vertices.shape[1]]
+        if iteration < iterations - 1:
+            meanfield.update[parallel](unary, *sources, marginals, lanes)
+    if labels:
+        result: Any = np.empty(count, np.uint8)
+        meanfield.decide[parallel](unary, *sources, classes, result, lanes)
+    else:
+        result = np.empty((classes, count), np.float32)
+        meanfield.finish[parallel](unary, *sources, result, lanes)
+    return result
 
 
 def padded(labels: int) -> int:
@@ -218,29 +184,20 @@ class _Scratch(threading.local):
 
     room: Any = np.empty(0, np.uint8)
 
-    def rows(self, counts: Sequence[int], labels: int, dtype: Any) -> list[Any]:
-        """Arrays (count, labels) with anything in them.
+    def rows(self, wanted: Sequence[tuple[int, Any]], labels: int) -> list[Any]:
+        """Arrays (count, labels) of a type with anything in them, for each (count, type).
 
         Each begins with a cache line: rows are met in any order, each in as few lines as can be.
         """
-        width = labels * np.dtype(dtype).itemsize
-        lines = [-(-count * width // _LINE) * _LINE for count in counts]
+        sizes = [count * labels * np.dtype(dtype).itemsize for count, dtype in wanted]
+        lines = [-(-size // _LINE) * _LINE for size in sizes]
         if len(self.room) < sum(lines) + _LINE:
             self.room = np.empty(sum(lines) + _LINE, np.uint8)
         start, found = -self.room.ctypes.data % _LINE, []
-        for count, room in zip(counts, lines, strict=True):
-            found.append(self.room[start : start + count * width].view(dtype).reshape(count, labels))
+        for (count, dtype), size, room in zip(wanted, sizes, lines, strict=True):
+            found.append(self.room[start : start + size].view(dtype).reshape(count, labels))
             start += room
         return found
 
 
 _scratch = _Scratch()
-
-
-def log_probabilities(probabilities: Floats) -> Floats:
-    """(C, H, W) probabilities -> (N, L) log-probabilities, padded with labels that never win."""
-    classes = probabilities.shape[0]
-    unary = np.full((probabilities[0].size, padded(classes)), -1e4, np.float32)
-    flat = probabilities.reshape(classes, -1)
-    np.log(np.maximum(flat.T, np.float32(_LEAST)), out=unary[:, :classes])
-    return unary
