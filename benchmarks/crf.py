@@ -10,6 +10,7 @@ each image, so that whatever else the machine does meets both; ratios are pydens
 from __future__ import annotations
 
 import argparse
+import resource
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
@@ -40,22 +41,11 @@ def from_mask(mask: np.ndarray, classes: int, seed: int) -> np.ndarray:
     return (big / big.sum(0)).astype(np.float32)
 
 
-def predictions(checkpoint: str, images: list[np.ndarray]) -> list[np.ndarray]:
-    import torch
-
+def predictions(checkpoint: str, images: list[np.ndarray], allow: list[str]) -> list[np.ndarray]:
     import deeplab_lit
-    from deeplab_lit.data.split import Example
-    from deeplab_lit.data.transforms import EvalTransform
 
-    trained, found = deeplab_lit.load(checkpoint), []
-    transform = EvalTransform(1, trained.normalization)
-    for image in images:
-        height, width = image.shape[:2]
-        sample = transform(Example(image, np.zeros((height, width), np.uint8), ""))
-        with torch.inference_mode():
-            scores = trained.network.scores(sample["image"][None])[0, :, :height, :width]
-        found.append(scores.softmax(0).numpy().copy())
-    return found
+    trained = deeplab_lit.load(checkpoint, allow)
+    return [trained.probabilities(image) for image in images]
 
 
 def spread(values: list[float]) -> str:
@@ -125,11 +115,56 @@ def steadiness(image: np.ndarray, probabilities: np.ndarray, runs: int = 20) -> 
     print(f"the same image {runs} times: {spread([timed(crf, image, probabilities)[0] for _ in range(runs)])}")
 
 
+def _peak(engine: str, image: np.ndarray, probabilities: np.ndarray) -> float:
+    """Megabytes that a process needs for one image beyond what it has after a very small one."""
+    crf = DenseCRF(**V2_RESNET101, engine=engine, prune_threshold=0)
+    small = np.ascontiguousarray(probabilities[:, :8, :8])
+    crf(np.ascontiguousarray(image[:8, :8]), small / small.sum(0))
+    # the peak so far may be that of an import: fill up to it, so that what is added is seen
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    now = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() // 1024
+    crf(image, probabilities)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - (now if now < before else before)) / 1024
+
+
+def memory(image: np.ndarray, probabilities: np.ndarray) -> None:
+    print(f"memory for one image of {image.shape[:2]} with {len(probabilities)} labels, MB beyond a very small image")
+    for engine in ("pydensecrf", "permutohedral"):
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            print(f"  {engine:20s}  {pool.submit(_peak, engine, image, probabilities).result():.0f}")
+
+
+def trade_off(inputs: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    """What thresholds of pruning leave, against all labels."""
+    print(
+        f"pruning, {len(inputs)} images: threshold, labels kept (mean), labels equal to those without (mean, worst), time"
+    )
+    whole = DenseCRF(**V2_RESNET101, prune_threshold=0)
+    thresholds = (1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1)
+    equal, kept = {t: [] for t in thresholds}, {t: [] for t in thresholds}
+    seconds, base = {t: 0.0 for t in thresholds}, 0.0
+    for image, probabilities in inputs:
+        time_whole, expected = timed(whole, image, probabilities)
+        base += time_whole
+        for threshold in thresholds:
+            time_pruned, found = timed(DenseCRF(**V2_RESNET101, prune_threshold=threshold), image, probabilities)
+            seconds[threshold] += time_pruned
+            equal[threshold].append((found.argmax(0) == expected.argmax(0)).mean())
+            kept[threshold].append((probabilities.reshape(len(probabilities), -1).max(1) >= threshold).sum())
+    for threshold in thresholds:
+        print(
+            f"  {threshold:<8g}{np.mean(kept[threshold]):6.1f}   {np.mean(equal[threshold]):.6f}  "
+            f"{np.min(equal[threshold]):.6f}   {seconds[threshold] / base:.2f}"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", required=True, help="a folder in the VOC layout")
     parser.add_argument("--images", type=int, default=20)
     parser.add_argument("--checkpoint", help="a trained network whose probabilities are refined")
+    parser.add_argument("--allow", nargs="*", default=[], help="packages of the checkpoint's trunk, such as mine.")
+    parser.add_argument("--trade-off", action="store_true", help="also what each threshold of pruning leaves")
     parser.add_argument("--prune", type=float, default=0.01)
     parser.add_argument("--many", type=int, default=0, help="also the throughput over this many images")
     parser.add_argument("--workers", type=int, default=2)
@@ -139,12 +174,15 @@ def main() -> None:
     examples = [split[i] for i in range(0, len(split), step)][: max(arguments.images, arguments.many)]
     images = [example.image for example in examples]
     if arguments.checkpoint:
-        probabilities = predictions(arguments.checkpoint, images)
+        probabilities = predictions(arguments.checkpoint, images, arguments.allow)
     else:
         probabilities = [from_mask(example.mask, 21, seed) for seed, example in enumerate(examples)]
     inputs = list(zip(images, probabilities, strict=True))
     one_at_a_time(inputs[: arguments.images], arguments.prune)
     steadiness(*inputs[0])
+    memory(*inputs[0])
+    if arguments.trade_off:
+        trade_off(inputs[: arguments.images])
     if arguments.many:
         many(inputs[: arguments.many], arguments.workers, arguments.prune)
 

@@ -98,7 +98,7 @@ def test_one_filter_is_the_gaussian_sum():
         np.testing.assert_allclose(built.weights.sum(1), 1, atol=1e-5)
         assert (built.weights > -1e-5).all()
         exact_sum = np.exp(-0.5 * ((features[:, None] - features[None]) ** 2).sum(2)).sum(1)
-        sums, _ = lattices.filter_ones(
+        sums, _ = lattices.filter_ones[True](
             built.starts, built.pixels, built.shares, built.neighbours, built.vertices,
             built.weights * np.float32(built.gain),
         )  # fmt: skip

@@ -12,16 +12,16 @@ pointers, and a blur reads three streams of memory from front to back instead of
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numba
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 
 from deeplab_lit.crf.compiled import compiled, kernel
+from deeplab_lit.crf.numbering import number
+from deeplab_lit.crf.room import Room, fresh, kept
 from deeplab_lit.errors import UserError
 
 Floats = NDArray[np.float32]
@@ -37,8 +37,7 @@ class Lattice:
         weights: the pixel's share in each of them (N, d + 1); they sum to 1.
         starts, pixels, shares: the same by lattice point: entries ``starts[p]:starts[p + 1]`` belong to point p.
         neighbours: the two neighbours of each point along each direction (d + 1, M, 2); M where there is none.
-        lags: how many points a blur has to be behind the splat (d + 2; the splat itself first, 0) so that the step
-            before it is done with all neighbours, and its own neighbours are not yet needed by that one.
+        reaches: the largest distance of two neighbours along each direction, in points (d + 1).
     """
 
     vertices: Ints
@@ -47,7 +46,7 @@ class Lattice:
     pixels: Ints
     shares: Floats
     neighbours: Ints
-    lags: Ints
+    reaches: Ints
 
     @property
     def points(self) -> int:
@@ -60,26 +59,31 @@ class Lattice:
         return 1 / (1 + 2.0 ** -(self.vertices.shape[1] - 1))
 
 
-def build(features: Floats, parallel: bool = True) -> Lattice:
+def build(features: Floats, parallel: bool = True, room: Room = fresh) -> Lattice:
     """The lattice of some pixels' features.
 
     Args:
         features: (N, d), in units of the Gaussian's deviation.
         parallel: use several threads.
+        room: where the arrays lie.
 
     Raises:
         UserError: the features spread too far (more than 2^62 possible points): the deviations are too small.
     """
-    d = features.shape[1]
+    count, d = features.shape
     scale = np.array([1 / math.sqrt((i + 1) * (i + 2)) for i in range(d)]) * math.sqrt(2 / 3) * (d + 1)
     strides, offset = _packing(features, scale.astype(np.float32))
-    keys, weights = _embed[parallel](features, scale.astype(np.float32), strides, offset)
-    vertices, found = _numbered(keys, threads() if parallel else 1)
+    keys, weights = kept("keys", (count, d + 1), np.int64), room("weights", (count, d + 1), np.float32)
+    _embed[parallel](features, scale.astype(np.float32), strides, offset, keys, weights)
+    vertices = room("vertices", keys.shape, np.int32)
+    parts = threads() if parallel else 1
+    found = number(keys, vertices, parts, parallel)
     deltas = np.array([(d + 1) * (strides[j] if j < d else 0) - strides.sum() for j in range(d + 1)], np.int64)
-    neighbours, reaches = _neighbours[parallel](found, deltas)
-    lags = np.cumsum([0, *(max(pair) for pair in pairwise([0, *reaches]))]).astype(np.int32)
-    starts, pixels, shares = _by_point(vertices, weights, len(found))
-    return Lattice(vertices, weights, starts, pixels, shares, neighbours, lags)
+    neighbours = room("neighbours", (d + 1, len(found), 2), np.int32)
+    reaches = _neighbours[parallel](found, deltas, neighbours)
+    pixels, shares = room("pixels", (keys.size,), np.int32), room("shares", (keys.size,), np.float32)
+    starts = _by_point[parallel](vertices, weights, len(found), parts, pixels, shares)
+    return Lattice(vertices, weights, starts, pixels, shares, neighbours, reaches)
 
 
 def _packing(features: Floats, scale: Floats) -> tuple[NDArray[np.int64], int]:
@@ -117,10 +121,9 @@ def _extent(features):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _embed(features, scale, strides, offset):  # type: ignore[no-untyped-def]
+def _embed(features, scale, strides, offset, keys, weights):  # type: ignore[no-untyped-def]
+    """The keys and weights (N, d + 1) of each pixel's vertices."""
     count, d = features.shape
-    keys = np.empty((count, d + 1), np.int64)
-    weights = np.empty((count, d + 1), np.float32)
     blocks = max(1, min(64, count // 256))
     all_strides = strides.sum()
     for block in prange(blocks):
@@ -174,73 +177,15 @@ def _embed(features, scale, strides, offset):  # type: ignore[no-untyped-def]
                 weights[n, k] = share[k]
                 # to the next vertex every coordinate moves by 1, the one that ranks last among the rest by -d
                 key += all_strides - (d + 1) * by_rank[d - k]
-    return keys, weights
-
-
-_MIX = np.uint64(0x9E3779B97F4A7C15)
-_EMPTY = np.int64(-1)
-
-
-@compiled
-def _number(keys, table, found, vertices):  # type: ignore[no-untyped-def]
-    """Number the lattice points in the order in which pixels meet them; their count, or -1 if ``found`` is too small.
-
-    Arrays come from the caller and are never replaced: numba would count references in the inner loop.
-    """
-    count, corners = keys.shape
-    bits = 1
-    while (2 << bits) <= len(table):
-        bits += 1
-    table[:] = _EMPTY
-    points = 0
-    for n in range(count):
-        for k in range(corners):
-            key = keys[n, k]
-            if n > 0 and key == keys[n - 1, k]:  # many pixels share vertices with the one beside them
-                vertices[n, k] = vertices[n - 1, k]
-                continue
-            place = _find(table, bits, key)
-            if table[place, 0] == _EMPTY:
-                if points == len(found):
-                    return -1
-                table[place, 0], table[place, 1], found[points] = key, points, key
-                points += 1
-            vertices[n, k] = table[place, 1]
-    return points
-
-
-@njit(inline="always")  # becomes part of its callers, so no file of its own
-def _home(bits, key):  # type: ignore[no-untyped-def]
-    return np.int64((np.uint64(key) * _MIX) >> np.uint64(64 - bits))
-
-
-@njit(inline="always")
-def _find(table, bits, key):  # type: ignore[no-untyped-def]
-    """Where a key lies in the table, or the empty place where it belongs."""
-    place = _home(bits, key)
-    while table[place, 0] != _EMPTY and table[place, 0] != key:
-        place = (place + 1) & ((1 << bits) - 1)
-    return place
-
-
-def _points_of(keys: NDArray[np.int64]) -> tuple[Ints, NDArray[np.int64]]:
-    """Numbers (N, d + 1) of some pixels' lattice points, and the points' keys."""
-    vertices, room = np.empty(keys.shape, np.int32), 1 << (max(len(keys), 16) - 1).bit_length()
-    while True:  # at most as many points as keys; photographs hardly ever need a second round
-        # a key and its number lie side by side, for one access to memory; the table is at most half full
-        table, found = np.empty((2 * room, 2), np.int64), np.empty(room, np.int64)
-        points = _number(keys, table, found, vertices)
-        if points >= 0:
-            return vertices, found[:points]
-        room *= 2
 
 
 @kernel
-def _neighbours(found, deltas):  # type: ignore[no-untyped-def]
+def _neighbours(found, deltas, result):  # type: ignore[no-untyped-def]
+    """The neighbours (d + 1, M, 2) of each point, and the largest distance of two along each direction."""
     points, directions = len(found), len(deltas)
-    result = np.full((directions, points, 2), points, np.int32)
-    reaches = np.zeros(directions, np.int32)  # the largest distance of neighbours
+    reaches = np.zeros(directions, np.int32)
     for j in prange(directions):
+        result[j] = points
         other, reach = 0, 0
         for p in range(points):
             wanted = found[p] + deltas[j]
@@ -252,79 +197,50 @@ def _neighbours(found, deltas):  # type: ignore[no-untyped-def]
                 result[j, other, 1] = p
                 reach = max(reach, abs(other - p))
         reaches[j] = reach
-    return result, reaches
+    return reaches
 
 
-def _numbered(keys: NDArray[np.int64], parts: int) -> tuple[Ints, NDArray[np.int64]]:
-    """Number the lattice points in the order of their keys: (N, d + 1) numbers, and the keys in that order."""
-    ends = [len(keys) * part // parts for part in range(parts + 1)]
-    pieces = [keys[a:b] for a, b in pairwise(ends)]
-    with ThreadPoolExecutor(parts) as pool:  # the numbering does not hold the interpreter's lock
-        numbered = list(pool.map(_points_of, pieces))
-        every = np.concatenate([points for _, points in numbered])
-        found, ranks = _merge(every, np.argsort(every))
-        vertices, first = np.empty(keys.shape, np.int32), np.cumsum([0, *(len(points) for _, points in numbered)])
-
-        def place(part: int) -> None:
-            _renumber(numbered[part][0], ranks[first[part] :], vertices[ends[part] : ends[part + 1]])
-
-        list(pool.map(place, range(parts)))
-    return vertices, found
-
-
-@compiled
-def _merge(every, order):  # type: ignore[no-untyped-def]
-    """The different keys in their order, and the number of each of ``every`` among them."""
-    found, ranks = np.empty(len(every), np.int64), np.empty(len(every), np.int32)
-    points = 0
-    for i in range(len(order)):
-        key = every[order[i]]
-        if points == 0 or found[points - 1] != key:
-            found[points] = key
-            points += 1
-        ranks[order[i]] = points - 1
-    return found[:points].copy(), ranks
-
-
-@compiled
-def _renumber(old, ranks, new):  # type: ignore[no-untyped-def]
-    for n in range(old.shape[0]):
-        for k in range(old.shape[1]):
-            new[n, k] = ranks[old[n, k]]
-
-
-@compiled
-def _by_point(vertices, weights, points):  # type: ignore[no-untyped-def]
+@kernel
+def _by_point(vertices, weights, points, parts, pixels, shares):  # type: ignore[no-untyped-def]
+    """Sort the pixels' entries by lattice point: where each point's begin, and their pixels and weights."""
     count, corners = vertices.shape
-    starts = np.zeros(points + 2, np.int32)
-    for n in range(count):
-        for k in range(corners):
-            starts[vertices[n, k] + 2] += 1
+    places = np.zeros((parts, points), np.int32)
+    for part in prange(parts):
+        for n in range(part * count // parts, (part + 1) * count // parts):
+            for k in range(corners):
+                places[part, vertices[n, k]] += 1
+    starts = np.empty(points + 1, np.int32)
+    total = 0
     for p in range(points):
-        starts[p + 2] += starts[p + 1]
-    pixels, shares = np.empty(count * corners, np.int32), np.empty(count * corners, np.float32)
-    for n in range(count):
-        for k in range(corners):
-            place = starts[vertices[n, k] + 1]
-            pixels[place], shares[place] = n, weights[n, k]
-            starts[vertices[n, k] + 1] = place + 1
-    return starts[:-1].copy(), pixels, shares
+        starts[p] = total
+        for part in range(parts):
+            total, places[part, p] = total + places[part, p], total
+    starts[points] = total
+    for part in prange(parts):
+        for n in range(part * count // parts, (part + 1) * count // parts):
+            for k in range(corners):
+                place = places[part, vertices[n, k]]
+                pixels[place], shares[place] = n, weights[n, k]
+                places[part, vertices[n, k]] = place + 1
+    return starts
 
 
-@compiled
+@kernel
 def filter_ones(starts, pixels, shares, neighbours, vertices, weights):  # type: ignore[no-untyped-def]
     """Filter ones, weighted by ``shares`` and ``weights``: each pixel's result (N,), and the largest point's sum."""
     points, count = len(starts) - 1, vertices.shape[0]
     old, new = np.zeros(points + 1, np.float32), np.zeros(points + 1, np.float32)
-    for p in range(points):
+    for p in prange(points):
+        total = np.float32(0)
         for entry in range(starts[p], starts[p + 1]):
-            old[p] += shares[entry]
+            total += shares[entry]
+        old[p] = total
     for j in range(neighbours.shape[0]):
-        for p in range(points):
+        for p in prange(points):
             new[p] = old[p] + np.float32(0.5) * (old[neighbours[j, p, 0]] + old[neighbours[j, p, 1]])
         old, new = new, old
     result = np.empty(count, np.float32)
-    for n in range(count):
+    for n in prange(count):
         total = np.float32(0)
         for k in range(vertices.shape[1]):
             total += weights[n, k] * old[vertices[n, k]]

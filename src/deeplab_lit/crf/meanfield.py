@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit, prange
+from numpy.typing import NDArray
 
 from deeplab_lit.crf.compiled import kernel
 from deeplab_lit.crf.rows import blur_row, copy_row, splat_row, update_row
@@ -67,78 +68,96 @@ def begin(probabilities, bits, least, unary, marginals, lanes):  # type: ignore[
 
 
 @kernel
-def splat_and_blur(starts, pixels, shares, neighbours, lags, parts, marginals, one, two, lanes):  # type: ignore[no-untyped-def]
+def splat_and_blur(starts, pixels, shares, neighbours, reaches, rings, marginals, values, lanes):  # type: ignore[no-untyped-def]
     """Marginals onto the lattice and blurred along each direction, in one pass over the points.
 
-    Neighbours lie close together, so each step follows the one before at a distance: it finds its points in the cache,
-    and writes over none that are still to be read. Threads share the points; around the ends of their parts, a step
-    leaves out what it cannot know yet, which is done last.
+    Neighbours lie close together, so each step follows the one before at a short distance, and what is between them
+    stays in the cache: a ring of rows for each step but the last. Threads share the points; what lies around the ends
+    of their parts, both compute.
 
     Args:
-        starts, pixels, shares, neighbours: of the lattice and the filter.
-        lags: by how many points each step (the splat, then each direction) is behind the first.
-        parts: pieces of work; the last lag fits twice into each.
+        starts, pixels, shares, neighbours, reaches: of the lattice.
+        rings: memory (parts, :func:`ring_rows`, L), one piece of work for each part.
         marginals: (N, L).
-        one, two: values of the lattice points (M, L). The result is in ``one`` if the directions are even in number.
+        values: (M, L), the result.
     """
-    points, steps = len(starts) - 1, len(lags)
+    points, steps, parts, nothing = len(starts) - 1, len(neighbours) + 1, len(rings), rings.shape[1] - 1
+    # by how many points each step is behind the first; where its ring begins, and the ring's rows
+    lags, firsts, sizes = np.zeros(steps, np.int64), np.zeros(steps, np.int64), np.ones(steps, np.int64)
+    for step in range(steps - 1):
+        lags[step + 1], sizes[step] = lags[step] + reaches[step], _PIECE + 2 * reaches[step]
+        firsts[step + 1] = firsts[step] + sizes[step]
+    last_lag = lags[steps - 1]
     for part in prange(parts):
-        begin, end = part * points // parts, (part + 1) * points // parts
-        for turn in range(-(-(end - begin + lags[steps - 1]) // _PIECE)):
+        begin, end, rows = part * points // parts, (part + 1) * points // parts, rings[part]
+        rows[nothing] = 0
+        for turn in range(-(-(end - begin + 2 * last_lag) // _PIECE)):
             for step in range(steps):
-                low = begin + lags[step] if part > 0 else 0
-                high = end - lags[step] if part < parts - 1 else points
-                first = begin + turn * _PIECE - lags[step]
+                low, high = max(begin - last_lag + lags[step], 0), min(end + last_lag - lags[step], points)
+                first = begin - last_lag + turn * _PIECE - lags[step]
                 first, last = min(max(first, low), high), min(max(first + _PIECE, low), high)
+                if first == last:
+                    continue
+                # point p lies in row p - lap of a ring, or a whole ring later
+                size, ring = sizes[step], firsts[step]
+                lap = last // size * size
                 if step == 0:
                     for p in range(first, last):
-                        splat_row(marginals, pixels, shares, starts[p], starts[p + 1], one, p, lanes)
-                elif step % 2:
+                        splat_row(
+                            marginals, pixels, shares, starts[p], starts[p + 1], rows, _row(p, lap, size, ring), lanes
+                        )
+                    continue
+                old_size, old_ring = sizes[step - 1], firsts[step - 1]
+                old_lap = (last + reaches[step - 1]) // old_size * old_size
+                if step < steps - 1:
                     for p in range(first, last):
-                        blur_row(one, two, p, neighbours[step - 1, p, 0], neighbours[step - 1, p, 1], lanes)
+                        left, right = neighbours[step - 1, p, 0], neighbours[step - 1, p, 1]
+                        left = _row_or(left, points, nothing, old_lap, old_size, old_ring)
+                        right = _row_or(right, points, nothing, old_lap, old_size, old_ring)
+                        own, place = _row(p, old_lap, old_size, old_ring), _row(p, lap, size, ring)
+                        blur_row(rows, own, left, right, rows, place, lanes)
                 else:
                     for p in range(first, last):
-                        blur_row(two, one, p, neighbours[step - 1, p, 0], neighbours[step - 1, p, 1], lanes)
-    for part in prange(1, parts):
-        middle = part * points // parts
-        for step in range(1, steps):
-            if step % 2:
-                for p in range(middle - lags[step], middle + lags[step]):
-                    blur_row(one, two, p, neighbours[step - 1, p, 0], neighbours[step - 1, p, 1], lanes)
-            else:
-                for p in range(middle - lags[step], middle + lags[step]):
-                    blur_row(two, one, p, neighbours[step - 1, p, 0], neighbours[step - 1, p, 1], lanes)
+                        left, right = neighbours[step - 1, p, 0], neighbours[step - 1, p, 1]
+                        left = _row_or(left, points, nothing, old_lap, old_size, old_ring)
+                        right = _row_or(right, points, nothing, old_lap, old_size, old_ring)
+                        blur_row(rows, _row(p, old_lap, old_size, old_ring), left, right, values, p, lanes)
+
+
+@njit(inline="always")
+def _row(p, lap, size, ring):  # type: ignore[no-untyped-def]
+    row = np.int64(p) - lap
+    return ring + row + (size & (row >> 63))  # without a branch, which would be guessed wrong
+
+
+@njit(inline="always")
+def _row_or(p, points, nothing, lap, size, ring):  # type: ignore[no-untyped-def]
+    absent = (points - 1 - np.int64(p)) >> 63
+    return (_row(p, lap, size, ring) & ~absent) | (nothing & absent)
+
+
+def ring_rows(reaches: NDArray[np.int32]) -> int:
+    """The rows that the rings of one part take, and one of zeros."""
+    return int(sum(_PIECE + 2 * reach for reach in reaches)) + 1
+
+
+# Both filters come as vertices, weights, values and corners: a tuple cannot be taken apart inside a parallel loop.
 
 
 @kernel
-def update(
-    unary, vertices, weights, values, corners, more_vertices, more_weights, more_values, more_corners, marginals, lanes
-):  # type: ignore[no-untyped-def]
-    """New marginals (N, L); from both filters' vertices, weights, values and corners."""
+def update(unary, near, near_weights, near_values, six, close, close_weights, close_values, three, marginals, lanes):  # type: ignore[no-untyped-def]  # fmt: skip
+    """New marginals (N, L)."""
     count = unary.shape[0]
     for block in prange(_BLOCKS):
         for n in range(block * count // _BLOCKS, (block + 1) * count // _BLOCKS):
             update_row(
-                unary,
-                n,
-                vertices,
-                weights,
-                values,
-                corners,
-                more_vertices,
-                more_weights,
-                more_values,
-                more_corners,
-                marginals,
-                n,
-                lanes,
-            )
+                unary, n, near, near_weights, near_values, six, close, close_weights, close_values, three,
+                marginals, n, lanes,
+            )  # fmt: skip
 
 
 @kernel
-def finish(
-    unary, vertices, weights, values, corners, more_vertices, more_weights, more_values, more_corners, result, lanes
-):  # type: ignore[no-untyped-def]
+def finish(unary, near, near_weights, near_values, six, close, close_weights, close_values, three, result, lanes):  # type: ignore[no-untyped-def]  # fmt: skip
     """As :func:`update`, but marginals (C, N) in single precision."""
     count = unary.shape[0]
     tiles = -(-count // _TILE)
@@ -149,62 +168,26 @@ def finish(
             size = min(_TILE, count - first)
             for i in range(size):
                 update_row(
-                    unary,
-                    first + i,
-                    vertices,
-                    weights,
-                    values,
-                    corners,
-                    more_vertices,
-                    more_weights,
-                    more_values,
-                    more_corners,
-                    rows,
-                    i,
-                    lanes,
-                )
+                    unary, first + i, near, near_weights, near_values, six, close, close_weights, close_values, three,
+                    rows, i, lanes,
+                )  # fmt: skip
             for c in range(result.shape[0]):
                 for i in range(size):
                     result[c, first + i] = rows[i, c]
 
 
 @kernel
-def decide(
-    unary,
-    vertices,
-    weights,
-    values,
-    corners,
-    more_vertices,
-    more_weights,
-    more_values,
-    more_corners,
-    classes,
-    result,
-    lanes,
-):  # type: ignore[no-untyped-def]
+def decide(unary, near, near_weights, near_values, six, close, close_weights, close_values, three, classes, best, lanes):  # type: ignore[no-untyped-def]  # fmt: skip
     """As :func:`update`, but only the most probable class (N,) of each pixel."""
     count = unary.shape[0]
     for block in prange(_BLOCKS):
         row = np.empty((1, len(lanes)), np.float32)
         for n in range(block * count // _BLOCKS, (block + 1) * count // _BLOCKS):
             update_row(
-                unary,
-                n,
-                vertices,
-                weights,
-                values,
-                corners,
-                more_vertices,
-                more_weights,
-                more_values,
-                more_corners,
-                row,
-                0,
-                lanes,
-            )
-            best = 0
+                unary, n, near, near_weights, near_values, six, close, close_weights, close_values, three,
+                row, 0, lanes,
+            )  # fmt: skip
+            best[n] = 0
             for c in range(1, classes):
-                if row[0, c] > row[0, best]:
-                    best = c
-            result[n] = best
+                if row[0, c] > row[0, best[n]]:
+                    best[n] = c

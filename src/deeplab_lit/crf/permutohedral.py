@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,26 +20,11 @@ from deeplab_lit.crf import meanfield
 from deeplab_lit.crf.dense import Bytes, Floats, Parameters
 from deeplab_lit.crf.half import stores_half
 from deeplab_lit.crf.lattice import Lattice
+from deeplab_lit.crf.room import Room, fresh, kept
 
-_LINE = 64  # bytes of a cache line
 _LARGEST = 16384.0  # half precision ends at 65504
 _LEAST = np.float32(1e-5).view(np.int32)  # bits of what lower probabilities count as, as in pydensecrf
 _lock = threading.Lock()
-
-
-@dataclass(frozen=True)
-class Filter:
-    """A lattice with its normalisation worked into its weights.
-
-    Attributes:
-        lattice: where pixels and lattice points meet.
-        shares: what each entry of ``lattice.pixels`` puts in, in single precision.
-        weights: what each pixel takes out of each of its vertices (N, d + 1), the kernel's weight included.
-    """
-
-    lattice: Lattice
-    shares: Floats
-    weights: Floats
 
 
 def refine(crf: Parameters, image: Bytes, probabilities: Floats) -> Floats:
@@ -60,10 +44,10 @@ def _run(crf: Parameters, image: Bytes, probabilities: Floats, labels: bool) -> 
     # numba's threads answer one caller at a time; whoever comes meanwhile computes alone
     with _one_caller(crf.threads is None) as parallel:
         smooth = _smoothness(height, width, crf.gaussian_xy_std, crf.gaussian_weight, crf.normalization)
-        features = np.empty((height * width, 5), np.float32)
+        features = kept("features", (height * width, 5), np.float32)
         features[:, :2] = _positions(height, width) / np.float32(crf.bilateral_xy_std)
         features[:, 2:] = image.reshape(-1, 3) / np.float32(crf.bilateral_rgb_std)
-        appearance = build_filter(features, crf.bilateral_weight, crf.normalization, parallel)
+        appearance = build_filter(features, crf.bilateral_weight, crf.normalization, parallel, kept)
         flat = probabilities.reshape(classes, -1)
         result = infer(flat, (appearance, smooth), crf.iterations, labels, parallel)
     return result.reshape(height, width) if labels else result.reshape(classes, height, width)
@@ -84,44 +68,43 @@ def _positions(height: int, width: int) -> Floats:
     return np.stack([columns.ravel(), rows.ravel()], 1).astype(np.float32)
 
 
-@functools.lru_cache(maxsize=4)
-def _smoothness(height: int, width: int, std: float, weight: float, normalization: str) -> Filter:
+@functools.lru_cache(maxsize=8)
+def _smoothness(height: int, width: int, std: float, weight: float, normalization: str) -> Lattice:
     """The Gaussian kernel, which depends on the size of the image alone."""
     return build_filter(_positions(height, width) / np.float32(std), weight, normalization, parallel=False)
 
 
-def build_filter(features: Floats, weight: float, normalization: str, parallel: bool = True) -> Filter:
-    """A Gaussian filter of some pixels' features, as one of the CRF's kernels.
+def build_filter(
+    features: Floats, weight: float, normalization: str, parallel: bool = True, room: Room = fresh
+) -> Lattice:
+    """One of the CRF's kernels: a lattice whose shares and weights hold the kernel's weight and normalisation.
 
     Args:
         features: (N, d), in units of the Gaussian's deviation.
         weight: of the kernel.
         normalization: see :class:`deeplab_lit.crf.DenseCRF`.
         parallel: use several threads.
+        room: where the arrays lie.
     """
-    built = lattices.build(features, parallel)
-    shares, weights = built.shares, built.weights * np.float32(built.gain)
-    arrays = (built.neighbours, built.vertices)
-    sums, largest = lattices.filter_ones(built.starts, built.pixels, shares, *arrays, weights)
-    norm = {
-        "symmetric": 1 / np.sqrt(sums + np.float32(1e-20)),
-        "before": 1 / (sums + np.float32(1e-20)),
-        "after": 1 / (sums + np.float32(1e-20)),
-        "none": np.ones_like(sums),
-    }[normalization].astype(np.float32)
+    built = lattices.build(features, parallel, room)
+    arrays = (built.neighbours, built.vertices, built.weights)
+    sums, largest = lattices.filter_ones[parallel](built.starts, built.pixels, built.shares, *arrays)
+    sums = sums * np.float32(built.gain) + np.float32(1e-20)
+    norm = 1 / np.sqrt(sums) if normalization == "symmetric" else 1 / sums
     if normalization in ("symmetric", "before"):
-        shares = shares * norm[built.pixels]
-        _, largest = lattices.filter_ones(built.starts, built.pixels, shares, *arrays, weights)
-    if normalization in ("symmetric", "after"):
-        weights = weights * norm[:, None]
+        built.shares[:] *= norm[built.pixels]
+        _, largest = lattices.filter_ones[parallel](built.starts, built.pixels, built.shares, *arrays)
     # marginals are at most 1, so nothing on the lattice is larger than what ones leave there
-    fit = np.float32(_LARGEST / max(float(largest), 1e-30))
-    return Filter(built, shares * fit, weights * np.float32(weight / fit))
+    fit = _LARGEST / max(float(largest), 1e-30)
+    built.shares[:] *= np.float32(fit)
+    after = norm if normalization in ("symmetric", "after") else np.ones_like(norm)
+    built.weights[:] *= (after * np.float32(built.gain * weight / fit))[:, None]
+    return built
 
 
 def infer(
     probabilities: Floats,
-    filters: tuple[Filter, Filter],
+    filters: tuple[Lattice, Lattice],
     iterations: int,
     labels: bool = False,
     parallel: bool = True,
@@ -145,24 +128,23 @@ def infer(
     classes, count = probabilities.shape
     lanes = (0,) * padded(classes)
     dtype: Any = np.uint16 if half else np.float32
-    # two buffers for each filter, with a row of zeros for neighbours that do not exist
-    rooms = [(count, np.float32), (count, dtype)]
-    rooms += [(each.lattice.points + 1, dtype) for each in filters for _ in range(2)]
-    unary, marginals, *four = _scratch.rows(rooms, len(lanes))
-    for buffer in four:
-        buffer[-1] = 0
+    unary, marginals = (
+        kept(*each) for each in (("unary", (count, len(lanes)), np.float32), ("marginals", (count, len(lanes)), dtype))
+    )
+    sources: list[Any] = []
+    for i, each in enumerate(filters):
+        values = kept(f"values {i}", (each.points, len(lanes)), dtype)
+        sources += [each.vertices, each.weights, values, (0,) * each.vertices.shape[1]]
+    # a part is longer than what it computes beyond its ends
+    most = [each.points // (2 * int(each.reaches.sum()) + 1) for each in filters]
+    parts = [max(1, min(lattices.threads() if parallel else 1, each)) for each in most]
     meanfield.begin[parallel](probabilities, probabilities.view(np.int32), _LEAST, unary, marginals, lanes)
     for iteration in range(iterations):
-        sources: list[Any] = []
-        for each, (one, two) in zip(filters, (four[:2], four[2:]), strict=True):
-            built = each.lattice
-            parts = max(1, min(lattices.threads() if parallel else 1, built.points // (2 * built.lags[-1] + 1)))
+        for each, values, pieces in zip(filters, sources[2::4], parts, strict=True):
+            rings = kept("rings", (pieces, meanfield.ring_rows(each.reaches), len(lanes)), dtype)
             meanfield.splat_and_blur[parallel](
-                built.starts, built.pixels, each.shares, built.neighbours, built.lags, parts, marginals, one, two, lanes
+                each.starts, each.pixels, each.shares, each.neighbours, each.reaches, rings, marginals, values, lanes
             )
-            if len(built.neighbours) % 2:
-                one, two = two, one
-            sources += [built.vertices, each.weights, one, (0,) * built.vertices.shape[1]]
         if iteration < iterations - 1:
             meanfield.update[parallel](unary, *sources, marginals, lanes)
     if labels:
@@ -177,27 +159,3 @@ def infer(
 def padded(labels: int) -> int:
     """The label count that kernels are compiled for: 8, 16, or a multiple of 32, a cache line in half precision."""
     return 8 if labels <= 8 else 16 if labels <= 16 else -(-labels // 32) * 32
-
-
-class _Scratch(threading.local):
-    """Memory that a thread keeps from one image to the next: fresh pages cost as much as two iterations."""
-
-    room: Any = np.empty(0, np.uint8)
-
-    def rows(self, wanted: Sequence[tuple[int, Any]], labels: int) -> list[Any]:
-        """Arrays (count, labels) of a type with anything in them, for each (count, type).
-
-        Each begins with a cache line: rows are met in any order, each in as few lines as can be.
-        """
-        sizes = [count * labels * np.dtype(dtype).itemsize for count, dtype in wanted]
-        lines = [-(-size // _LINE) * _LINE for size in sizes]
-        if len(self.room) < sum(lines) + _LINE:
-            self.room = np.empty(sum(lines) + _LINE, np.uint8)
-        start, found = -self.room.ctypes.data % _LINE, []
-        for (count, dtype), size, room in zip(wanted, sizes, lines, strict=True):
-            found.append(self.room[start : start + size].view(dtype).reshape(count, labels))
-            start += room
-        return found
-
-
-_scratch = _Scratch()

@@ -18,6 +18,7 @@ from deeplab_lit.crf.half import computes_half
 
 _FAST = ("fast",)  # rows hold neither NaN nor infinity
 _AHEAD = 6  # pixels whose lattice rows are fetched before they are needed
+_ENTRIES_AHEAD = 16  # the same on the way onto the lattice
 _FLOAT, _INT, _LONG = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 
 _Array = tuple[Any, Any]  # its type and its value
@@ -91,11 +92,16 @@ class _Row:
         return self.builder.call(function, arguments, fastmath=_FAST)
 
     def weighted_sum(self, first: Any, last: Any, source: _Array, rows: _Array, weights: _Array) -> Any:
-        """The sum of weights[e] * source[rows[e]] for e from first to last."""
+        """The sum of weights[e] * source[rows[e]] for e from first to last; the rows of later e are fetched."""
         builder = self.builder
+        size = self.context.make_array(rows[0])(self.context, builder, rows[1]).nitems
+        final = builder.sub(size, ir.Constant(_LONG, 1))
         total = cgutils.alloca_once(builder, self.wide)
         builder.store(self.constant(0.0), total)
         with cgutils.for_range_slice(builder, self.long(first), self.long(last), ir.Constant(_LONG, 1)) as (index, _):
+            later = builder.add(index, ir.Constant(_LONG, _ENTRIES_AHEAD))
+            later = builder.select(builder.icmp_signed("<", later, final), later, final)
+            self.fetch(*source, self.element(*rows, later))
             row = self.load(*source, self.element(*rows, index))
             product = self.multiply(row, self.repeat(self.element(*weights, index)))
             builder.store(self.add(builder.load(total), product), total)
@@ -138,11 +144,11 @@ class _Row:
 
 
 @intrinsic
-def blur_row(typing_context, old, new, p, left, right, lanes):  # type: ignore[no-untyped-def]
-    """new[p] = old[p] + (old[left] + old[right]) / 2."""
+def blur_row(typing_context, old, p, left, right, new, place, lanes):  # type: ignore[no-untyped-def]
+    """new[place] = old[p] + (old[left] + old[right]) / 2."""
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        row, (source, target, here, before, behind, _) = _Row(context, builder, lanes), args
+        row, (source, here, before, behind, target, where, _) = _Row(context, builder, lanes), args
         if old.dtype == numba.uint16 and computes_half():
             # one rounding more than in single precision, and half the instructions
             kind = row.half
@@ -150,13 +156,13 @@ def blur_row(typing_context, old, new, p, left, right, lanes):  # type: ignore[n
             around = builder.fadd(left_one, right_one, flags=_FAST)
             half = ir.Constant(kind, [0.5] * len(lanes))
             value = builder.fadd(own, builder.fmul(around, half, flags=_FAST), flags=_FAST)
-            row.store_half(new, target, here, value)
+            row.store_half(new, target, where, value)
             return context.get_dummy_value()
         around = row.add(row.load(old, source, before), row.load(old, source, behind))
-        row.store(new, target, here, row.add(row.load(old, source, here), row.multiply(around, row.constant(0.5))))
+        row.store(new, target, where, row.add(row.load(old, source, here), row.multiply(around, row.constant(0.5))))
         return context.get_dummy_value()
 
-    return numba.void(old, new, p, left, right, lanes), codegen
+    return numba.void(old, p, left, right, new, place, lanes), codegen
 
 
 @intrinsic
