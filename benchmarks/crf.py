@@ -10,7 +10,6 @@ each image, so that whatever else the machine does meets both; ratios are pydens
 from __future__ import annotations
 
 import argparse
-import resource
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
@@ -58,14 +57,24 @@ def timed(crf: DenseCRF, image: np.ndarray, probabilities: np.ndarray) -> tuple[
     return time.perf_counter() - start, result
 
 
+def warm_up(example: tuple[np.ndarray, np.ndarray]) -> None:
+    """Compile, or read what was compiled: a variant for up to 8, 16 and 32 labels, for one thread and for several."""
+    image, probabilities = example
+    for labels in (8, 16, len(probabilities)):
+        few = np.ascontiguousarray(probabilities[:labels]) + np.float32(1e-3)
+        for threads in (None, 1):
+            crf = DenseCRF(**V2_RESNET101, prune_threshold=0, threads=threads)
+            crf(image, few / few.sum(0))
+            crf.labels(image, few / few.sum(0))
+
+
 def one_at_a_time(inputs: list[tuple[np.ndarray, np.ndarray]], prune: float) -> None:
     reference = DenseCRF(**V2_RESNET101, engine="pydensecrf", prune_threshold=0)
     ours = {
         "all labels": DenseCRF(**V2_RESNET101, prune_threshold=0),
         f"pruned at {prune:g}": DenseCRF(**V2_RESNET101, prune_threshold=prune),
     }
-    for crf in ours.values():  # compile, or read what was compiled
-        crf(*inputs[0])
+    warm_up(inputs[0])
     theirs, times = [], {name: [] for name in ours}
     equal, close, kept = {name: [] for name in ours}, {name: [] for name in ours}, []
     for image, probabilities in inputs:
@@ -101,7 +110,6 @@ def many(inputs: list[tuple[np.ndarray, np.ndarray]], workers: int, prune: float
     print(f"  pydensecrf, {workers} processes {theirs:.2f}")
     for name, threshold in (("all labels", 0.0), (f"pruned at {prune:g}", prune)):
         crf = DenseCRF(**V2_RESNET101, prune_threshold=threshold, threads=1)
-        crf.labels(*inputs[0])
         with ThreadPoolExecutor(workers) as pool:
             start = time.perf_counter()
             list(pool.map(lambda each, crf=crf: crf.labels(*each), inputs))
@@ -120,11 +128,15 @@ def _peak(engine: str, image: np.ndarray, probabilities: np.ndarray) -> float:
     crf = DenseCRF(**V2_RESNET101, engine=engine, prune_threshold=0)
     small = np.ascontiguousarray(probabilities[:, :8, :8])
     crf(np.ascontiguousarray(image[:8, :8]), small / small.sum(0))
-    # the peak so far may be that of an import: fill up to it, so that what is added is seen
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    now = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() // 1024
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    before = _resident("VmRSS")
     crf(image, probabilities)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - (now if now < before else before)) / 1024
+    return (_resident("VmHWM") - before) / 1024
+
+
+def _resident(key: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(key)).split()[1])
 
 
 def memory(image: np.ndarray, probabilities: np.ndarray) -> None:
@@ -142,7 +154,7 @@ def trade_off(inputs: list[tuple[np.ndarray, np.ndarray]]) -> None:
     whole = DenseCRF(**V2_RESNET101, prune_threshold=0)
     thresholds = (1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1)
     equal, kept = {t: [] for t in thresholds}, {t: [] for t in thresholds}
-    seconds, base = {t: 0.0 for t in thresholds}, 0.0
+    seconds, base = dict.fromkeys(thresholds, 0.0), 0.0
     for image, probabilities in inputs:
         time_whole, expected = timed(whole, image, probabilities)
         base += time_whole

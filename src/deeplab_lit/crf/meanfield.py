@@ -76,7 +76,8 @@ def splat_and_blur(starts, pixels, shares, neighbours, reaches, rings, marginals
     of their parts, both compute.
 
     Args:
-        starts, pixels, shares, neighbours, reaches: of the lattice.
+        starts, pixels, shares, reaches: of the lattice.
+        neighbours: the lattice's after :func:`into_rings`.
         rings: memory (parts, :func:`ring_rows`, L), one piece of work for each part.
         marginals: (N, L).
         values: (M, L), the result.
@@ -98,47 +99,50 @@ def splat_and_blur(starts, pixels, shares, neighbours, reaches, rings, marginals
                 first, last = min(max(first, low), high), min(max(first + _PIECE, low), high)
                 if first == last:
                     continue
-                # point p lies in row p - lap of a ring, or a whole ring later
-                size, ring = sizes[step], firsts[step]
-                lap = last // size * size
+                place, wrap = firsts[step] + first % sizes[step], firsts[step] + sizes[step]
                 if step == 0:
                     for p in range(first, last):
-                        splat_row(
-                            marginals, pixels, shares, starts[p], starts[p + 1], rows, _row(p, lap, size, ring), lanes
-                        )
+                        splat_row(marginals, pixels, shares, starts[p], starts[p + 1], rows, place, lanes)
+                        place = place + 1 if place + 1 < wrap else firsts[0]
                     continue
-                old_size, old_ring = sizes[step - 1], firsts[step - 1]
-                old_lap = (last + reaches[step - 1]) // old_size * old_size
+                own, own_wrap = firsts[step - 1] + first % sizes[step - 1], firsts[step]
                 if step < steps - 1:
                     for p in range(first, last):
                         left, right = neighbours[step - 1, p, 0], neighbours[step - 1, p, 1]
-                        left = _row_or(left, points, nothing, old_lap, old_size, old_ring)
-                        right = _row_or(right, points, nothing, old_lap, old_size, old_ring)
-                        own, place = _row(p, old_lap, old_size, old_ring), _row(p, lap, size, ring)
                         blur_row(rows, own, left, right, rows, place, lanes)
+                        own = own + 1 if own + 1 < own_wrap else firsts[step - 1]
+                        place = place + 1 if place + 1 < wrap else firsts[step]
                 else:
                     for p in range(first, last):
                         left, right = neighbours[step - 1, p, 0], neighbours[step - 1, p, 1]
-                        left = _row_or(left, points, nothing, old_lap, old_size, old_ring)
-                        right = _row_or(right, points, nothing, old_lap, old_size, old_ring)
-                        blur_row(rows, _row(p, old_lap, old_size, old_ring), left, right, values, p, lanes)
+                        blur_row(rows, own, left, right, values, p, lanes)
+                        own = own + 1 if own + 1 < own_wrap else firsts[step - 1]
 
 
-@njit(inline="always")
-def _row(p, lap, size, ring):  # type: ignore[no-untyped-def]
-    row = np.int64(p) - lap
-    return ring + row + (size & (row >> 63))  # without a branch, which would be guessed wrong
-
-
-@njit(inline="always")
-def _row_or(p, points, nothing, lap, size, ring):  # type: ignore[no-untyped-def]
-    absent = (points - 1 - np.int64(p)) >> 63
-    return (_row(p, lap, size, ring) & ~absent) | (nothing & absent)
+@kernel
+def into_rings(neighbours, reaches):  # type: ignore[no-untyped-def]
+    """From the numbers of neighbours to the rows of the rings in which :func:`splat_and_blur` finds them."""
+    directions, points = neighbours.shape[:2]
+    nothing = np.int64(0)
+    for j in range(directions):
+        nothing += _PIECE + 2 * reaches[j]
+    for j in prange(directions):
+        size, first = _PIECE + 2 * np.int64(reaches[j]), np.int64(0)
+        for i in range(j):
+            first += _PIECE + 2 * np.int64(reaches[i])
+        for lap in range(0, points, size):
+            for p in range(lap, min(lap + size, points)):
+                for side in range(2):
+                    # a neighbour is less than half a ring away; no branches, which would be guessed wrong
+                    row = np.int64(neighbours[j, p, side]) - lap
+                    absent = (points - lap - 1 - row) >> 63
+                    row += (size & (row >> 63)) - (size & ~((row - size) >> 63))
+                    neighbours[j, p, side] = ((first + row) & ~absent) | (nothing & absent)
 
 
 def ring_rows(reaches: NDArray[np.int32]) -> int:
     """The rows that the rings of one part take, and one of zeros."""
-    return int(sum(_PIECE + 2 * reach for reach in reaches)) + 1
+    return sum(_PIECE + 2 * int(reach) for reach in reaches) + 1
 
 
 # Both filters come as vertices, weights, values and corners: a tuple cannot be taken apart inside a parallel loop.

@@ -77,7 +77,7 @@ def _smoothness(height: int, width: int, std: float, weight: float, normalizatio
 def build_filter(
     features: Floats, weight: float, normalization: str, parallel: bool = True, room: Room = fresh
 ) -> Lattice:
-    """One of the CRF's kernels: a lattice whose shares and weights hold the kernel's weight and normalisation.
+    """One of the CRF's kernels: a lattice made ready for the mean field, its weights and shares with the kernel's weight and normalisation.
 
     Args:
         features: (N, d), in units of the Gaussian's deviation.
@@ -98,6 +98,7 @@ def build_filter(
     fit = _LARGEST / max(float(largest), 1e-30)
     built.shares[:] *= np.float32(fit)
     after = norm if normalization in ("symmetric", "after") else np.ones_like(norm)
+    meanfield.into_rings[parallel](built.neighbours, built.reaches)
     built.weights[:] *= (after * np.float32(built.gain * weight / fit))[:, None]
     return built
 
