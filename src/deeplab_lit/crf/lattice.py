@@ -24,6 +24,9 @@ from deeplab_lit.crf.numbering import number
 from deeplab_lit.crf.room import Room, fresh, kept
 from deeplab_lit.errors import UserError
 
+_TILE = 16  # pixels that are embedded at once
+_BLOCKS = 64  # pieces of work that threads share
+
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
@@ -122,61 +125,69 @@ def _extent(features):  # type: ignore[no-untyped-def]
 
 @kernel
 def _embed(features, scale, strides, offset, keys, weights):  # type: ignore[no-untyped-def]
-    """The keys and weights (N, d + 1) of each pixel's vertices."""
+    """The keys and weights (N, d + 1) of each pixel's vertices; loops over a tile's pixels become vector code."""
     count, d = features.shape
-    blocks = max(1, min(64, count // 256))
-    all_strides = strides.sum()
-    for block in prange(blocks):
-        elevated, rest = np.empty(d + 1, np.float32), np.empty(d + 1, np.int32)
-        rank, share = np.empty(d + 1, np.int32), np.empty(d + 2, np.float32)
-        by_rank = np.empty(d + 1, np.int64)
-        for n in range(block * count // blocks, (block + 1) * count // blocks):
+    tiles, all_strides, corners = -(-count // _TILE), strides.sum(), d + 1
+    for block in prange(_BLOCKS):
+        elevated, own = np.empty((corners, _TILE), np.float32), np.empty((corners, _TILE), np.float32)
+        rest, rank = np.empty((corners, _TILE), np.int32), np.empty((corners, _TILE), np.int32)
+        share, key = np.empty(_TILE, np.float32), np.empty(_TILE, np.int64)
+        total, excess = np.empty(_TILE, np.float32), np.empty(_TILE, np.int32)
+        for tile in range(block * tiles // _BLOCKS, (block + 1) * tiles // _BLOCKS):
+            # the last tile goes back over pixels of the one before, if there are any
+            first = max(0, min(tile * _TILE, count - _TILE))
+            size = min(_TILE, count)
+            total[:], excess[:] = 0, 0
             # onto the plane of coordinates that sum to 0
-            total = np.float32(0)
             for j in range(d, 0, -1):
-                value = features[n, j - 1] * scale[j - 1]
-                elevated[j] = total - np.float32(j) * value
-                total += value
+                for i in range(_TILE):
+                    value = features[min(first + i, count - 1), j - 1] * scale[j - 1]
+                    elevated[j, i] = total[i] - np.float32(j) * value
+                    total[i] += value
             elevated[0] = total
             # the nearest point whose coordinates are all multiples of d + 1
-            excess = np.int32(0)
-            for i in range(d + 1):
-                quotient = np.int32(math.floor(elevated[i] / np.float32(d + 1) + np.float32(0.5)))
-                rest[i] = quotient * (d + 1)
-                excess += quotient
-                rank[i] = 0
-            for i in range(d):
-                own = elevated[i] - rest[i]
-                for j in range(i + 1, d + 1):
-                    less = own < elevated[j] - rest[j]  # added, since a branch would be guessed wrong
-                    rank[i] += less
-                    rank[j] += 1 - less
+            for j in range(corners):
+                for i in range(_TILE):
+                    quotient = np.int32(math.floor(elevated[j, i] * np.float32(1 / corners) + np.float32(0.5)))
+                    rest[j, i] = quotient * np.int32(corners)
+                    excess[i] += quotient
+                    own[j, i] = elevated[j, i] - np.float32(rest[j, i])
+                    rank[j, i] = 0
+            for j in range(d):
+                for k in range(j + 1, corners):
+                    for i in range(_TILE):
+                        less = np.int32(own[j, i] < own[k, i])  # added, since a branch would be guessed wrong
+                        rank[j, i] += less
+                        rank[k, i] += np.int32(1) - less
             # rounding may leave the plane: the coordinates that were rounded most are moved back
-            for i in range(d + 1):
-                rank[i] += excess
-                if rank[i] < 0:
-                    rank[i] += d + 1
-                    rest[i] += d + 1
-                elif rank[i] > d:
-                    rank[i] -= d + 1
-                    rest[i] -= d + 1
-            for i in range(d + 2):
-                share[i] = 0
-            for i in range(d + 1):
-                value = (elevated[i] - rest[i]) / np.float32(d + 1)
-                share[d - rank[i]] += value
-                share[d + 1 - rank[i]] -= value
-            share[0] += np.float32(1) + share[d + 1]
-            key = np.int64(offset)
-            by_rank[rank[d]] = 0
-            for i in range(d):
-                key += rest[i] * strides[i]
-                by_rank[rank[i]] = strides[i]
-            for k in range(d + 1):
-                keys[n, k] = key
-                weights[n, k] = share[k]
+            for j in range(corners):
+                for i in range(_TILE):
+                    found = rank[j, i] + excess[i]
+                    back = np.int32(found < 0) - np.int32(found > d)
+                    rank[j, i] = found + back * np.int32(corners)
+                    rest[j, i] += back * np.int32(corners)
+                    own[j, i] = (elevated[j, i] - np.float32(rest[j, i])) * np.float32(1 / corners)
+            for i in range(_TILE):
+                key[i] = offset
+            for j in range(d):
+                for i in range(_TILE):
+                    key[i] += rest[j, i] * strides[j]
+            for k in range(corners):
+                # the share is the difference of the coordinates that rank next to each other, for the first round the end
+                for i in range(_TILE):
+                    share[i] = np.float32(k == 0)
+                for j in range(corners):
+                    for i in range(_TILE):
+                        here = np.float32(rank[j, i] == d - k) - np.float32(rank[j, i] == (d + 1 - k) % corners)
+                        share[i] += here * own[j, i]
+                for i in range(size):
+                    keys[first + i, k], weights[first + i, k] = key[i], share[i]
                 # to the next vertex every coordinate moves by 1, the one that ranks last among the rest by -d
-                key += all_strides - (d + 1) * by_rank[d - k]
+                for j in range(d):
+                    for i in range(_TILE):
+                        key[i] -= np.int64(rank[j, i] == d - k) * (corners * strides[j])
+                for i in range(_TILE):
+                    key[i] += all_strides
 
 
 @kernel

@@ -181,7 +181,7 @@ def finish(unary, near, near_weights, near_values, six, close, close_weights, cl
 
 
 @kernel
-def decide(unary, near, near_weights, near_values, six, close, close_weights, close_values, three, classes, best, lanes):  # type: ignore[no-untyped-def]  # fmt: skip
+def decide(unary, near, near_weights, near_values, six, close, close_weights, close_values, three, best, number, lanes):  # type: ignore[no-untyped-def]  # fmt: skip
     """As :func:`update`, but only the most probable class (N,) of each pixel."""
     count = unary.shape[0]
     for block in prange(_BLOCKS):
@@ -192,6 +192,6 @@ def decide(unary, near, near_weights, near_values, six, close, close_weights, cl
                 row, 0, lanes,
             )  # fmt: skip
             best[n] = 0
-            for c in range(1, classes):
+            for c in range(1, number):
                 if row[0, c] > row[0, best[n]]:
                     best[n] = c

@@ -150,7 +150,7 @@ def infer(
             meanfield.update[parallel](unary, *sources, marginals, lanes)
     if labels:
         result: Any = np.empty(count, np.uint8)
-        meanfield.decide[parallel](unary, *sources, classes, result, lanes)
+        meanfield.decide[parallel](unary, *sources, result, classes, lanes)
     else:
         result = np.empty((classes, count), np.float32)
         meanfield.finish[parallel](unary, *sources, result, lanes)
