@@ -173,7 +173,7 @@ def _embed(features, scale, strides, offset, keys, weights):  # type: ignore[no-
                 for i in range(_TILE):
                     key[i] += rest[j, i] * strides[j]
             for k in range(corners):
-                # the share is the difference of the coordinates that rank next to each other, for the first round the end
+                # the difference of the coordinates that rank next to each other; before the first is the last
                 for i in range(_TILE):
                     share[i] = np.float32(k == 0)
                 for j in range(corners):

@@ -77,7 +77,7 @@ def _smoothness(height: int, width: int, std: float, weight: float, normalizatio
 def build_filter(
     features: Floats, weight: float, normalization: str, parallel: bool = True, room: Room = fresh
 ) -> Lattice:
-    """One of the CRF's kernels: a lattice made ready for the mean field, its weights and shares with the kernel's weight and normalisation.
+    """One of the CRF's kernels: a lattice with the kernel's weight and normalisation, ready for the mean field.
 
     Args:
         features: (N, d), in units of the Gaussian's deviation.
