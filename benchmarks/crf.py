@@ -148,9 +148,7 @@ def memory(image: np.ndarray, probabilities: np.ndarray) -> None:
 
 def trade_off(inputs: list[tuple[np.ndarray, np.ndarray]]) -> None:
     """What thresholds of pruning leave, against all labels."""
-    print(
-        f"pruning, {len(inputs)} images: threshold, labels kept (mean), labels equal to those without (mean, worst), time"
-    )
+    print(f"pruning, {len(inputs)} images: threshold, mean of labels kept, mean and worst of equal labels, time")
     whole = DenseCRF(**V2_RESNET101, prune_threshold=0)
     thresholds = (1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1)
     equal, kept = {t: [] for t in thresholds}, {t: [] for t in thresholds}

@@ -110,15 +110,16 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], None]], Ca
                 return
             nonlocal ours
             caught.clear()
-            ours, os.environ["HYDRA_FULL_ERROR"] = (
-                True,
-                "1",
-            )  # Hydra then raises errors instead of printing them
+            # Hydra then raises errors instead of printing them
+            ours, os.environ["HYDRA_FULL_ERROR"] = True, "1"
             try:
                 _check_group_values(sys.argv[1:])
                 program()
             except _MISTAKES as error:
                 caught.append(error)
+            except KeyboardInterrupt:
+                print("interrupted: what is finished is kept, the same command does the rest.", file=sys.stderr)
+                sys.exit(130)
             finally:
                 del os.environ["HYDRA_FULL_ERROR"]
             if caught:

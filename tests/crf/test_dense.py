@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from deeplab_lit.crf import DenseCRF
+from deeplab_lit.crf import DenseCRF, meanfield
 from deeplab_lit.crf import lattice as lattices
 from deeplab_lit.crf.half import stores_half
 from deeplab_lit.crf.permutohedral import build_filter, infer, padded
@@ -263,3 +263,39 @@ def test_widths_that_no_lattice_can_hold():
     p = coarse_probabilities(image, 3)
     with pytest.raises(UserError, match="deviations of the CRF are too small"):
         DenseCRF(**{**V2_RESNET, "bilateral_rgb_std": 1e-4, "bilateral_xy_std": 1e-4})(image, p)
+
+
+@pytest.mark.parametrize("shape", [(150, 200), (7, 300), (40, 40)])
+def test_threads_share_the_work_and_find_the_same(shape):
+    """Parts overlap where they meet; what differs is the order in which the two variants add."""
+    image = photograph(*shape)
+    p = coarse_probabilities(image, 9)
+    alone, together = (DenseCRF(**V2_RESNET, threads=threads, prune_threshold=0) for threads in (1, None))
+    np.testing.assert_allclose(alone(image, p), together(image, p), atol=2e-3)
+    assert (np.abs(alone(image, p) - together(image, p)) < 1e-6).mean() > 0.999
+    assert (alone.labels(image, p) == together.labels(image, p)).mean() > 0.999
+    np.testing.assert_array_equal(alone.labels(image, p), alone(image, p).argmax(0))
+
+
+def test_labels_of_pruned_classes_keep_their_numbers():
+    image = photograph(40, 50)
+    p = np.zeros((9, 40, 50), np.float32)
+    p[[2, 5, 7]] = coarse_probabilities(image, 3)
+    crf = DenseCRF(**V2_RESNET)
+    labels = crf.labels(image, p)
+    assert set(np.unique(labels)) <= {2, 5, 7}
+    np.testing.assert_array_equal(labels, crf(image, p).argmax(0))
+    assert (crf.labels(image, np.eye(9, dtype=np.float32)[4][:, None, None].repeat(40, 1).repeat(50, 2)) == 4).all()
+
+
+def test_first_marginals_and_logarithms():
+    """What the field begins with, against numpy: probabilities of all sizes, 0 and 1 among them."""
+    rng = np.random.default_rng(0)
+    p = np.exp(rng.uniform(-30, 0, (5, 1000))).astype(np.float32)
+    p[:, 0], p[0, 0] = 0, 1
+    unary, marginals = np.empty((1000, 8), np.float32), np.empty((1000, 8), np.float32)
+    meanfield.begin[False](p, p.view(np.int32), np.float32(1e-5).view(np.int32), unary, marginals, (0,) * 8)
+    clipped = np.maximum(p, 1e-5)
+    np.testing.assert_allclose(unary[:, :5].T, np.log(clipped), atol=2e-6)
+    np.testing.assert_allclose(marginals[:, :5].T, clipped / clipped.sum(0), rtol=1e-5)
+    assert (marginals[:, 5:] == 0).all() and (unary[:, 5:] < -1000).all()

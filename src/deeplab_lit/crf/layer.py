@@ -69,7 +69,7 @@ class CRFLayer(nn.Module):
                 flat = q.transpose(0, 1).reshape(height * width, batch * classes)
                 close = smoothness(flat).view(height * width, batch, classes).transpose(0, 1)
                 result = unary + self.bilateral_weight * near + self.gaussian_weight * close
-            return result.log_softmax(2).transpose(1, 2).reshape(batch, classes, height, width)
+            return result.log_softmax(2).transpose(1, 2).reshape(batch, classes, height, width).contiguous()
 
 
 class _Normalized:

@@ -1,0 +1,58 @@
+"""The published parameters, and presets of one's own."""
+
+import pytest
+
+from deeplab_lit.crf import DenseCRF, preset
+from deeplab_lit.errors import UserError
+from tests.models.test_pairs import compose
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    # w1, sigma_alpha, sigma_beta, w2, sigma_gamma of the released models
+    [("v1_largefov", (4, 121, 5, 3, 3)), ("v2_vgg16", (4, 65, 3, 2, 2)), ("v2_resnet101", (4, 67, 3, 3, 1))],
+)
+def test_presets_hold_the_published_numbers(name, published):
+    crf = preset(name)
+    names = ("bilateral_weight", "bilateral_xy_std", "bilateral_rgb_std", "gaussian_weight", "gaussian_xy_std")
+    found = tuple(getattr(crf, each) for each in names)
+    assert found == published and crf.iterations == 10
+    # the authors' code normalises after filtering
+    assert crf.normalization == "after" and crf.engine == "permutohedral" and crf.prune_threshold == 0.01
+    cfg = compose(f"crf={name}")
+    assert cfg.crf.bilateral_weight == published[0] and cfg.crf.normalization == "after"
+    assert compose(f"crf={name}", "parity.crf_normalization=symmetric").crf.normalization == "symmetric"
+
+
+def test_none_is_none():
+    assert preset("none") is None
+
+
+def test_a_file_of_ones_own(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "bilateral_weight: 5\nbilateral_xy_std: 50\nbilateral_rgb_std: 4\ngaussian_weight: 1\ngaussian_xy_std: 2\n"
+        "normalization: before\nengine: pydensecrf\n"
+    )
+    crf = preset(str(file))
+    assert isinstance(crf, DenseCRF) and crf.bilateral_xy_std == 50 and crf.normalization == "before"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("bilateral_weight: heavy\n", "is no preset of the CRF"),
+        ("bilateral_wieght: 4\n", "is no preset of the CRF"),
+        ("- 1\n", "is no preset of the CRF"),
+    ],
+)
+def test_files_that_are_none(tmp_path, text, words):
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=words):
+        preset(str(file))
+
+
+def test_unknown_names():
+    with pytest.raises(UserError, match="Did you mean 'v2_vgg16'"):
+        preset("v2_vgg")
