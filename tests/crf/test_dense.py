@@ -257,12 +257,18 @@ def test_bad_parameters(changed, words):
         DenseCRF(**{**V2_RESNET, **changed})
 
 
-def test_widths_that_no_lattice_can_hold():
+@pytest.mark.parametrize("engine", ["permutohedral", "torch"])
+@pytest.mark.parametrize(
+    "widths",
+    [{"bilateral_rgb_std": 1e-4, "bilateral_xy_std": 1e-4}, {"gaussian_xy_std": 1e-6}, {"gaussian_xy_std": 1e-4}],
+)
+def test_widths_that_no_lattice_can_hold(engine, widths):
+    """Also where single precision no longer knows the place in a simplex, and would write beside the arrays."""
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (64, 64, 3)).astype(np.uint8)
     p = coarse_probabilities(image, 3)
     with pytest.raises(UserError, match="deviations of the CRF are too small"):
-        DenseCRF(**{**V2_RESNET, "bilateral_rgb_std": 1e-4, "bilateral_xy_std": 1e-4})(image, p)
+        DenseCRF(**{**V2_RESNET, **widths}, engine=engine)(image, p)
 
 
 @pytest.mark.parametrize("shape", [(150, 200), (7, 300), (40, 40)])

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from deeplab_lit.crf import DenseCRF, tensor_lattice
 from deeplab_lit.crf import lattice as lattices
+from deeplab_lit.crf import tensor_lattice
 from deeplab_lit.crf.layer import CRFLayer
-from deeplab_lit.errors import UserError
-from tests.crf.test_dense import SMALL, V2_RESNET, coarse_probabilities, photograph
+from tests.crf.test_dense import SMALL, coarse_probabilities, photograph
 
 
 def features(count=30, d=3, seed=0, batch=1):
@@ -84,12 +83,5 @@ def test_training_the_weights_lowers_the_loss():
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     assert losses[-1] < losses[0] and layer.bilateral_weight > 0.1
-
-
-def test_widths_that_no_lattice_can_hold():
-    crf = DenseCRF(**{**V2_RESNET, "bilateral_rgb_std": 1e-5, "bilateral_xy_std": 1e-5}, engine="torch")
-    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
-    with pytest.raises(UserError, match="deviations of the CRF are too small"):
-        crf(image, coarse_probabilities(image, 3))

@@ -23,12 +23,12 @@ PAIRS = [
 ]
 
 
-def compose(*overrides):
+def compose(*overrides, config_name="train"):
     import hydra
 
     register_schemas()
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
-        return hydra.compose("train", overrides=["name=test", *overrides])
+        return hydra.compose(config_name, overrides=["name=test", *overrides])
 
 
 def network(*overrides, num_classes=21, parity="caffe"):

@@ -27,6 +27,8 @@ from deeplab_lit.errors import UserError
 _TILE = 16  # pixels that are embedded at once
 _BLOCKS = 64  # pieces of work that threads share
 
+_FINEST = 2**20  # beyond, single precision does not tell where in its simplex a pixel lies
+
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
@@ -71,7 +73,7 @@ def build(features: Floats, parallel: bool = True, room: Room = fresh) -> Lattic
         room: where the arrays lie.
 
     Raises:
-        UserError: the features spread too far (more than 2^62 possible points): the deviations are too small.
+        UserError: the features spread too far: the deviations are too small.
     """
     count, d = features.shape
     scale = np.array([1 / math.sqrt((i + 1) * (i + 2)) for i in range(d)]) * math.sqrt(2 / 3) * (d + 1)
@@ -104,7 +106,7 @@ def _packing(features: Floats, scale: Floats) -> tuple[NDArray[np.int64], int]:
     # rounding moves a coordinate by up to d + 1, a vertex and a neighbour by as much again
     margin = 4 * (d + 1)
     sizes = [int(b - a) + 2 * margin for a, b in zip(lows, highs, strict=True)]
-    if math.prod(sizes) >= 2**62:
+    if math.prod(sizes) >= 2**62 or max(sizes) > _FINEST:
         raise UserError(
             "the deviations of the CRF are too small for this image: its lattice would have too many points."
         )

@@ -58,7 +58,7 @@ def preset(name: str, folder: Path | None = None) -> DenseCRF | None:
         if content.get("name") == "none":
             return None
         config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DenseCRFConfig), content))
-    except (OmegaConfBaseException, AttributeError, ValueError) as error:
+    except (OmegaConfBaseException, AttributeError, TypeError, ValueError) as error:
         raise UserError(f"{path} is no preset of the CRF: {str(error).splitlines()[0]}") from error
     assert isinstance(config, DenseCRFConfig)
     return build_crf(config)

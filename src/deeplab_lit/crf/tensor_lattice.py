@@ -18,6 +18,8 @@ from torch import Tensor
 
 from deeplab_lit.errors import UserError
 
+_TOO_SMALL = "the deviations of the CRF are too small for this image: its lattice would have too many points."
+
 
 @dataclass(frozen=True)
 class TensorLattice:
@@ -76,6 +78,9 @@ def build(features: Tensor) -> TensorLattice:
         UserError: the features spread too far: the deviations are too small.
     """
     batch, pixels, d = features.shape
+    # beyond, single precision does not tell where in its simplex a pixel lies
+    if float((features.amax(1) - features.amin(1)).amax()) > 2**20 / (2 * d):
+        raise UserError(_TOO_SMALL)
     keys, weights, deltas = _embed(features)
     found, vertices = torch.unique(keys, return_inverse=True)
     vertices = vertices.view(batch * pixels, d + 1)
@@ -136,8 +141,6 @@ def _packing(rest: Tensor, batch: int) -> tuple[Tensor, Tensor, int]:
     low, high = rest[:, :d].amin(0) - margin, rest[:, :d].amax(0) + margin
     sizes = [int(size) for size in high - low + 1]
     if math.prod(sizes) * batch >= 2**62:
-        raise UserError(
-            "the deviations of the CRF are too small for this image: its lattice would have too many points."
-        )
+        raise UserError(_TOO_SMALL)
     strides = [math.prod(sizes[j + 1 :]) for j in range(d)]
     return low.new_tensor(strides), low, math.prod(sizes)

@@ -115,10 +115,12 @@ def read_probabilities(path: Path, size: tuple[int, int]) -> Floats:
     sums = scaled.sum(0)
     # eight bits round each class by up to half a step
     slack = max(0.02, values.shape[0] / 255) if values.dtype == np.uint8 else 0.02
-    if not np.isfinite(sums).all() or scaled.min() < -1e-4 or np.abs(sums - 1).max() > slack:
+    if not np.isfinite(sums).all():
+        raise UserError("it holds NaN or infinity.")
+    if scaled.min() < -1e-4 or np.abs(sums - 1).max() > slack:
         raise UserError(
-            f"it runs from {np.nanmin(scaled):.3g} and adds up to {np.nanmin(sums):.3g} to {np.nanmax(sums):.3g} "
-            "instead of 1: save probabilities, after the softmax, without NaN."
+            f"it runs from {scaled.min():.3g} and adds up to {sums.min():.3g} to {sums.max():.3g} instead of 1: save "
+            "probabilities, after the softmax."
         )
     return np.ascontiguousarray(np.maximum(scaled, 0) / np.maximum(sums, 1e-6))
 

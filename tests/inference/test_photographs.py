@@ -1,0 +1,87 @@
+"""Pictures of every kind."""
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from deeplab_lit.errors import UserError
+from deeplab_lit.inference.photographs import as_rgb, find_images, read_photograph
+from tests.crf.test_dense import photograph
+
+PICTURE = photograph(20, 30)
+
+
+def test_exif_turns_the_picture(tmp_path):
+    file = tmp_path / "turned.png"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: show it rotated by 90 degrees clockwise
+    Image.fromarray(PICTURE).save(file, exif=exif)
+    np.testing.assert_array_equal(read_photograph(file), np.rot90(PICTURE, -1))
+    np.testing.assert_array_equal(as_rgb(file), np.rot90(PICTURE, -1))
+
+
+@pytest.mark.parametrize("ending", ["png", "bmp", "tif", "webp", "gif"])
+def test_greyscale_is_repeated(tmp_path, ending):
+    file = tmp_path / f"grey.{ending}"
+    Image.fromarray(PICTURE[..., 0]).save(file, **({"lossless": True} if ending == "webp" else {}))
+    np.testing.assert_array_equal(read_photograph(file), np.repeat(PICTURE[..., :1], 3, 2))
+
+
+def test_transparency_is_dropped(tmp_path):
+    Image.fromarray(np.dstack([PICTURE, np.arange(600, dtype=np.uint16).reshape(20, 30).astype(np.uint8)])).save(
+        tmp_path / "a.png"
+    )
+    np.testing.assert_array_equal(read_photograph(tmp_path / "a.png"), PICTURE)
+
+
+def test_cmyk_and_palettes(tmp_path):
+    Image.fromarray(PICTURE).convert("CMYK").save(tmp_path / "a.tif")
+    assert np.abs(read_photograph(tmp_path / "a.tif").astype(int) - PICTURE).max() <= 2
+    palette = Image.fromarray(PICTURE).convert("P", palette=Image.Palette.ADAPTIVE)
+    palette.save(tmp_path / "p.png")
+    np.testing.assert_array_equal(read_photograph(tmp_path / "p.png"), np.array(palette.convert("RGB")))
+
+
+def test_sixteen_bits_become_eight(tmp_path):
+    deep = PICTURE.astype(np.uint16) * 257
+    cv2.imwrite(str(tmp_path / "grey.png"), deep[..., 0])
+    np.testing.assert_array_equal(read_photograph(tmp_path / "grey.png"), np.repeat(PICTURE[..., :1], 3, 2))
+    for ending in ("png", "tif"):
+        cv2.imwrite(str(tmp_path / f"colour.{ending}"), deep[..., ::-1])
+        np.testing.assert_array_equal(read_photograph(tmp_path / f"colour.{ending}"), PICTURE)
+
+
+def test_what_cannot_be_read_is_named(tmp_path):
+    Image.fromarray(PICTURE).save(tmp_path / "whole.jpg")
+    content = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "half.jpg").write_bytes(content[: len(content) // 2])
+    (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "empty.png").write_bytes(b"")
+    Image.fromarray(PICTURE[..., 0].astype(np.float32)).save(tmp_path / "fractions.tif")
+    for name in ("half.jpg", "text.jpg", "empty.png"):
+        with pytest.raises(UserError, match=f"{name} cannot be read as an image"):
+            read_photograph(tmp_path / name)
+    with pytest.raises(UserError, match="holds fractions"):
+        read_photograph(tmp_path / "fractions.tif")
+
+
+def test_arrays_and_pillow_images():
+    np.testing.assert_array_equal(as_rgb(PICTURE), PICTURE)
+    np.testing.assert_array_equal(as_rgb(Image.fromarray(PICTURE)), PICTURE)
+    for wrong in (PICTURE / 255, PICTURE[..., 0], PICTURE[:0]):
+        with pytest.raises(UserError, match="give RGB bytes"):
+            as_rgb(wrong)
+
+
+def test_files_folders_and_patterns(tmp_path):
+    for name in ("a.jpg", "sub/a.png", "sub/b.JPG", "sub/notes.txt", ".hidden.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert list(find_images(str(tmp_path))) == ["a", "sub/a", "sub/b"]
+    assert list(find_images(str(tmp_path / "a.jpg"))) == ["a"]
+    assert list(find_images(str(tmp_path / "sub" / "*.JPG"))) == ["b"]
+    with pytest.raises(UserError, match=r"would both be written as a.png"):
+        find_images(str(tmp_path / "**" / "a.*"))
+    with pytest.raises(UserError, match="there is no picture"):
+        find_images(str(tmp_path / "nowhere"))
