@@ -18,7 +18,7 @@ from deeplab_lit.data.transforms import Normalization
 from deeplab_lit.files import write_json
 from deeplab_lit.inference.evaluation import evaluate, numbers
 from deeplab_lit.inference.pipeline import cores
-from deeplab_lit.inference.predictor import Predictor
+from deeplab_lit.inference.predictor import PRECISIONS, Predictor
 from deeplab_lit.loggers import record_result
 from deeplab_lit.preparing import preparing
 from deeplab_lit.render import panel, save_png
@@ -78,7 +78,7 @@ def evaluate_best(
     if trainer.is_global_zero:
         if crf is not None:
             result["crf"] = {
-                **_refined(Predictor(segmenter.network.eval(), normalization, config.eval_size), data, crf),
+                **_refined(_predictor(trainer, segmenter, normalization, config.eval_size), data, crf),
                 "parameters": asdict(config.crf),
             }
         rows, ids = pictures.predict(segmenter, data)
@@ -87,6 +87,14 @@ def evaluate_best(
         write_json(run.folder / "result.json", result)
         show_result(result, run)
     return result
+
+
+def _predictor(trainer: L.Trainer, segmenter: Segmenter, normalization: Normalization, size: int) -> Predictor:
+    """The network as it was validated."""
+    precision = str(trainer.precision)
+    return Predictor(
+        segmenter.network.eval(), normalization, size, precision=precision if precision in PRECISIONS else "auto"
+    )
 
 
 def _refined(predictor: Predictor, data: SegmentationData, crf: DenseCRF) -> dict[str, Any]:

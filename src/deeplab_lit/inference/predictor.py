@@ -17,7 +17,7 @@ from deeplab_lit.models.build import Network
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Refine = Callable[[Bytes, Floats], Floats]
-_TYPES = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+PRECISIONS = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 class Predictor:
@@ -52,9 +52,9 @@ class Predictor:
             raise UserError(f"window={window}, overlap={overlap}: a window has at least 64 pixels, more than overlaps.")
         self.device = _device(device)
         chosen = resolve_precision(precision, self.device.type)
-        if chosen not in _TYPES:
-            raise UserError(f"precision={precision!r}: choose auto, {', '.join(_TYPES)}.")
-        self.precision, self._type = chosen, _TYPES[chosen]
+        if chosen not in PRECISIONS:
+            raise UserError(f"precision={precision!r}: choose auto, {', '.join(PRECISIONS)}.")
+        self.precision, self._type = chosen, PRECISIONS[chosen]
         self._format = torch.channels_last if self._type is not None else torch.contiguous_format
         self.network = network.to(self.device, memory_format=self._format)  # type: ignore[call-overload]
         self._transform = EvalTransform(min(size, window), normalization)

@@ -61,9 +61,11 @@ def open_split(
     """The examples to evaluate on: of the given data set, else of the one that the checkpoint was trained on.
 
     Raises:
-        UserError: the checkpoint does not name its data set, its classes are not the data's, or a file is missing.
+        UserError: no such split; the checkpoint does not name its data set, its classes are not the data's, or a file is missing.
     """
     data, checkpoint = config.data, config.checkpoint
+    if config.split not in ("train", "val"):
+        raise UserError(f"split={config.split}: choose train or val.")
     if data is None and trained.data is None:
         raise UserError(f"{checkpoint} does not say which data set it was trained on: type data=NAME and its keys.")
     # what comes out of a file may not name code of its own
