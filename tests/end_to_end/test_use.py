@@ -191,7 +191,7 @@ def test_a_network_from_a_url(user):
     try:
         url = f"http://127.0.0.1:{server.server_port}/best.ckpt"
         image = photograph(40, 50)
-        expected = network(user).predict(image)
+        expected = deeplab_lit.load(checkpoint(user)).predict(image)
         np.testing.assert_array_equal(deeplab_lit.load(url).predict(image), expected)
     finally:
         server.shutdown()

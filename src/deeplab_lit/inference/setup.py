@@ -61,7 +61,7 @@ def open_split(
     """The examples to evaluate on: of the given data set, else of the one that the checkpoint was trained on.
 
     Raises:
-        UserError: no such split; the checkpoint does not name its data set, its classes are not the data's, or a file is missing.
+        UserError: no such split, no data set named, other classes than the checkpoint's, or a missing file.
     """
     data, checkpoint = config.data, config.checkpoint
     if config.split not in ("train", "val"):
