@@ -9,7 +9,8 @@ import time
 import pytest
 import torch
 
-from tests.end_to_end.test_train import TINY, command, rows, run_folder, train
+from tests.end_to_end.running import command, train_alone
+from tests.end_to_end.test_train import TINY, rows, run_folder
 
 TWO = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "trainer.precision=32-true"]
 # statistics of normalisation and dropout belong to a process; everything else is shared
@@ -21,8 +22,8 @@ QUIET = {"OMP_NUM_THREADS": "1"}
 def test_two_processes_train_and_measure_as_one(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-    train(tmp_path / "one", *SHARED, "batch_size=4", env=QUIET)
-    done = train(tmp_path / "two", *SHARED, *TWO, "batch_size=2", env=QUIET)
+    train_alone(tmp_path / "one", *SHARED, "batch_size=4", env=QUIET)
+    done = train_alone(tmp_path / "two", *SHARED, *TWO, "batch_size=2", env=QUIET)
     assert "steps of batch 2 in each of 2 processes" in done.stdout and done.stdout.count("mIoU 0.") == 3, done.stdout
     one, two = run_folder(tmp_path / "one"), run_folder(tmp_path / "two")
     a, b = (torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (one, two))
@@ -46,9 +47,9 @@ def test_two_processes_train_and_measure_as_one(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [[], TWO])
 def test_sigterm_to_the_whole_group_saves_and_resumes(tmp_path, processes):
-    arguments = [*SHARED, *processes, "max_steps=40", "val_every=4", "num_workers=1", "trainer.log_every_n_steps=1"]
+    arguments = [*SHARED, *processes, "max_steps=16", "val_every=4", "num_workers=1", "trainer.log_every_n_steps=1"]
     process = subprocess.Popen(
-        command(*arguments), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        command("train", *arguments), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         start_new_session=True, env={**os.environ, **QUIET},
     )  # fmt: skip
     deadline = time.monotonic() + 200
@@ -60,13 +61,13 @@ def test_sigterm_to_the_whole_group_saves_and_resumes(tmp_path, processes):
     assert text.count("stopped by SIGTERM at step") == 1 and "Traceback" not in text, text
     (run,) = tmp_path.glob("runs/*/*")
     step = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
-    assert 4 <= step < 40 and not (run / "result.json").exists()
-    done = train(tmp_path, *arguments, "resume=auto", env=QUIET)
-    assert json.loads((run / "result.json").read_text())["steps"] == 40, done.stdout
-    assert [int(row["step"]) for row in rows(run) if row["train/loss"]] == list(range(40))
+    assert 4 <= step < 16 and not (run / "result.json").exists()
+    done = train_alone(tmp_path, *arguments, "resume=auto", env=QUIET)
+    assert json.loads((run / "result.json").read_text())["steps"] == 16, done.stdout
+    assert [int(row["step"]) for row in rows(run) if row["train/loss"]] == list(range(16))
 
 
 def test_more_processes_than_validation_images_are_refused(tmp_path):
     arguments = [each for each in SHARED if "val_images" not in each]
-    done = train(tmp_path, *arguments, *TWO, "data.val_images=1", expect=1, env=QUIET)
+    done = train_alone(tmp_path, *arguments, *TWO, "data.val_images=1", expect=1, env=QUIET)
     assert "1 validation image(s) for 2 processes" in done.stderr

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,7 +13,8 @@ from PIL import Image
 
 from deeplab_lit.checkpoints import load, read
 from tests.conftest import write_voc
-from tests.end_to_end.test_train import TINY, command, run_folder, train
+from tests.end_to_end.running import command, train, train_alone
+from tests.end_to_end.test_train import TINY, run_folder
 
 
 def test_from_the_source_domain_to_the_target_domain(tmp_path):
@@ -63,7 +63,7 @@ def test_torchvisions_file_of_vgg_on_a_voc_folder_with_pseudo_labels_and_rare_cl
 def test_offline_the_command_says_which_file_to_put_where(tmp_path):
     # nothing listens on this proxy
     dead = {"https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "TORCH_HOME": str(tmp_path)}
-    done = train(tmp_path, *TINY, "init=imagenet", expect=1, env=dead)
+    done = train_alone(tmp_path, *TINY, "init=imagenet", expect=1, env=dead)
     assert "resnet18-f37072fd.pth" in done.stderr and "init.path=FILE" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert not list(tmp_path.glob("runs/*"))
@@ -82,7 +82,7 @@ def test_processes_that_a_cluster_starts_share_one_run(tmp_path):
     }  # fmt: skip
     tasks = [
         subprocess.Popen(
-            command(*arguments), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            command("train", *arguments), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             env={**common, "SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)},
         )
         for rank in range(2)
@@ -101,7 +101,7 @@ def test_a_bad_file_ends_all_processes_with_its_name(tmp_path):
     arguments = [a for a in TINY[2:] if "num_workers" not in a]
     two = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "trainer.precision=32-true"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "deeplab_lit.train", *arguments, *two, "data=voc", "data.root=mine", "num_workers=1",
+        [*command("train", *arguments), *two, "data=voc", "data.root=mine", "num_workers=1",
          "max_steps=40", "val_every=50"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from PIL import Image
 
 from deeplab_lit.train import main
 from tests.conftest import ROOT, write_voc
+from tests.end_to_end.running import command, train, train_alone
 
 TINY = [
     "data.train_images=24", "data.val_images=5", "max_steps=4", "val_every=2", "batch_size=2", "crop_size=49",
@@ -26,18 +26,6 @@ TINY = [
 
 
 _SPEED = "train/images_per_second"
-
-
-def command(*arguments):
-    return [sys.executable, "-m", "deeplab_lit.train", *arguments]
-
-
-def train(folder, *arguments, expect=0, env=None, within=400):
-    merged = {**os.environ, **(env or {})}
-    merged = {key: value for key, value in merged.items() if value is not None}
-    done = subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True, timeout=within, env=merged)
-    assert done.returncode == expect, done.stdout + done.stderr
-    return done
 
 
 def run_folder(folder):
@@ -54,7 +42,7 @@ def rows(run):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("user")
-    done = train(folder, *TINY)
+    done = train_alone(folder, *TINY)
     return done, run_folder(folder)
 
 
@@ -126,7 +114,7 @@ def test_a_killed_run_resumes_to_the_same_weights_and_curve(tmp_path):
         (tmp_path / name).mkdir()
     train(tmp_path / "whole", *arguments)
     process = subprocess.Popen(
-        command(*arguments), cwd=tmp_path / "killed", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command("train", *arguments), cwd=tmp_path / "killed", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("killed/runs/*/*/checkpoints/last.ckpt")) and time.monotonic() < deadline:
@@ -170,7 +158,7 @@ def test_own_voc_folder_with_a_class_list_msc_sgd_and_wandb(tmp_path):
 
 
 def test_a_multirun_makes_one_run_each(tmp_path):
-    train(tmp_path, "-m", *TINY, "max_steps=1", "model=aspp_l,largefov", "logger=tensorboard")
+    train_alone(tmp_path, "-m", *TINY, "max_steps=1", "model=aspp_l,largefov", "logger=tensorboard")
     names = sorted(path.parts[-3] for path in tmp_path.glob("runs/*/*/result.json"))
     assert names == ["shapes-resnet18-aspp_l", "shapes-resnet18-largefov"]
     assert len({path.parent for path in tmp_path.glob("runs/*/*/tensorboard/events.*")}) == 2
@@ -225,7 +213,7 @@ def test_a_bad_file_met_in_a_loader_process_ends_the_run_with_its_name(tmp_path)
     file.write_bytes(file.read_bytes()[:300])
     arguments = [a for a in TINY[2:] if "num_workers" not in a]
     arguments += ["data=voc", "data.root=mine", "num_workers=1", "max_steps=40"]
-    done = train(tmp_path, *arguments, expect=1, within=100)  # a loader that cannot be ended would hold it up
+    done = train_alone(tmp_path, *arguments, expect=1, within=100)  # a loader that cannot be ended would hold it up
     assert "picture_1.jpg cannot be read as an image" in done.stderr and "Traceback" not in done.stderr
 
 
@@ -241,5 +229,5 @@ def test_the_readmes_recipe_for_a_backbone_works(tmp_path):
     (shell,) = (text for language, text in blocks if language == "bash")
     words = shell.split()
     assert words[:4] == ["PYTHONPATH=.", "python", "-m", "deeplab_lit.train"]
-    train(tmp_path, *words[4:], *(a for a in TINY if "rate_scale" not in a), env={"PYTHONPATH": str(tmp_path)})
+    train_alone(tmp_path, *words[4:], *(a for a in TINY if "rate_scale" not in a), env={"PYTHONPATH": str(tmp_path)})
     assert "tiny" in run_folder(tmp_path).parts[-2]

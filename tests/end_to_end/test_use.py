@@ -1,18 +1,13 @@
 """A trained network used from the command line: evaluated, predicted with, refined, searched, summed up."""
 
-import contextlib
 import http.server
-import importlib
-import io
 import json
 import re
 import signal
 import subprocess
-import sys
 import tarfile
 import threading
 import time
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -27,43 +22,10 @@ from deeplab_lit.inference.refining import read_probabilities
 from deeplab_lit.models.build import build_network
 from tests.conftest import write_voc
 from tests.crf.test_dense import photograph
-from tests.end_to_end.test_train import TINY, run_folder, train
+from tests.end_to_end.running import command, train, use, use_alone
+from tests.end_to_end.test_train import TINY, run_folder
 
 FAST = " device=cpu precision=32-true workers=2"
-
-
-def command(name, arguments):
-    return [sys.executable, "-m", f"deeplab_lit.{name}", *arguments.split()]
-
-
-@dataclass
-class Done:
-    stdout: str
-    stderr: str
-
-
-def use(name, folder, arguments, expect=0):
-    """A command in this process, which has imported everything already."""
-    program = importlib.import_module(f"deeplab_lit.{name}").main
-    out, err, argv, status = io.StringIO(), io.StringIO(), sys.argv, 0
-    sys.argv = [f"{name}.py", *arguments.split()]
-    try:
-        with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            program()
-    except SystemExit as ended:
-        status = ended.code
-    finally:
-        sys.argv = argv
-    assert (status or 0) == expect, out.getvalue() + err.getvalue()
-    return Done(out.getvalue(), err.getvalue())
-
-
-def use_alone(name, folder, arguments, expect=0):
-    """A command in a process of its own."""
-    done = subprocess.run(command(name, arguments), cwd=folder, capture_output=True, text=True, timeout=300)
-    assert done.returncode == expect, done.stdout + done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
-    return done
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +102,11 @@ def test_predict_writes_each_picture_once_and_names_what_it_could_not_read(user)
 
 
 def test_refine_goes_on_from_saved_probabilities(user):
-    use("predict", user, f"checkpoint={checkpoint(user)} images=pictures/p*.jpg out=plain probabilities=true" + FAST)
+    use(
+        "predict",
+        user,
+        f"checkpoint={checkpoint(user)} images=pictures/p*.jpg out=plain probabilities=true" + FAST,
+    )
     saved = user / "plain/probabilities"
     done = use("refine", user, f"images=pictures probabilities={saved} out=refined crf=v2_resnet101 workers=2")
     assert "4 images written" in done.stdout
@@ -177,7 +143,11 @@ def test_the_search_writes_a_preset_that_can_be_used(user):
     assert result["searched_on"]["found"] == best
     # again: every score is known
     assert "best of" in use("crf_search", user, arguments).stdout and (folder / "scores.csv").read_text() == scores
-    use("evaluate", user, f"--config-dir {folder} crf=searched checkpoint={checkpoint(user)} output=found" + FAST)
+    use(
+        "evaluate",
+        user,
+        f"--config-dir {folder} crf=searched checkpoint={checkpoint(user)} output=found" + FAST,
+    )
     (found,) = (json.loads(file.read_text()) for file in (user / "found").rglob("result.json"))
     assert found["crf"]["parameters"]["bilateral_weight"] == result["bilateral_weight"]
     assert network(user).predict(user / "pictures/p0.jpg", crf=str(folder / "crf/searched.yaml")).shape == (60, 80)
@@ -259,8 +229,8 @@ def test_a_package_for_the_voc_server(tmp_path):
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_stopped_prediction_leaves_whole_files_and_goes_on(user, tmp_path, how):
     (tmp_path / "many").mkdir()
-    for number in range(40):
-        Image.fromarray(photograph(200, 250, number)).save(tmp_path / "many" / f"{number:02}.png")
+    for number in range(150):
+        Image.fromarray(photograph(100, 150, number)).save(tmp_path / "many" / f"{number:03}.png")
     arguments = f"checkpoint={checkpoint(user)} images=many out=out crf=v2_resnet101 overlays=false" + FAST
     process = subprocess.Popen(command("predict", arguments), cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     masks, deadline = tmp_path / "out" / "masks", time.monotonic() + 200
@@ -269,17 +239,17 @@ def test_a_stopped_prediction_leaves_whole_files_and_goes_on(user, tmp_path, how
         return [file for file in masks.glob("*.png") if not file.name.startswith(".")]
 
     while len(finished()) < 5 and time.monotonic() < deadline:
-        time.sleep(0.02)
+        time.sleep(0.01)
     process.send_signal(how)
     _, said = process.communicate(timeout=60)
     there = len(finished())
-    assert 5 <= there < 40
-    assert all(np.array(Image.open(file)).shape == (200, 250) for file in finished())
+    assert 5 <= there < 150
+    assert all(np.array(Image.open(file)).shape == (100, 150) for file in finished())
     if how is signal.SIGINT:
         assert process.returncode == 130 and "the same command does the rest" in said and "Traceback" not in said
     again = use("predict", tmp_path, arguments)
-    assert f"{40 - there} images written, {there} were there already" in again.stdout
-    assert len(finished()) == 40
+    assert f"{150 - there} images written, {there} were there already" in again.stdout
+    assert len(finished()) == 150
 
 
 def test_the_crf_as_the_last_layer_is_trained_and_evaluated(tmp_path):

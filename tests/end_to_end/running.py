@@ -1,0 +1,55 @@
+"""Commands as a user types them: in a process of their own, or in this one, which has imported everything already.
+
+Arguments are words, or several in one string.
+"""
+
+import contextlib
+import importlib
+import io
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+
+
+@dataclass
+class Done:
+    stdout: str
+    stderr: str
+
+
+def command(name, *arguments):
+    return [sys.executable, "-m", f"deeplab_lit.{name}", *" ".join(arguments).split()]
+
+
+def use(name, folder, *arguments, expect=0):
+    """The command in this process, in ``folder``."""
+    program = importlib.import_module(f"deeplab_lit.{name}").main
+    out, err, argv, status = io.StringIO(), io.StringIO(), sys.argv, 0
+    sys.argv = [f"{name}.py", *" ".join(arguments).split()]
+    try:
+        with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            program()
+    except SystemExit as ended:
+        status = ended.code
+    finally:
+        sys.argv = argv
+    assert (status or 0) == expect, out.getvalue() + err.getvalue()
+    return Done(out.getvalue(), err.getvalue())
+
+
+def use_alone(name, folder, *arguments, expect=0, env=None, within=400):
+    """The command in a process of its own; ``env`` adds variables, those with None are taken away."""
+    merged = {key: value for key, value in {**os.environ, **(env or {})}.items() if value is not None}
+    whole = command(name, *arguments)
+    done = subprocess.run(whole, cwd=folder, capture_output=True, text=True, timeout=within, env=merged)
+    assert done.returncode == expect, done.stdout + done.stderr
+    return Done(done.stdout, done.stderr)
+
+
+def train(folder, *arguments, expect=0):
+    return use("train", folder, *arguments, expect=expect)
+
+
+def train_alone(folder, *arguments, **options):
+    return use_alone("train", folder, *arguments, **options)
