@@ -6,10 +6,10 @@ from dataclasses import asdict
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from deeplab_lit.callbacks import Clock, Pictures
-from deeplab_lit.checkpoints import read
 from deeplab_lit.config import TrainConfig
 from deeplab_lit.console import show_result
 from deeplab_lit.crf.dense import DenseCRF
@@ -24,6 +24,7 @@ from deeplab_lit.preparing import preparing
 from deeplab_lit.render import panel, save_png
 from deeplab_lit.runs import Run
 from deeplab_lit.segmenter import Segmenter
+from deeplab_lit.weights.reading import read
 
 
 def evaluate_best(
@@ -99,6 +100,12 @@ def _predictor(trainer: L.Trainer, segmenter: Segmenter, normalization: Normaliz
 
 def _refined(predictor: Predictor, data: SegmentationData, crf: DenseCRF) -> dict[str, Any]:
     split, classes = data.val_split, len(data.labels)
-    with preparing() as progress:
-        found = evaluate(predictor, split, range(len(split)), classes, crf, 40, 0, cores(), progress)
+    threads = torch.get_num_threads()
+    # waiting threads of the network would hold the cores that the CRF's need
+    torch.set_num_threads(max(1, threads // 2))
+    try:
+        with preparing() as progress:
+            found = evaluate(predictor, split, range(len(split)), classes, crf, 40, 0, cores(), progress)
+    finally:
+        torch.set_num_threads(threads)
     return numbers(found.scores[1], data.labels)

@@ -7,11 +7,14 @@ import sys
 from omegaconf import DictConfig
 
 from deeplab_lit.app import entry_point, plain, typed
+from deeplab_lit.waiting import leave_cores_to_the_crf
 
 
 @entry_point("evaluate")
 def main(cfg: DictConfig) -> None:
     record, config = plain(cfg), typed(cfg)
+    if config.crf.name != "none":
+        leave_cores_to_the_crf()
     from deeplab_lit.inference.evaluating import evaluate_checkpoint
     from deeplab_lit.runs import command_line
 

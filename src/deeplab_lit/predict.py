@@ -5,11 +5,14 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from deeplab_lit.app import entry_point, plain, typed
+from deeplab_lit.waiting import leave_cores_to_the_crf
 
 
 @entry_point("predict")
 def main(cfg: DictConfig) -> None:
     record, config = plain(cfg), typed(cfg)
+    if config.crf.name != "none":
+        leave_cores_to_the_crf()
     from deeplab_lit.inference.predicting import predict
 
     predict(config, record)
