@@ -139,7 +139,7 @@ class ImageNetConfig(InitConfig):
     fc: str
     fc_seed: int
     # what they were trained with
-    normalization: str
+    normalization: Any
     stride_on: str
 
 
@@ -165,7 +165,7 @@ class TrainConfig:
     crop_size: int  # pixels
     eval_size: int  # validation images are padded to at least this many pixels
     num_workers: int = 2  # loader processes; 0: load in the training process
-    atrous: str = "holes"  # or "interlace", the paper's second realisation, with equal results
+    atrous: str = "auto"  # the faster of "holes" and "interlace", the paper's two realisations, with equal results
     align_corners: bool  # bilinear resizing puts corner pixels on each other, as Caffe does
     sampling: str = "uniform"  # or "rare_classes": images with rare classes come more often
     train_only_new: bool  # hold everything but the new layers fixed
@@ -244,6 +244,17 @@ class RefineConfig:
     overwrite: bool = False
     workers: int | None = None
     crf: CRFConfig
+
+
+@dataclass(kw_only=True)
+class ConvertConfig:
+    """What `python -m deeplab_lit.convert` is told."""
+
+    source: str  # a file of weights, or its URL
+    out: str  # ends in .ckpt or .safetensors
+    classes: str | None = None  # a class list; null: VOC's names for 21 classes, numbers for others
+    rgb: bool = False  # a network of BGR images becomes one of RGB images with equal outputs
+    overwrite: bool = False
 
 
 @dataclass(kw_only=True)

@@ -19,7 +19,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from deeplab_lit.crf.compiled import compiled, kernel
+from deeplab_lit.compiled import compiled, kernel
 from deeplab_lit.crf.numbering import number
 from deeplab_lit.crf.room import Room, fresh, kept
 from deeplab_lit.errors import UserError

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from deeplab_lit.crf.compiled import kernel
+from deeplab_lit.compiled import kernel
 from deeplab_lit.crf.rows import blur_row, copy_row, splat_row, update_row
 
 _BLOCKS = 64  # pieces of work that threads share

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from deeplab_lit.crf.compiled import compiled, kernel
+from deeplab_lit.compiled import compiled, kernel
 from deeplab_lit.crf.room import kept
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)

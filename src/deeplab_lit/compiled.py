@@ -16,7 +16,7 @@ def compiled(function: Callable[..., Any], **options: Any) -> Any:
         return njit(nogil=True, cache=True, **options)(function)
     except RuntimeError as error:  # no folder that can be written to
         warnings.warn(
-            f"numba finds no folder for its compiled code ({error}), so the CRF is compiled anew in every process: "
+            f"numba finds no folder for its compiled code ({error}), so kernels are compiled anew in every process: "
             "set NUMBA_CACHE_DIR to a folder that can be written to.",
             stacklevel=2,
         )
