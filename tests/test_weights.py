@@ -4,14 +4,15 @@ import pytest
 import torch
 import torchvision
 
-from deeplab_lit.checkpoints import describe, read
 from deeplab_lit.config import CheckpointConfig, ImageNetConfig
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.transforms import Normalization
+from deeplab_lit.descriptions import describe
 from deeplab_lit.errors import UserError
 from deeplab_lit.models import ASPP, VGG16, DeepLab, FieldOfView, MultiScaleFeatures, MultiScaleInput, ResNet
 from deeplab_lit.models.build import build_network
 from deeplab_lit.weights.imagenet import convert_fc, start_from_imagenet
+from deeplab_lit.weights.reading import read
 from deeplab_lit.weights.start import start
 
 LABELS = LabelSet(("background", "cat", "dog"))

@@ -31,6 +31,7 @@ _SCHEMAS = {
     "evaluate": schemas.EvaluateConfig,
     "predict": schemas.PredictConfig,
     "refine": schemas.RefineConfig,
+    "convert": schemas.ConvertConfig,
     "crf_search": schemas.SearchConfig,
     "summary": schemas.SummaryConfig,
     "augment": schemas.AugmentConfig,

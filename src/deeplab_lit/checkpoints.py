@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import pickle
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,20 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from deeplab_lit.components import OWN
 from deeplab_lit.crf.dense import DenseCRF
 from deeplab_lit.crf.presets import preset
-from deeplab_lit.data.downloads import fetched
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.transforms import Normalization
+from deeplab_lit.descriptions import CHECKPOINT_KEY
 from deeplab_lit.errors import UserError
 from deeplab_lit.files import replacing
 from deeplab_lit.inference.photographs import as_rgb
 from deeplab_lit.inference.predictor import Predictor
 from deeplab_lit.models.build import Network, build_network
-from deeplab_lit.segmenter import CHECKPOINT_KEY
+from deeplab_lit.weights.reading import read
 
 Bytes = NDArray[np.uint8]
 
@@ -90,38 +90,6 @@ class Trained:
         return Predictor(self.network, self.normalization, self.eval_size)
 
 
-def describe(
-    network_spec: dict[str, Any],
-    labels: LabelSet,
-    normalization: Normalization,
-    eval_size: int = 513,
-    data: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    """What a checkpoint says of itself, as builtins."""
-    plain_labels = {"names": list(labels.names), "palette": [list(colour) for colour in labels.palette]}
-    spec = {
-        part: {key: value for key, value in config.items() if key != "recipe"} if isinstance(config, dict) else config
-        for part, config in network_spec.items()
-    }
-    norm = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(normalization).items()}
-    about = {"version": 1, "network": spec, "labels": plain_labels, "normalization": norm}
-    return {**about, "eval_size": eval_size, "data": data}
-
-
-def read(path: str | Path) -> dict[str, Any]:
-    """What a checkpoint file of this library holds, with tensors on the CPU; raises UserError as :func:`load` does."""
-    path = fetched(str(path)) if "://" in str(path) else Path(path).expanduser()
-    if not path.is_file():
-        raise UserError(f"checkpoint {str(path)!r} does not exist: a run keeps its own under checkpoints/best.ckpt.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
-    if not isinstance(content, dict) or CHECKPOINT_KEY not in content:
-        raise UserError(f"{path} is not a checkpoint of deeplab_lit: it has no {CHECKPOINT_KEY!r} entry.")
-    return content
-
-
 def check_resumable(path: Path, description: dict[str, Any]) -> None:
     """Refuse to go on from a checkpoint of another network or of other classes.
 
@@ -151,21 +119,30 @@ def load(path: str | Path, allow: Sequence[str] = ()) -> Trained:
     Nothing that the file names is imported but this library's own classes.
 
     Args:
-        path: a checkpoint of this library: a file, or an http(s) URL, which is fetched once into the cache folder.
+        path: any file of weights that :func:`deeplab_lit.weights.reading.read` knows, or its URL.
         allow: prefixes of further packages whose trunks and heads may be imported, such as ``"mypackage."``.
 
     Raises:
-        UserError: no such file, not a checkpoint of this library, or one that asks for code that is not allowed.
+        UserError: no such file, not one that is known, without a classifier, or one that asks for code that is not
+            allowed.
     """
     content = read(path)
     about = content[CHECKPOINT_KEY]
+    if about["network"]["model"] is None:
+        raise UserError(
+            f"{path} ({about['source']}) has a trunk, but no classifier of pixels: train one from it with "
+            f"init=checkpoint init.path={path}."
+        )
     labels = LabelSet(tuple(about["labels"]["names"]), tuple(tuple(colour) for colour in about["labels"]["palette"]))
     network = build_network(about["network"], len(labels), allowed=(*OWN, *allow))
     prefix = "network."
     weights = {
         key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)
     }
-    network.load_state_dict(weights)
+    try:
+        network.load_state_dict(_complete(network, weights))
+    except RuntimeError as error:
+        raise UserError(f"{path} does not fit its own description: {' '.join(str(error).split())[:300]}") from error
     norm = about["normalization"]
     normalization = Normalization.of(norm["mean"], norm["std"], norm["bgr"])
     return Trained(
@@ -176,3 +153,9 @@ def load(path: str | Path, allow: Sequence[str] = ()) -> Trained:
         int(about.get("eval_size", 513)),
         about.get("data"),
     )
+
+
+def _complete(network: Network, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """With the counters of batch normalisation, which other code bases do not keep and nothing here reads."""
+    counters = {name: value for name, value in network.state_dict().items() if name.endswith("num_batches_tracked")}
+    return {**counters, **weights}

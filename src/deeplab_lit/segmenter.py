@@ -13,12 +13,11 @@ from torch import Tensor
 
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.transforms import Sample
+from deeplab_lit.descriptions import CHECKPOINT_KEY
 from deeplab_lit.losses import Resolution, segmentation_loss
 from deeplab_lit.metrics import ConfusionMatrix, Scores
 from deeplab_lit.models.build import Network
 from deeplab_lit.optim import OptimizerConfig, ScheduleConfig, build_optimizer, build_schedule
-
-CHECKPOINT_KEY = "deeplab_lit"
 
 
 class Segmenter(L.LightningModule):

@@ -13,13 +13,15 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from deeplab_lit.best import evaluate_best
 from deeplab_lit.callbacks import Clock, Pictures, Throughput, UnbrokenCurve, progress_shown
-from deeplab_lit.checkpoints import WholeFileCheckpoint, check_resumable, describe, read
+from deeplab_lit.checkpoints import WholeFileCheckpoint, check_resumable
+from deeplab_lit.components import locate
 from deeplab_lit.config import CheckpointConfig, CRFConfig, DenseCRFConfig, TrainConfig
 from deeplab_lit.console import log_to, quiet_libraries, show_summary
 from deeplab_lit.crf.dense import Normalization as CRFNormalization
 from deeplab_lit.crf.presets import build_crf
 from deeplab_lit.data.build import build_data, class_weights
 from deeplab_lit.data.transforms import Normalization
+from deeplab_lit.descriptions import CHECKPOINT_KEY, describe
 from deeplab_lit.errors import UserError
 from deeplab_lit.hardware import is_first_process, resolve_precision
 from deeplab_lit.interrupts import SaveFirst
@@ -32,7 +34,8 @@ from deeplab_lit.optim import train_only_new
 from deeplab_lit.preparing import preparing
 from deeplab_lit.runs import Run, open_run
 from deeplab_lit.runs import record as save_config
-from deeplab_lit.segmenter import CHECKPOINT_KEY, Segmenter
+from deeplab_lit.segmenter import Segmenter
+from deeplab_lit.weights.reading import read
 from deeplab_lit.weights.start import start
 
 
@@ -58,9 +61,7 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
     resume_from = open_run(record, make=False).resume_from if config.resume else None
     # weights bring their normalisation, those that a run goes on with before those that it began with
     weights_file = resume_from or (config.init.path if isinstance(config.init, CheckpointConfig) else None)
-    normalization = Normalization.chosen(
-        read(weights_file)[CHECKPOINT_KEY]["normalization"] if weights_file else config.parity.normalization
-    )
+    normalization = _input_normalization(config, record["backbone"], weights_file)
     with preparing() as report:
         progress = report if first else None
         data = build_data(config, normalization, progress)
@@ -107,6 +108,16 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
             show_summary(config, run, segmenter, data, arguments, started, normalization, trainer.world_size)
         trainer.fit(segmenter, data, ckpt_path=run.resume_from, weights_only=True)
         return evaluate_best(trainer, run, segmenter, data, clock, pictures, best, crf, config, normalization, command)
+
+
+def _input_normalization(config: TrainConfig, backbone: dict[str, Any], weights_file: Any) -> Normalization:
+    """What belongs to the weights that training starts from."""
+    if weights_file:
+        return Normalization.chosen(read(weights_file)[CHECKPOINT_KEY]["normalization"])
+    if config.parity.normalization == "own":  # the trunk's class knows it, by its arguments
+        trunk = locate(backbone.get("_target_"), "backbone")
+        return Normalization.chosen(trunk.input_normalization(backbone))
+    return Normalization.chosen(config.parity.normalization)
 
 
 def network_spec(config: TrainConfig, record: dict[str, Any]) -> dict[str, Any]:

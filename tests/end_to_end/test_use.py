@@ -199,8 +199,9 @@ def test_mistakes_are_answered_in_one_sentence(user, arguments, words):
 
 
 def voc_checkpoint(path):
-    from deeplab_lit.checkpoints import WholeFileCheckpoint, describe
+    from deeplab_lit.checkpoints import WholeFileCheckpoint
     from deeplab_lit.data.labels import LabelSet
+    from deeplab_lit.descriptions import describe
     from tests.test_checkpoints import SPEC
 
     network = build_network(SPEC, 21)

@@ -31,7 +31,12 @@ def compose(*overrides, config_name="train"):
         return hydra.compose(config_name, overrides=["name=test", *overrides])
 
 
+# what a trunk must be told, and the papers' output stride where its own is another
+TOLD = {"timm": ["backbone.name=resnet18"], "efficientnet_lite0": ["backbone.output_stride=8"]}
+
+
 def network(*overrides, num_classes=21, parity="caffe"):
+    overrides = [*TOLD.get(overrides[0].removeprefix("backbone="), []), *overrides]
     cfg = OmegaConf.to_container(compose("data=voc", "data.root=x", f"parity={parity}", *overrides), resolve=True)
     spec = {key: cfg[key] for key in ("backbone", "model", "align_corners", "atrous")}
     return build_network({**spec, "scales": cfg["scales"]["factors"]}, num_classes)

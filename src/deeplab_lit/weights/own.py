@@ -9,17 +9,20 @@ from typing import Any
 from torch import Tensor
 
 from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.descriptions import CHECKPOINT_KEY
 from deeplab_lit.models.deeplab import DeepLab
-from deeplab_lit.segmenter import CHECKPOINT_KEY
+from deeplab_lit.weights.imagenet import start_from_imagenet
 from deeplab_lit.weights.transfer import Transfer, take
 
 
 def start_from_checkpoint(network: DeepLab, content: Mapping[str, Any], labels: LabelSet, source: str) -> Transfer:
     """Take the trunk, and what else fits, from a checkpoint; the classifiers only if the classes are the same.
 
+    From an ImageNet classifier VGG's fc6 and fc7 are taken too, as :func:`start_from_imagenet` does it.
+
     Args:
         network: to be trained; its classifiers are drawn anew already.
-        content: of the checkpoint, as :func:`deeplab_lit.checkpoints.read` gives it.
+        content: of the checkpoint, as :func:`deeplab_lit.weights.reading.read` gives it.
         labels: the classes that are trained for.
         source: where the checkpoint lies, for messages.
 
@@ -27,6 +30,10 @@ def start_from_checkpoint(network: DeepLab, content: Mapping[str, Any], labels: 
         UserError: the checkpoint's trunk is another one.
     """
     weights = plain_names(content["state_dict"])
+    if any(name.startswith("classifier.") for name in weights):
+        return start_from_imagenet(
+            network, {name.removeprefix("trunk."): value for name, value in weights.items()}, source
+        )
     same = tuple(content[CHECKPOINT_KEY]["labels"]["names"]) == labels.names
     own = dict(network.named_parameters())
     classifiers = {id(parameter) for parameter in network.new_parameters()}
@@ -47,6 +54,6 @@ def plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, value in state.items():
         while name.startswith("network."):
             name = name.removeprefix("network.")
-        if name.startswith(("trunk.", "head.")):
+        if name.startswith(("trunk.", "head.", "classifier.")):
             names[name] = value
     return names

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from deeplab_lit.checkpoints import read
+from torch import Tensor
+
 from deeplab_lit.config import CheckpointConfig, ImageNetConfig, InitConfig
 from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.descriptions import CHECKPOINT_KEY
 from deeplab_lit.errors import UserError
 from deeplab_lit.models.build import Network, plain
-from deeplab_lit.segmenter import CHECKPOINT_KEY
+from deeplab_lit.models.deeplab import DeepLab
+from deeplab_lit.models.efficientnet_lite0 import EfficientNetLite0
+from deeplab_lit.models.timm_trunk import TimmTrunk
+from deeplab_lit.weights.efficientnet_lite0 import read_efficientnet_lite0, trunk_weights
 from deeplab_lit.weights.imagenet import read_torchvision, start_from_imagenet
 from deeplab_lit.weights.own import start_from_checkpoint
+from deeplab_lit.weights.reading import read
+from deeplab_lit.weights.transfer import take
 
 
 def start(network: Network, init: InitConfig, labels: LabelSet, backbone: dict[str, Any]) -> list[str]:
@@ -31,11 +40,19 @@ def start(network: Network, init: InitConfig, labels: LabelSet, backbone: dict[s
     """
     inner = plain(network)
     if isinstance(init, ImageNetConfig):
-        name = getattr(inner.trunk, "torchvision_name", None)
+        trunk = inner.trunk
+        if isinstance(trunk, EfficientNetLite0):
+            weights, rest = trunk_weights(read_efficientnet_lite0(init.path))
+            return [_of_trunk(inner, weights, f"EfficientNet-Lite0 {init.path or 'of ImageNet'}", rest)]
+        if isinstance(trunk, TimmTrunk):
+            source = f"timm's {trunk.name} {init.path or ''}".strip()
+            return [_of_trunk(inner, trunk.pretrained_weights(init.path), source, [])]
+        name = getattr(trunk, "torchvision_name", None)
         if name is None:
             raise UserError(
-                f"init=imagenet knows torchvision's vgg16 and resnets, not {type(inner.trunk).__name__}: load its "
-                "weights in the trunk's constructor, or give it the attribute torchvision_name."
+                f"init=imagenet knows vgg16, the resnets, efficientnet_lite0 and timm's networks, not "
+                f"{type(trunk).__name__}: load its weights in the trunk's constructor, or give it the attribute "
+                "torchvision_name."
             )
         state = read_torchvision(name, init.weights, init.path)
         source = f"{name} {init.path or init.weights}"
@@ -43,7 +60,10 @@ def start(network: Network, init: InitConfig, labels: LabelSet, backbone: dict[s
     if isinstance(init, CheckpointConfig):
         content = read(init.path)
         lines = [f"{init.path}: {start_from_checkpoint(inner, content, labels, init.path)}"]
-        theirs = content[CHECKPOINT_KEY]["network"]["backbone"]
+        about = content[CHECKPOINT_KEY]
+        if "source" in about:
+            lines += [f"it is {about['source']}", *(f"note: {note}" for note in about["notes"])]
+        theirs = about["network"]["backbone"]
         of_training = ("recipe", "frozen_norm", "frozen_affine", "norm_momentum")
         keys = sorted(key for key in theirs.keys() & backbone.keys() if key not in of_training)
         lines += [
@@ -53,3 +73,8 @@ def start(network: Network, init: InitConfig, labels: LabelSet, backbone: dict[s
         ]
         return lines
     return []
+
+
+def _of_trunk(network: DeepLab, weights: Mapping[str, Tensor], source: str, rest: Sequence[str]) -> str:
+    report = take(network, {f"trunk.{name}": value for name, value in weights.items()}, source)
+    return f"{source}: {replace(report, left=(*report.left, *rest))}"

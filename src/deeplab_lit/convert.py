@@ -1,0 +1,20 @@
+"""Other code bases' weights as a checkpoint of this library: ``python -m deeplab_lit.convert source=FILE out=FILE``."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from deeplab_lit.app import entry_point, plain, typed
+
+
+@entry_point("convert")
+def main(cfg: DictConfig) -> None:
+    plain(cfg)  # what is required is there
+    config = typed(cfg)
+    from deeplab_lit.weights.converting import convert
+
+    convert(config)
+
+
+if __name__ == "__main__":
+    main()

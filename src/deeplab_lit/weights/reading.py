@@ -1,0 +1,88 @@
+"""Files of trained weights: this library's own, and what other code bases write, told apart by their content."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from deeplab_lit.data.downloads import fetched
+from deeplab_lit.descriptions import CHECKPOINT_KEY
+from deeplab_lit.errors import UserError
+from deeplab_lit.weights import caffe
+from deeplab_lit.weights.state_dicts import convert_state_dict
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """What a file of weights holds, in the form of this library's checkpoints, with tensors on the CPU.
+
+    Nothing in the file is run: PyTorch files are read with ``weights_only=True``.
+
+    Args:
+        path: a file, or an http(s) URL, which is fetched once into the cache folder: a checkpoint or ``.safetensors``
+            of this library, a state dict of torchvision or of the common PyTorch DeepLab V2, or a ``.caffemodel``.
+
+    Returns:
+        ``state_dict``, ``global_step``, and under ``CHECKPOINT_KEY`` the description of the network.
+
+    Raises:
+        UserError: no such file; it cannot be read, or would run code; or its layout is not known, with what was found.
+    """
+    path = fetched(str(path)) if "://" in str(path) else Path(path).expanduser()
+    if not path.is_file():
+        raise UserError(f"checkpoint {str(path)!r} does not exist: a run keeps its own under checkpoints/best.ckpt.")
+    with path.open("rb") as file:
+        first = file.read(9)
+    if first[:2] == b"PK" or first[:1] == b"\x80":
+        return _from_torch(path)
+    if first[8:9] == b"{" and int.from_bytes(first[:8], "little") < path.stat().st_size:
+        return _from_safetensors(path)
+    return caffe.convert(caffe.parse(path.read_bytes(), str(path)), str(path)).content()
+
+
+def _from_torch(path: Path) -> dict[str, Any]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
+    if isinstance(content, dict) and CHECKPOINT_KEY in content:
+        return content
+    state = _state_dict(content)
+    if state is None:
+        held = (
+            f"a dict with {', '.join(map(str, list(content)[:4]))}"
+            if isinstance(content, dict)
+            else type(content).__name__
+        )
+        raise UserError(f"{path} holds {held}, not tensors by name: a checkpoint or a state dict is wanted.")
+    return convert_state_dict(state, str(path)).content()
+
+
+def _state_dict(content: Any) -> dict[str, Tensor] | None:
+    """The tensors by name, where people put them: plain, or under a key beside other things."""
+    if not isinstance(content, dict) or not content:
+        return None
+    if all(isinstance(value, Tensor) for value in content.values()):
+        return dict(content)
+    for key in ("state_dict", "model_state_dict", "model"):
+        if found := _state_dict(content.get(key)):
+            return found
+    return None
+
+
+def _from_safetensors(path: Path) -> dict[str, Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = (file.metadata() or {}).get(CHECKPOINT_KEY)
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise UserError(f"{path} cannot be read as safetensors: {error}") from error
+    if about is None:
+        return convert_state_dict(state, str(path)).content()
+    found = json.loads(about)
+    return {CHECKPOINT_KEY: found["about"], "state_dict": state, "global_step": found["global_step"]}
