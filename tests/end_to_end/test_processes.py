@@ -47,7 +47,9 @@ def test_two_processes_train_and_measure_as_one(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [[], TWO])
 def test_sigterm_to_the_whole_group_saves_and_resumes(tmp_path, processes):
-    arguments = [*SHARED, *processes, "max_steps=16", "val_every=4", "num_workers=1", "trainer.log_every_n_steps=1"]
+    # no loader processes beside gloo: a fork while its threads hold a lock can hang (README, What has not been run)
+    loaders = f"num_workers={0 if processes else 1}"
+    arguments = [*SHARED, *processes, "max_steps=16", "val_every=4", loaders, "trainer.log_every_n_steps=1"]
     process = subprocess.Popen(
         command("train", *arguments), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         start_new_session=True, env={**os.environ, **QUIET},
