@@ -44,12 +44,46 @@ def test_every_kth_position_is_the_original_output(name):
     native = TimmTrunk(name, 32).eval()
     dense = TimmTrunk(name, 8).eval()
     dense.load_state_dict(native.state_dict())
+    for trunk in (native, dense):
+        without_pooling_over_the_whole_map(trunk)
     image = torch.randn(1, 3, 161, 161) if name in SAME_PADDED else torch.randn(1, 3, 160, 160)
     with torch.no_grad():
         expected, found = native(image), dense(image)[:, :, ::4, ::4]
     inner = slice(1, -1)  # at the rim the nets pad where the dense one sees map
     found = found[..., : expected.shape[2], : expected.shape[3]]
-    torch.testing.assert_close(found[..., inner, inner], expected[..., inner, inner], atol=2e-3, rtol=2e-3)
+    # random weights make the maps of some nets very small
+    scale = expected.abs().max()
+    assert scale > 0
+    torch.testing.assert_close(found[..., inner, inner] / scale, expected[..., inner, inner] / scale, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_batch_normalisation_that_is_held_computes_what_it_did(name):
+    """timm's own kinds of batch normalisation hold the activation too."""
+    torch.manual_seed(0)
+    trained = TimmTrunk(name, 16).eval()
+    for key, value in trained.state_dict().items():
+        if key.endswith("running_mean"):
+            value.normal_(0, 0.1)
+    frozen = TimmTrunk(name, 16, frozen_norm=True)
+    frozen.load_state_dict(trained.state_dict())
+    frozen.train()
+    drops = [layer for layer in frozen.modules() if "Drop" in type(layer).__name__]
+    for layer in drops:
+        layer.eval()
+    image = torch.randn(2, 3, 97, 97)
+    with torch.no_grad():
+        expected = trained(image)
+        torch.testing.assert_close(frozen(image) / expected.abs().max(), expected / expected.abs().max())
+    held = [layer for layer in frozen.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert not any(layer.training or layer.weight.requires_grad for layer in held)
+
+
+def without_pooling_over_the_whole_map(trunk):
+    """A mean over all positions (squeeze and excitation) is another one where there are more positions."""
+    for layer in trunk.modules():
+        if type(layer).__name__ in ("SqueezeExcite", "SEModule"):
+            layer.forward = lambda x: x
 
 
 SAME_PADDED = ["tf_efficientnet_lite0"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from torch import nn
 
 
@@ -17,15 +19,22 @@ class FrozenBatchNorm2d(nn.BatchNorm2d):
         return self
 
 
+@functools.cache
+def _frozen(kind: type[nn.BatchNorm2d]) -> type[nn.BatchNorm2d]:
+    """The class that is ``kind`` held fixed; what else ``kind`` does, such as an activation, it still does."""
+    return (
+        FrozenBatchNorm2d if kind is nn.BatchNorm2d else type(f"Frozen{kind.__name__}", (FrozenBatchNorm2d, kind), {})
+    )
+
+
 def freeze_norm(module: nn.Module, affine: bool = True) -> None:
     """Hold every ``BatchNorm2d`` inside ``module`` fixed, keeping its parameters, statistics and state-dict keys.
 
     With ``affine=False`` the statistics alone are held, and scale and shift are trained.
     """
-    for parent in module.modules():
-        for name, child in parent.named_children():
-            if isinstance(child, nn.BatchNorm2d) and not isinstance(child, FrozenBatchNorm2d):
-                frozen = FrozenBatchNorm2d(child.num_features, eps=child.eps)
-                frozen.load_state_dict(child.state_dict())
-                frozen.requires_grad_(not affine).train(False)
-                setattr(parent, name, frozen)
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d) and not isinstance(layer, FrozenBatchNorm2d):
+            layer.__class__ = _frozen(type(layer))
+            layer.train(False)
+            for parameter in layer.parameters(recurse=False):
+                parameter.requires_grad_(not affine)
