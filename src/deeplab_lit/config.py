@@ -252,7 +252,7 @@ class ConvertConfig:
 
     source: str  # a file of weights, or its URL
     out: str  # ends in .ckpt or .safetensors
-    classes: str | None = None  # a class list; null: VOC's names for 21 classes, numbers for others
+    classes: str | None = None  # a class list; null: VOC's names for 21 classes, COCO's for 91, else numbers
     rgb: bool = False  # a network of BGR images becomes one of RGB images with equal outputs
     overwrite: bool = False
 

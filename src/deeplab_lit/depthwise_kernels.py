@@ -9,7 +9,13 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from deeplab_lit.compiled import kernel
+from deeplab_lit.compiled import compiled, kernel
+
+
+@compiled
+def _inside(offset, stride, size, out_size):
+    """The outputs ``o`` whose tap ``o * stride + offset`` is in ``0 <= ... < size``: the first, and their end."""
+    return max(0, (-offset + stride - 1) // stride), min(out_size, (size - 1 - offset) // stride + 1)
 
 
 def _filter_gradient(x, grad, stride_y, stride_x, pad_y, pad_x, rate_y, rate_x, kernel_y, kernel_x, parts):
@@ -27,9 +33,8 @@ def _filter_gradient(x, grad, stride_y, stride_x, pad_y, pad_x, rate_y, rate_x, 
                     continue
                 for j in range(kernel_x):
                     offset = j * rate_x - pad_x
-                    first = max(0, (-offset + stride_x - 1) // stride_x)
-                    last = min(out_width, (width - 1 - offset) // stride_x + 1)
-                    for o in range(first, last):
+                    first, end = _inside(offset, stride_x, width, out_width)
+                    for o in range(first, end):
                         column = o * stride_x + offset
                         for c in range(channels):
                             found[part, i, j, c] += x[n, from_y, column, c] * grad[n, y, o, c]

@@ -127,6 +127,8 @@ def test_normalisation_and_weights_are_timms(tmp_path):
         torch.testing.assert_close(trunk.eval()(image), trained.eval().forward_features(image))
     with pytest.raises(UserError, match="does not exist"):
         trunk.pretrained_weights(tmp_path / "none.pth")
+    with pytest.raises(UserError, match=r"weights.pth holds no weights of timm's resnet50d: Error"):
+        TimmTrunk("resnet50d", 32).pretrained_weights(tmp_path / "weights.pth")
 
 
 def test_average_pooling_with_holes_is_the_mean_of_its_taps():

@@ -154,13 +154,18 @@ def _id(file_name: str) -> str:
     return str(Path(file_name).with_suffix(""))
 
 
+def coco91() -> LabelSet:
+    """COCO's own ids up to 90, with the background, as networks with 91 outputs have them."""
+    return LabelSet(tuple(f"unused {i}" if name == "-" else name for i, name in enumerate(COCO_IDS)))
+
+
 def _label_set(classes: str, path: Path) -> LabelSet:
     if classes == "voc":
         return LabelSet.voc()
     if classes == "coco":
         return LabelSet(COCO_CLASSES)
     if classes == "coco91":
-        return LabelSet(tuple(f"unused {i}" if name == "-" else name for i, name in enumerate(COCO_IDS)))
+        return coco91()
     categories = sorted(_read_json(path).get("categories", []), key=lambda category: category["id"])
     if not categories:
         raise UserError(f"{path} has no categories: a segmentation needs at least one class beside the background.")

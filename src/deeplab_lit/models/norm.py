@@ -34,7 +34,7 @@ def freeze_norm(module: nn.Module, affine: bool = True) -> None:
     """
     for layer in module.modules():
         if isinstance(layer, nn.BatchNorm2d) and not isinstance(layer, FrozenBatchNorm2d):
-            layer.__class__ = _frozen(type(layer))
+            layer.__class__ = _frozen(type(layer))  # type: ignore[arg-type]
             layer.train(False)
             for parameter in layer.parameters(recurse=False):
                 parameter.requires_grad_(not affine)

@@ -74,15 +74,19 @@ class TimmTrunk(nn.Module):
         """
         import timm
 
-        options: dict[str, Any] = {"pretrained_cfg_overlay": {"file": str(path)}} if path else {}
-        if path and not Path(path).expanduser().is_file():
+        file = Path(path).expanduser() if path else None
+        options: dict[str, Any] = {"pretrained_cfg_overlay": {"file": str(file)}} if file else {}
+        if file and not file.is_file():
             raise UserError(f"init.path={str(path)!r} does not exist: give a file with timm's weights of {self.name}.")
         try:
             trained = timm.create_model(self.name, pretrained=True, num_classes=0, **options)
         except Exception as error:  # what hubs and files raise has no common class
+            said = str(error).splitlines()[0]
+            if file:
+                raise UserError(f"init.path={path} holds no weights of timm's {self.name}: {said}") from error
             raise UserError(
-                f"timm's weights of {self.name} could not be had ({str(error).splitlines()[0]}): fetch them where "
-                "there is internet, and type init.path=FILE."
+                f"timm's weights of {self.name} could not be had ({said}): fetch them where there is internet, and "
+                "type init.path=FILE."
             ) from error
         own = self.state_dict()
         found = {f"network.{name}": value for name, value in trained.state_dict().items()}

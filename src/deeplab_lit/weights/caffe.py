@@ -1,7 +1,8 @@
 """The authors' released Caffe models, read from their binary files without Caffe.
 
 The files carry the layers with their names, so a net is known by them: VGG-16 with ``conv1_1`` to ``conv5_3``, ResNets
-with ``res2a_branch1`` to ``res5c_branch2c``. Where a file does not say its rates, the published ones are taken.
+with ``res2a_branch1`` to ``res5c_branch2c``. Where a file does not say its rates, the published ones are taken. Copies
+of the layers for smaller inputs are known by their ends (``conv1_res075``, ``conv1_075``) and must be equal.
 """
 
 from __future__ import annotations

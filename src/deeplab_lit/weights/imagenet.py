@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor
 from deeplab_lit.errors import UserError, closest
 from deeplab_lit.models.deeplab import DeepLab
 from deeplab_lit.models.heads import ASPP, FieldOfView, MultiScaleFeatures
+from deeplab_lit.weights.torch_files import load_state_dict
 from deeplab_lit.weights.transfer import Transfer, take
 
 Surgery = Literal["decimation", "subset", "average"]
@@ -50,7 +50,7 @@ def read_torchvision(name: str, weights: str, path: str | Path | None = None) ->
         raise UserError(f"init.weights={weights!r}: for {name} there are {', '.join(known)}.{closest(weights, known)}")
     kind = kinds[weights]
     if path is not None:
-        return _read(Path(path).expanduser(), name)
+        return load_state_dict(Path(path).expanduser(), f"torchvision's file for {name}")
     try:
         return dict(kind.get_state_dict(progress=True, check_hash=True))
     except (OSError, RuntimeError) as error:
@@ -59,18 +59,6 @@ def read_torchvision(name: str, weights: str, path: str | Path | None = None) ->
             f"the weights {weights} of {name} could not be fetched ({error}): fetch {kind.url} where there is internet "
             f"and put it to {cache}, or anywhere else and type init.path=FILE."
         ) from error
-
-
-def _read(path: Path, name: str) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise UserError(f"init.path={str(path)!r} does not exist: give torchvision's file for {name}.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise UserError(f"init.path={path} cannot be read as weights: {str(error).splitlines()[0]}") from error
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise UserError(f"init.path={path} holds no plain state dict: give torchvision's file for {name}.")
-    return content
 
 
 def convert_fc(

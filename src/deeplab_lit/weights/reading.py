@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import pickle
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -16,6 +14,7 @@ from deeplab_lit.descriptions import CHECKPOINT_KEY
 from deeplab_lit.errors import UserError
 from deeplab_lit.weights import caffe
 from deeplab_lit.weights.state_dicts import convert_state_dict
+from deeplab_lit.weights.torch_files import load_file
 
 
 def read(path: str | Path) -> dict[str, Any]:
@@ -46,10 +45,7 @@ def read(path: str | Path) -> dict[str, Any]:
 
 
 def _from_torch(path: Path) -> dict[str, Any]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
+    content = load_file(path, "a checkpoint")
     if isinstance(content, dict) and CHECKPOINT_KEY in content:
         return content
     state = _state_dict(content)
