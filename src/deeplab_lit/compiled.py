@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
+import numba
 from numba import njit
 
 
@@ -36,3 +38,16 @@ def kernel(function: Callable[..., Any]) -> dict[bool, Any]:
         code.__module__ = function.__module__
         found[parallel] = compiled(code, parallel=parallel, fastmath={"contract", "reassoc", "nsz"})
     return found
+
+
+def threads() -> int:
+    """The threads that parallel kernels called next run on: as many as PyTorch uses, where it is loaded."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return int(numba.get_num_threads())
+    wanted = torch.get_num_threads()
+    numba.get_num_threads()  # starts numba's threads, and with them OpenMP, and so PyTorch, gets another number
+    if torch.get_num_threads() != wanted:
+        torch.set_num_threads(wanted)
+    numba.set_num_threads(min(wanted, numba.config.NUMBA_NUM_THREADS))
+    return int(numba.get_num_threads())

@@ -9,7 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from deeplab_lit.compiled import compiled, kernel
+from deeplab_lit.compiled import compiled, kernel, threads
+
+__all__ = ["filter_gradient", "input_gradient", "threads"]
 
 
 @compiled

@@ -14,12 +14,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from deeplab_lit.compiled import compiled, kernel
+from deeplab_lit.compiled import compiled, kernel, threads
 from deeplab_lit.crf.numbering import number
 from deeplab_lit.crf.room import Room, fresh, kept
 from deeplab_lit.errors import UserError
@@ -259,8 +258,3 @@ def filter_ones(starts, pixels, shares, neighbours, vertices, weights):  # type:
             total += weights[n, k] * old[vertices[n, k]]
         result[n] = total
     return result, old.max()
-
-
-def threads() -> int:
-    """Threads that parallel kernels use."""
-    return int(numba.get_num_threads())

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from deeplab_lit.compiled import threads
 from deeplab_lit.crf import lattice as lattices
 from deeplab_lit.crf import meanfield
 from deeplab_lit.crf.dense import Bytes, Floats, Parameters
@@ -138,7 +139,7 @@ def infer(
         sources += [each.vertices, each.weights, values, (0,) * each.vertices.shape[1]]
     # a part is longer than what it computes beyond its ends
     most = [each.points // (2 * int(each.reaches.sum()) + 1) for each in filters]
-    parts = [max(1, min(lattices.threads() if parallel else 1, each)) for each in most]
+    parts = [max(1, min(threads() if parallel else 1, each)) for each in most]
     meanfield.begin[parallel](probabilities, probabilities.view(np.int32), _LEAST, unary, marginals, lanes)
     for iteration in range(iterations):
         for each, values, pieces in zip(filters, sources[2::4], parts, strict=True):

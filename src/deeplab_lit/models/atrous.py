@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Literal, TypeVar, get_args
+from typing import Literal, Protocol, TypeVar, get_args
 
 import torch
 import torch.nn.functional as F
@@ -24,28 +24,45 @@ _RESAMPLING = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
 _PROBE_SIZE = 512
 
 
+class FoldedNorm(Protocol):
+    """A normalisation that can be part of the filters before it."""
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether it is, at this moment."""
+
+    def folded(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Filters and bias that do its work too."""
+
+
 class AtrousConv2d(nn.Conv2d):
     """A convolution with holes, in either of the two ways that the paper describes.
 
     ``realisation="holes"`` spreads the filter taps over the input; ``"interlace"`` subsamples the input into
     ``rate * rate`` maps, convolves those densely and interlaces the results. ``"auto"`` takes the faster way: holes,
     and for depthwise layers in training on a CPU :func:`depthwise_conv2d`. The outputs are equal.
-    ``end_padding`` pads the bottom and right side alone, which keeps the map size under even kernels.
+    ``end_padding`` pads the bottom and right side alone, which keeps the map size under even kernels. A normalisation
+    with fixed statistics that follows can be part of the filters: :func:`deeplab_lit.models.folding.fold_norms`.
     """
 
     realisation: Realisation = "auto"
     end_padding: int = 0
+    norm: tuple[FoldedNorm, ...] = ()  # in a tuple, so that it is no part of this module
 
     def forward(
         self, input: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch filters new_height new_width"]:
         x = F.pad(input, (0, self.end_padding, 0, self.end_padding)) if self.end_padding else input
+        weight, bias = self.weight, self.bias
+        for norm in self.norm:
+            if norm.is_folded:
+                weight, bias = norm.folded(weight, bias)
         if self.realisation == "interlace" and max(self.dilation) > 1:
-            return self._interlaced(x)
+            return self._interlaced(x, weight, bias)
         if self.realisation == "auto" and self._is_slow_to_train(x):
-            y = depthwise_conv2d(x, self.weight, *_geometry(self))
-            return y if self.bias is None else y + self.bias.to(y.dtype)[:, None, None]
-        return self._conv_forward(x, self.weight, self.bias)
+            y = depthwise_conv2d(x, weight, *_geometry(self))
+            return y if bias is None else y + bias.to(y.dtype)[:, None, None]
+        return self._conv_forward(x, weight, bias)
 
     def _is_slow_to_train(self, x: Tensor) -> bool:
         depthwise = self.groups == self.in_channels == self.out_channels > 1
@@ -53,7 +70,7 @@ class AtrousConv2d(nn.Conv2d):
         training = x.device.type == "cpu" and torch.is_grad_enabled() and self.weight.dtype is torch.float32
         return depthwise and plain and training and not torch.compiler.is_compiling()
 
-    def _interlaced(self, x: Tensor) -> Tensor:
+    def _interlaced(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if isinstance(self.padding, str) or self.padding_mode != "zeros" or set(self.stride) != {1}:
             raise ValueError(
                 f"realisation='interlace' needs stride 1 and numeric zero padding, not stride={self.stride}, "
@@ -70,9 +87,9 @@ class AtrousConv2d(nn.Conv2d):
         rows, columns = x.shape[2] // rate_y, x.shape[3] // rate_x
         x = x.view(batch, channels, rows, rate_y, columns, rate_x).permute(0, 3, 5, 1, 2, 4)
         x = x.reshape(batch * rate_y * rate_x, channels, rows, columns)
-        x = F.conv2d(x, self.weight, groups=self.groups)
-        if self.bias is not None:
-            x = x + self.bias[:, None, None]
+        x = F.conv2d(x, weight, groups=self.groups)
+        if bias is not None:
+            x = x + bias[:, None, None]
         filters, rows, columns = x.shape[1:]
         x = x.view(batch, rate_y, rate_x, filters, rows, columns).permute(0, 3, 4, 1, 5, 2)
         return x.reshape(batch, filters, rows * rate_y, columns * rate_x)[..., :out_height, :out_width]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from deeplab_lit.models.folding import fold_norms
 from deeplab_lit.models.resize import resize
 
 Image = Float[Tensor, "batch 3 height width"]
@@ -16,6 +17,9 @@ Logits = Float[Tensor, "batch classes h w"]
 class DeepLab(nn.Module):
     """A trunk and a head, from normalised images to class scores at the trunk's output stride.
 
+    Batch normalisation with fixed statistics becomes part of the trunk's filters
+    (:func:`deeplab_lit.models.folding.fold_norms`).
+
     Args:
         trunk: from images to features; see :mod:`deeplab_lit.models.backbones`.
         head: from features to scores; see :mod:`deeplab_lit.models.heads`.
@@ -24,7 +28,7 @@ class DeepLab(nn.Module):
 
     def __init__(self, trunk: nn.Module, head: nn.Module, align_corners: bool = True) -> None:
         super().__init__()
-        self.trunk, self.head, self.align_corners = trunk, head, align_corners
+        self.trunk, self.head, self.align_corners = fold_norms(trunk), head, align_corners
 
     def forward(self, image: Image) -> Logits:
         if getattr(self.head, "takes_taps", False):

@@ -9,10 +9,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from deeplab_lit.models.atrous import AtrousConv2d
+from deeplab_lit.models.gemm import gemm_conv2d
 from deeplab_lit.models.resize import resize
 
 Features = Float[Tensor, "batch channels height width"]
 Logits = Float[Tensor, "batch classes height width"]
+_FEW_CLASSES = 32  # with more the convolutions are faster
 
 
 class Classifier(AtrousConv2d):
@@ -25,6 +27,22 @@ class Classifier(AtrousConv2d):
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         scores = super()._conv_forward(input, weight, None)
         return scores if bias is None else scores + bias[:, None, None]
+
+    def is_faster_as_gemm(self, x: Tensor) -> bool:
+        """Whether :func:`gemm_conv2d` is the faster way here: on a CPU, with few classes and channels last."""
+        channels_last = x.is_contiguous(memory_format=torch.channels_last)
+        here = x.device.type == "cpu" and not torch.compiler.is_compiling() and self.realisation == "auto"
+        few = self.out_channels <= _FEW_CLASSES and self.kernel_size[0] > 1
+        return here and few and (channels_last or torch.is_grad_enabled())
+
+
+def _summed(x: Tensor, classifiers: Sequence[nn.Conv2d]) -> Tensor:
+    """The sum of the scores that several classifiers give the same features."""
+    gemm = [conv for conv in classifiers if isinstance(conv, Classifier) and conv.is_faster_as_gemm(x)]
+    if len(gemm) < len(classifiers):
+        return torch.stack([conv(x) for conv in classifiers]).sum(0)
+    scores = gemm_conv2d(x, [conv.weight for conv in gemm], [conv.dilation[0] for conv in gemm])
+    return scores + torch.stack([_bias(conv) for conv in gemm]).sum(0)[:, None, None]
 
 
 def _classifier(in_channels: int, num_classes: int, kernel_size: int = 1, rate: int = 1) -> nn.Conv2d:
@@ -104,7 +122,7 @@ class FieldOfView(nn.Module):
 
     def forward(self, features: Features) -> Logits:
         x = self.pool5a(features)
-        return self.classifier(self.hidden(x) if hasattr(self, "hidden") else x)
+        return self.classifier(self.hidden(x)) if hasattr(self, "hidden") else _summed(x, [self.classifier])
 
     def new_parameters(self) -> Iterator[nn.Parameter]:
         """Parameters that no ImageNet network has, trained with the larger learning rate."""
@@ -140,7 +158,7 @@ class ASPP(nn.Module):
         super().__init__()
         if not rates:
             raise ValueError("rates=[] gives no branch: name at least one, such as rates=[6,12,18,24].")
-        self.num_classes = num_classes
+        self.num_classes, self.is_direct = num_classes, hidden is None
         self.branches = nn.ModuleList(
             FieldOfView(in_channels, num_classes, 3, rate, hidden, dropout=dropout, rate_scale=rate_scale)
             for rate in rates
@@ -151,6 +169,8 @@ class ASPP(nn.Module):
         return [branch.rate for branch in self.branches if isinstance(branch, FieldOfView)]
 
     def forward(self, features: Features) -> Logits:
+        if self.is_direct:
+            return _summed(features, [branch.classifier for branch in self.branches])  # type: ignore[misc]
         return torch.stack([branch(features) for branch in self.branches]).sum(0)
 
     def new_parameters(self) -> Iterator[nn.Parameter]:

@@ -1,0 +1,152 @@
+"""Batch normalisation with fixed statistics as part of the filters before it.
+
+With fixed statistics it is a factor and a shift for each channel, and ``W * s`` does the work of both layers. The
+product is made anew in every pass: what is trained stays ``W``, with its own learning rate and weight decay, while no
+time and no memory go into a map that is normalised by itself.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from deeplab_lit.models.atrous import AtrousConv2d
+
+Trunk = TypeVar("Trunk", bound=nn.Module)
+_PROBE_SIZE = 256
+
+
+class FoldableBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation that leaves its work to the filters before it wherever its statistics are fixed."""
+
+    folding: bool = True  # False: normalise the map
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether the filters before it do its work: with fixed statistics, and outside of training with any."""
+        return self.folding and not self.training and self.running_mean is not None
+
+    def folded(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Filters (out, in, h, w) and bias (out) of the convolution and this normalisation in one."""
+        assert self.running_mean is not None and self.running_var is not None
+        scale = torch.rsqrt(self.running_var + self.eps)
+        if self.weight is not None:
+            scale = scale * self.weight
+        shift = -self.running_mean if bias is None else bias - self.running_mean
+        shift = shift * scale
+        return weight * scale[:, None, None, None], shift if self.bias is None else shift + self.bias
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.is_folded:
+            return super().forward(input)
+        if hasattr(self, "act") and hasattr(self, "drop"):  # timm's, which has an activation of its own
+            return self.act(self.drop(input))  # type: ignore[operator]
+        return input
+
+
+def fold_norms(trunk: Trunk) -> Trunk:
+    """Make every batch normalisation of ``trunk`` that follows a convolution directly foldable, in place.
+
+    Found by a forward pass without data, so that any network will do; one that cannot be passed so is left as it is,
+    and so is a convolution whose map is used by more than its normalisation. Parameters, their names, hooks' places and
+    the output stay as they were.
+
+    Args:
+        trunk: takes images (N, 3, H, W).
+    """
+    for conv, norm in _pairs(trunk).items():
+        layer, after = trunk.get_submodule(conv), trunk.get_submodule(norm)
+        assert isinstance(layer, nn.Conv2d)
+        layer.__class__ = AtrousConv2d
+        layer.norm = (after,)  # type: ignore[assignment]
+        after.__class__ = _foldable(type(after))  # type: ignore[arg-type]
+    return trunk
+
+
+def set_folding(module: nn.Module, folding: bool) -> None:
+    """Let foldable normalisations be part of the filters before them (True), or work by themselves."""
+    for layer in module.modules():
+        if isinstance(layer, FoldableBatchNorm2d):
+            layer.folding = folding
+
+
+@functools.cache
+def _foldable(kind: type[nn.BatchNorm2d]) -> type[nn.BatchNorm2d]:
+    if issubclass(kind, FoldableBatchNorm2d):
+        return kind
+    return type(f"Foldable{kind.__name__}", (FoldableBatchNorm2d, kind), {})
+
+
+def _pairs(trunk: nn.Module) -> dict[str, str]:
+    """From the name of a convolution to that of the normalisation which alone reads its map."""
+    probe = copy.deepcopy(trunk).to("meta").eval()
+    uses = _Uses()
+    made: dict[int, str] = {}  # from a map to the convolution that made it
+    read: dict[str, str] = {}
+    passes: dict[str, int] = {}
+    kept: list[Tensor] = []  # while a map lives its id stays its own
+
+    def after(name: str) -> Any:
+        def hook(layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+            passes[name] = passes.get(name, 0) + 1
+            made[id(output)] = name
+            uses.counts[id(output)] = 0  # of whatever had this id before
+            kept.append(output)
+
+        return hook
+
+    def before(name: str) -> Any:
+        def hook(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+            passes[name] = passes.get(name, 0) + 1
+            if inputs and id(inputs[0]) in made:
+                read[made[id(inputs[0])]] = name
+
+        return hook
+
+    for name, layer in probe.named_modules():
+        if type(layer) in (nn.Conv2d, AtrousConv2d):
+            layer.register_forward_hook(after(name))
+        elif isinstance(layer, nn.BatchNorm2d) and _is_understood(layer):
+            layer.register_forward_pre_hook(before(name))
+    dtype = next((weight.dtype for weight in probe.parameters()), None)
+    try:
+        with torch.no_grad(), uses:
+            probe(torch.empty(1, 3, _PROBE_SIZE, _PROBE_SIZE, device="meta", dtype=dtype))
+    except Exception:  # whatever a network does with such an image, it only stays as it is
+        return {}
+    maps = {name: id for id, name in made.items()}
+    return {
+        conv: norm
+        for conv, norm in read.items()
+        if passes[conv] == passes[norm] == 1 and uses.counts.get(maps[conv]) == 1
+    }
+
+
+def _is_understood(norm: nn.BatchNorm2d) -> bool:
+    """Whether all that a normalisation does is known: PyTorch's own, and timm's with dropout and activation."""
+    own = type(norm).forward in (nn.BatchNorm2d.forward, FoldableBatchNorm2d.forward)
+    return own or type(norm).__name__.endswith("BatchNormAct2d")
+
+
+class _Uses(TorchFunctionMode):
+    """Counts the functions that read each tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: dict[int, int] = {}
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if getattr(function, "__name__", "") not in ("__get__", "dim", "size"):  # a look at the shape
+            for value in (*args, *(kwargs or {}).values()):
+                for each in value if isinstance(value, (list, tuple)) else (value,):
+                    if isinstance(each, Tensor):
+                        self.counts[id(each)] = self.counts.get(id(each), 0) + 1
+        return function(*args, **(kwargs or {}))
