@@ -68,6 +68,7 @@ class ScalesConfig:
     """Scales of the input that share one network; their scores are fused by the maximum."""
 
     factors: list[float] = field(default_factory=lambda: [1.0])
+    recompute: bool = False  # train with the memory of the largest scale alone, computing the smaller ones twice
 
 
 @dataclass

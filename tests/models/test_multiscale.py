@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -57,3 +60,48 @@ def test_a_head_without_rates_is_refused():
 def test_each_map_may_meet_the_labels_at_its_own_size(net):
     maps = MultiScaleInput(net, msc_loss="own_map").supervised(torch.randn(1, 3, 321, 321))
     assert [each.shape[-1] for each in maps] == [41, 41, 31, 21]
+
+
+def trained_once(recompute):
+    torch.manual_seed(0)
+    network = DeepLab(ResNet(18), FieldOfView(512, 4, rate=2, hidden=32)).train()  # with batch statistics and dropout
+    image, mask = torch.randn(2, 3, 97, 97), torch.randint(0, 4, (2, 97, 97))
+    segmentation_loss(MultiScaleInput(network, recompute=recompute).supervised(image), mask).backward()
+    return network
+
+
+def test_recomputing_gives_the_same_gradients_and_statistics():
+    kept, again = trained_once(False), trained_once(True)
+    for name, parameter in kept.named_parameters():
+        torch.testing.assert_close(again.get_parameter(name).grad, parameter.grad, msg=name)
+    for name, value in kept.named_buffers():
+        torch.testing.assert_close(again.get_buffer(name), value, msg=name)
+    assert kept.trunk.bn1.num_batches_tracked == 3
+    assert again.trunk.bn1.momentum == kept.trunk.bn1.momentum > 0
+
+
+PEAK = """
+import resource, sys, torch
+from deeplab_lit.losses import segmentation_loss
+from deeplab_lit.models import ASPP, DeepLab, MultiScaleInput, ResNet
+network = DeepLab(ResNet(18, frozen_norm=True), ASPP(512, 4)).train()
+if sys.argv[1] != "single":
+    network = MultiScaleInput(network, recompute=sys.argv[1] == "recompute")
+def step(side):
+    image, mask = torch.randn(4, 3, side, side), torch.randint(0, 4, (4, side, side))
+    segmentation_loss(network.supervised(image), mask).backward()
+step(33)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+step(321)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_recomputing_takes_the_memory_of_the_largest_scale():
+    def peak(kind):
+        done = subprocess.run([sys.executable, "-c", PEAK, kind], capture_output=True, text=True)
+        return int(done.stdout or pytest.fail(done.stderr))
+
+    single, kept, again = peak("single"), peak("keep"), peak("recompute")
+    assert again < 1.3 * single
+    assert again < kept / 1.3

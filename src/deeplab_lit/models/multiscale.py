@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from deeplab_lit.models.deeplab import DeepLab, Image, Logits
+from deeplab_lit.models.norm import statistics_held
 from deeplab_lit.models.resize import resize, scaled_size
 
 MscLoss = Literal["full_map", "own_map"]
@@ -22,13 +25,19 @@ class MultiScaleInput(nn.Module):
         scales: factors of the input size; 1.0 must be among them. The paper: 0.5, 0.75, 1.
         msc_loss: where the map of a scale that does not divide the size exactly (0.75) meets the labels in training:
             on the ``"full_map"``, upsampled to it, as in the released nets, or on its ``"own_map"``.
+        recompute: in training, keep nothing of the smaller scales but their score maps and compute their layers again
+            in the backward pass: the same gradients, with about the memory of the largest scale alone.
 
     Raises:
         ValueError: a scale is not in (0, 1], or 1.0 is missing; an unknown ``msc_loss``.
     """
 
     def __init__(
-        self, network: DeepLab, scales: Sequence[float] = (0.5, 0.75, 1.0), msc_loss: MscLoss = "full_map"
+        self,
+        network: DeepLab,
+        scales: Sequence[float] = (0.5, 0.75, 1.0),
+        msc_loss: MscLoss = "full_map",
+        recompute: bool = False,
     ) -> None:
         super().__init__()
         if msc_loss not in get_args(MscLoss):
@@ -39,11 +48,23 @@ class MultiScaleInput(nn.Module):
             )
         self.network = network
         self.scales = tuple(sorted(scales, reverse=True))
-        self.align_corners, self.msc_loss = network.align_corners, msc_loss
+        self.align_corners, self.msc_loss, self.recompute = network.align_corners, msc_loss, recompute
 
     def _maps(self, image: Image) -> list[Tensor]:
         size = (image.shape[-2], image.shape[-1])
-        return [self.network(resize(image, scaled_size(size, scale), self.align_corners)) for scale in self.scales]
+        maps = {}
+        # the backward pass begins with what was computed last, and has left the largest scale when it needs the others
+        for scale in reversed(self.scales):
+            x = resize(image, scaled_size(size, scale), self.align_corners)
+            if self.recompute and scale < 1 and torch.is_grad_enabled():
+                maps[scale] = checkpoint(self.network, x, use_reentrant=False, context_fn=self._contexts)
+            else:
+                maps[scale] = self.network(x)
+        return [maps[scale] for scale in self.scales]
+
+    def _contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        """Of the forward pass and of its repetition, which must not count a batch twice."""
+        return nullcontext(), statistics_held(self.network)
 
     def _fuse(self, maps: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         full = (maps[0].shape[-2], maps[0].shape[-1])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from torch import nn
 
@@ -38,3 +40,17 @@ def freeze_norm(module: nn.Module, affine: bool = True) -> None:
             layer.train(False)
             for parameter in layer.parameters(recurse=False):
                 parameter.requires_grad_(not affine)
+
+
+@contextmanager
+def statistics_held(module: nn.Module) -> Iterator[None]:
+    """Inside, batch normalisation that is trained normalises as ever, but its running statistics stay as they are."""
+    held = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d) and layer.training]
+    before = [(layer.momentum, layer.num_batches_tracked) for layer in held]
+    for layer in held:
+        layer.momentum, layer.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for layer, (momentum, counter) in zip(held, before, strict=True):
+            layer.momentum, layer.num_batches_tracked = momentum, counter
