@@ -28,10 +28,10 @@ train: $(VENV)/.installed
 	$(RUN) -m deeplab_lit.train $(ARGS)
 
 test: $(VENV)/.installed-dev
-	$(RUN) -m pytest $(ARGS)
+	$(RUN) -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-fast: $(VENV)/.installed-dev
-	$(RUN) -m pytest -m 'not slow' $(ARGS)
+	$(RUN) -m pytest -n 2 --dist loadfile -m 'not slow' $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(RUN) -m ruff check .
