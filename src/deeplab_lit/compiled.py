@@ -26,7 +26,7 @@ def compiled(function: Callable[..., Any], **options: Any) -> Any:
 
 
 def kernel(function: Callable[..., Any]) -> dict[bool, Any]:
-    """A function with ``prange`` loops compiled for several threads (True) and for one (False).
+    """A function with ``prange`` loops compiled for several threads (True; see :func:`threads`) and for one (False).
 
     numba's files on disk go by a function's name and know nothing of how it was compiled, so the two need two names.
     """
@@ -37,11 +37,19 @@ def kernel(function: Callable[..., Any]) -> dict[bool, Any]:
         code.__qualname__ = f"{function.__name__}_{'parallel' if parallel else 'alone'}"
         code.__module__ = function.__module__
         found[parallel] = compiled(code, parallel=parallel, fastmath={"contract", "reassoc", "nsz"})
-    return found
+    return {True: _on_threads(found[True]), False: found[False]}
+
+
+def _on_threads(function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Any:
+        threads()
+        return function(*arguments)
+
+    return call
 
 
 def threads() -> int:
-    """The threads that parallel kernels called next run on: as many as PyTorch uses, where it is loaded."""
+    """The threads that parallel kernels run on: as many as PyTorch uses, where it is loaded, and else all cores."""
     torch = sys.modules.get("torch")
     if torch is None:
         return int(numba.get_num_threads())

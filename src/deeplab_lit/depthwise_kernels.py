@@ -9,9 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from deeplab_lit.compiled import compiled, kernel, threads
-
-__all__ = ["filter_gradient", "input_gradient", "threads"]
+from deeplab_lit.compiled import compiled, kernel
 
 
 @compiled

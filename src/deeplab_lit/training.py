@@ -29,7 +29,7 @@ from deeplab_lit.loggers import open_loggers
 from deeplab_lit.losses import Resolution
 from deeplab_lit.models.atrous import Realisation
 from deeplab_lit.models.build import build_network
-from deeplab_lit.models.multiscale import MscLoss, MultiScaleInput
+from deeplab_lit.models.multiscale import MscLoss
 from deeplab_lit.optim import train_only_new
 from deeplab_lit.preparing import preparing
 from deeplab_lit.runs import Run, open_run
@@ -71,10 +71,6 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
         crf = None
     spec = {**network_spec(config, record), "crf": last_layer}
     network = build_network(spec, len(data.labels))
-    if config.scales.recompute:
-        for part in network.modules():
-            if isinstance(part, MultiScaleInput):
-                part.recompute = True
     arguments = _trainer_arguments(config)
     description = describe(spec, data.labels, normalization, config.eval_size, record["data"])
     if resume_from:
@@ -133,6 +129,7 @@ def network_spec(config: TrainConfig, record: dict[str, Any]) -> dict[str, Any]:
         "align_corners": config.align_corners,
         "atrous": config.atrous,
         "msc_loss": config.loss.msc,
+        "recompute": config.scales.recompute,
     }
 
 

@@ -52,7 +52,13 @@ def test_in_half_precision_it_is_no_less_exact_than_the_convolutions():
 
 
 @pytest.mark.parametrize(
-    "head", [lambda: ASPP(32, 5, rates=(1, 2, 30)), lambda: FieldOfView(32, 5, rate=3), lambda: ASPP(32, 40)]
+    "head",
+    [
+        lambda: ASPP(32, 5, rates=(1, 2, 30)),
+        lambda: FieldOfView(32, 5, rate=3),
+        lambda: FieldOfView(32, 5, kernel_size=4, rate=2),
+        lambda: ASPP(32, 40),
+    ],
 )
 def test_heads_give_the_same_either_way(head, monkeypatch):
     torch.manual_seed(0)

@@ -1,10 +1,11 @@
-import os
-import subprocess
-import sys
+import weakref
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakIdKeyDictionary
 
 from deeplab_lit.losses import segmentation_loss
 from deeplab_lit.models.backbones import ResNet
@@ -81,34 +82,39 @@ def test_recomputing_gives_the_same_gradients_and_statistics():
     assert again.trunk.bn1.momentum == kept.trunk.bn1.momentum > 0
 
 
-PEAK = """
-import re, sys, torch
-from pathlib import Path
-from deeplab_lit.losses import segmentation_loss
-from deeplab_lit.models import ASPP, DeepLab, MultiScaleInput, ResNet
-network = DeepLab(ResNet(18, frozen_norm=True), ASPP(512, 4)).train()
-if sys.argv[1] != "single":
-    network = MultiScaleInput(network, recompute=sys.argv[1] == "recompute")
-def step(side):
-    image, mask = torch.randn(4, 3, side, side), torch.randint(0, 4, (4, side, side))
-    segmentation_loss(network.supervised(image), mask).backward()
-step(33)
-def most():  # what getrusage gives a process may be its parent's
-    return int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
-before = most()
-step(225)
-print(most() - before)
-"""
+class Memory(TorchDispatchMode):
+    """Counts the bytes of all tensors that live, and the most there were."""
+
+    def __init__(self):
+        super().__init__()
+        self.now, self.most, self.known = 0, 0, WeakIdKeyDictionary()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor) and tensor.untyped_storage() not in self.known:
+                storage = tensor.untyped_storage()
+                self.known[storage] = True
+                weakref.finalize(storage, self.add, -storage.nbytes())
+                self.add(storage.nbytes())
+        return result
+
+    def add(self, size):
+        self.now += size
+        self.most = max(self.most, self.now)
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux's account of memory")
 def test_recomputing_takes_the_memory_of_the_largest_scale():
-    def peak(kind):
-        # freed memory goes back to the system at once, so that the peak is what was needed
-        environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
-        done = subprocess.run([sys.executable, "-c", PEAK, kind], capture_output=True, text=True, env=environment)
-        return int(done.stdout or pytest.fail(done.stderr))
+    network = DeepLab(ResNet(18, frozen_norm=True), ASPP(512, 4)).train()
+    image, mask = torch.randn(4, 3, 225, 225), torch.randint(0, 4, (4, 225, 225))
 
-    single, kept, again = peak("single"), peak("keep"), peak("recompute")
+    def peak(kind):
+        network.zero_grad()
+        with Memory() as memory:
+            segmentation_loss(kind.supervised(image), mask).backward()
+        return memory.most
+
+    single, kept = peak(network), peak(MultiScaleInput(network))
+    again = peak(MultiScaleInput(network, recompute=True))
     assert again < 1.3 * single
     assert again < kept / 1.3

@@ -51,8 +51,8 @@ class DenseCRF:
             for training, slower; on the GPU if there is one).
         prune_threshold: classes whose probability stays below this everywhere in an image are left out and get 0; 0
             keeps all.
-        threads: None: all cores for one image. 1: one core, for callers that run several images in threads of
-            their own; the work does not hold the interpreter's lock.
+        threads: None: all cores for one image, or as many threads as PyTorch is told to use. 1: one core, for
+            callers that run several images in threads of their own; the work does not hold the interpreter's lock.
 
     Raises:
         UserError: a width that is not positive, a negative weight, an unknown engine or normalisation.

@@ -21,7 +21,7 @@ def build_network(spec: Mapping[str, Any], num_classes: int, *, allowed: Sequenc
 
     Args:
         spec: ``backbone`` and ``model`` (each a ``_target_`` with arguments), ``scales`` (input factors, ``[1.0]`` for
-            one), ``align_corners``, ``atrous`` (``"holes"`` or ``"interlace"``), ``msc_loss`` (see
+            one), ``align_corners``, ``atrous`` (see :class:`AtrousConv2d`), ``msc_loss`` and ``recompute`` (see
             :class:`MultiScaleInput`) and, for a network that ends in a CRF, ``crf``: the arguments of
             :class:`deeplab_lit.crf.layer.CRFLayer`, and as ``input`` the mean, std and bgr of :class:`RefinedByCRF`.
         num_classes: classes to score.
@@ -40,7 +40,10 @@ def build_network(spec: Mapping[str, Any], num_classes: int, *, allowed: Sequenc
     try:
         set_realisation(network, spec["atrous"])
         single = list(spec["scales"]) == [1.0]
-        whole = network if single else MultiScaleInput(network, spec["scales"], spec.get("msc_loss", "full_map"))
+        training = spec.get("msc_loss", "full_map"), spec.get("recompute", False)
+        if single and training[1]:
+            raise UserError("scales.recompute=true is for several scales: type scales=msc, or leave it out.")
+        whole = network if single else MultiScaleInput(network, spec["scales"], *training)
     except ValueError as error:
         raise UserError(str(error)) from error
     if not spec.get("crf"):

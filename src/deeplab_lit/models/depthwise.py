@@ -59,19 +59,12 @@ class _Depthwise(torch.autograd.Function):
 
 
 @functools.cache
-def _loaded() -> Any:
+def _kernels() -> Any:
     try:
         import deeplab_lit.depthwise_kernels
     except ImportError:  # numba is missing
         return None
     return deeplab_lit.depthwise_kernels
-
-
-def _kernels() -> Any:
-    """The kernels, which will run on as many threads as PyTorch does."""
-    if kernels := _loaded():
-        kernels.threads()
-    return kernels
 
 
 def _of_input(x: Tensor, weight: Tensor, grad: Tensor, stride: Pair, padding: Pair, dilation: Pair) -> Tensor:

@@ -2,7 +2,7 @@
 
 Towards 21 classes a convolution keeps a CPU's multipliers mostly idle. One product gives, at every position, the score
 of every tap of every branch; shifted by where the taps lie, those add up to the scores of ASPP or LargeFOV (V2,
-section 3.2). ``benchmarks/network.py`` measures it.
+section 3.2).
 """
 
 from __future__ import annotations
@@ -24,21 +24,22 @@ def gemm_conv2d(
     weights: Sequence[Float[Tensor, "classes channels _ _"]],
     rates: Sequence[int],
 ) -> Float[Tensor, "batch classes height width"]:
-    """The sum of convolutions of ``x``, one for each weight and rate, that keep the size of the map.
+    """The sum of convolutions of ``x``, one for each weight and rate, padded with zeros to keep the size of the map.
 
     Args:
         x: the map.
-        weights: with odd kernels; all with the same number of outputs.
-        rates: the holes of each.
+        weights: all with the same number of outputs.
+        rates: the holes of each; even where a kernel is.
 
     Returns:
         The sum of the scores, at least in single precision.
     """
     taps: dict[Offset, Tensor] = {}
     for weight, rate in zip(weights, rates, strict=True):
+        top, left = (rate * (side - 1) // 2 for side in weight.shape[2:])
         for i in range(weight.shape[2]):
             for j in range(weight.shape[3]):
-                offset = rate * (i - weight.shape[2] // 2), rate * (j - weight.shape[3] // 2)
+                offset = rate * i - top, rate * j - left
                 tap = weight[:, :, i, j]
                 # the taps in the middle of all branches look at the same place
                 taps[offset] = taps[offset] + tap if offset in taps else tap
@@ -67,9 +68,8 @@ class _Shifted(torch.autograd.Function):
         batch, height, width, classes = grad.shape
         grad = grad.to(ctx.kind)
         found = grad.new_zeros(batch, height, width, classes * len(ctx.offsets))
-        for tap, (there, here) in zip(
-            torch.split(found, classes, -1), _places(ctx.offsets, height, width), strict=True
-        ):
+        taps = torch.split(found, classes, -1)
+        for tap, (there, here) in zip(taps, _places(ctx.offsets, height, width), strict=True):
             tap[there] = grad[here]
         return found, None
 

@@ -29,7 +29,7 @@ class Classifier(AtrousConv2d):
         return scores if bias is None else scores + bias[:, None, None]
 
     def is_faster_as_gemm(self, x: Tensor) -> bool:
-        """Whether :func:`gemm_conv2d` is the faster way here: on a CPU, with few classes and channels last."""
+        """Whether :func:`gemm_conv2d` is faster here: on a CPU, with few classes, in training or channels last."""
         channels_last = x.is_contiguous(memory_format=torch.channels_last)
         here = x.device.type == "cpu" and not torch.compiler.is_compiling() and self.realisation == "auto"
         few = self.out_channels <= _FEW_CLASSES and self.kernel_size[0] > 1
