@@ -32,6 +32,8 @@ _SCHEMAS = {
     "predict": schemas.PredictConfig,
     "refine": schemas.RefineConfig,
     "convert": schemas.ConvertConfig,
+    "export": schemas.ExportConfig,
+    "push": schemas.PushConfig,
     "crf_search": schemas.SearchConfig,
     "summary": schemas.SummaryConfig,
     "augment": schemas.AugmentConfig,

@@ -10,8 +10,9 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.callbacks import Callback, RichProgressBar, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from deeplab_lit.data.datamodule import SegmentationData
 from deeplab_lit.data.labels import VOID
@@ -78,6 +79,23 @@ class Throughput(Callback):
             self._begin()
 
 
+class MovingAverage(WeightAveraging):
+    """An exponential moving average of the weights, which is validated and kept in the checkpoints.
+
+    Args:
+        decay: of the average in each step. It rises to this, so that the random weights of the first steps are
+            forgotten soon.
+    """
+
+    def __init__(self, decay: float) -> None:
+        def average(averaged: Any, current: Any, count: Any) -> None:
+            now = min(decay, (1 + float(count)) / (10 + float(count)))
+            ema = get_ema_multi_avg_fn(now)  # type: ignore[no-untyped-call]
+            ema(averaged, current, count)
+
+        super().__init__(multi_avg_fn=average)
+
+
 class Pictures(Callback):
     """Sends predictions on a few validation images to W&B and TensorBoard after each validation.
 
@@ -106,7 +124,7 @@ class Pictures(Callback):
                 ids.append(example.id)
         return rows, ids
 
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         wanted = [logger for logger in trainer.loggers if isinstance(logger, (WandbLogger, TensorBoardLogger))]
         if not wanted or not trainer.is_global_zero or not self.count or trainer.state.fn != "fit":
             return

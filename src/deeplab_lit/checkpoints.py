@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,13 @@ from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.transforms import Normalization
 from deeplab_lit.descriptions import CHECKPOINT_KEY
 from deeplab_lit.errors import UserError
+from deeplab_lit.exports.onnx_graph import OnnxNetwork, is_onnx
 from deeplab_lit.files import replacing
 from deeplab_lit.inference.photographs import as_rgb
-from deeplab_lit.inference.predictor import Predictor
+from deeplab_lit.inference.predictor import Predictor, Scorer
 from deeplab_lit.models.build import Network, build_network
-from deeplab_lit.weights.reading import read
+from deeplab_lit.models.folding import folded_for_good
+from deeplab_lit.weights.reading import found, read
 
 Bytes = NDArray[np.uint8]
 
@@ -44,20 +46,22 @@ class Trained:
     """A network with what belongs to it, read from a checkpoint.
 
     Attributes:
-        network: in evaluation mode, on the CPU.
+        network: in evaluation mode, on the CPU; of an ONNX file a module that has ``scores`` alone.
         labels: the classes it scores.
         normalization: how its input is made from bytes.
         step: optimiser steps it was trained for.
         eval_size: pixels a side that images are padded to in its evaluation.
         data: the config of the data set that it was trained on, None if the file does not say.
+        description: all that the file says of itself, as builtins.
     """
 
-    network: Network
+    network: Scorer
     labels: LabelSet
     normalization: Normalization
     step: int
     eval_size: int = 513
     data: dict[str, Any] | None = None
+    description: dict[str, Any] = field(default_factory=dict)
 
     def predict(self, image: Bytes | Image.Image | str | Path, crf: DenseCRF | str | None = None) -> Bytes:
         """The class of each pixel.
@@ -119,22 +123,28 @@ def load(path: str | Path, allow: Sequence[str] = ()) -> Trained:
     Nothing that the file names is imported but this library's own classes.
 
     Args:
-        path: any file of weights that :func:`deeplab_lit.weights.reading.read` knows, or its URL.
+        path: any file of weights that :func:`deeplab_lit.weights.reading.read` knows, or its URL; or an ONNX graph
+            that ``deeplab_lit.export`` wrote.
         allow: prefixes of further packages whose trunks and heads may be imported, such as ``"mypackage."``.
 
     Raises:
         UserError: no such file, not one that is known, without a classifier, or one that asks for code that is not
             allowed.
     """
-    content = read(path)
+    file = found(path)
+    if is_onnx(file):
+        graph = OnnxNetwork(file)
+        return _trained(graph, graph.content)
+    content = read(file)
     about = content[CHECKPOINT_KEY]
     if about["network"]["model"] is None:
         raise UserError(
             f"{path} ({about['source']}) has a trunk, but no classifier of pixels: train one from it with "
             f"init=checkpoint init.path={path}."
         )
-    labels = LabelSet(tuple(about["labels"]["names"]), tuple(tuple(colour) for colour in about["labels"]["palette"]))
-    network = build_network(about["network"], len(labels), allowed=(*OWN, *allow))
+    network = build_network(about["network"], len(about["labels"]["names"]), allowed=(*OWN, *allow)).eval()
+    if about.get("folded"):
+        network = folded_for_good(network)
     prefix = "network."
     weights = {
         key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)
@@ -143,15 +153,21 @@ def load(path: str | Path, allow: Sequence[str] = ()) -> Trained:
         network.load_state_dict(_complete(network, weights))
     except RuntimeError as error:
         raise UserError(f"{path} does not fit its own description: {' '.join(str(error).split())[:300]}") from error
+    return _trained(network, content)
+
+
+def _trained(network: Scorer, content: dict[str, Any]) -> Trained:
+    about = content[CHECKPOINT_KEY]
+    labels = LabelSet(tuple(about["labels"]["names"]), tuple(tuple(colour) for colour in about["labels"]["palette"]))
     norm = about["normalization"]
-    normalization = Normalization.of(norm["mean"], norm["std"], norm["bgr"])
     return Trained(
         network.eval(),
         labels,
-        normalization,
+        Normalization.of(norm["mean"], norm["std"], norm["bgr"]),
         int(content["global_step"]),
         int(about.get("eval_size", 513)),
         about.get("data"),
+        about,
     )
 
 

@@ -170,6 +170,7 @@ class TrainConfig:
     align_corners: bool  # bilinear resizing puts corner pixels on each other, as Caffe does
     sampling: str = "uniform"  # or "rare_classes": images with rare classes come more often
     train_only_new: bool  # hold everything but the new layers fixed
+    ema: float | None = None  # decay of a moving average of the weights, which is validated and kept; 0.99 to 0.9999
     channels_last: bool | None = None  # memory order of images and weights; null: with bf16
     pictures: int = 6  # validation images in the panel and in logged overlays
     output: str = "runs"  # folder that holds the run directories
@@ -256,6 +257,33 @@ class ConvertConfig:
     classes: str | None = None  # a class list; null: VOC's names for 21 classes, COCO's for 91, else numbers
     rgb: bool = False  # a network of BGR images becomes one of RGB images with equal outputs
     overwrite: bool = False
+
+
+@dataclass(kw_only=True)
+class ExportConfig:
+    """What `python -m deeplab_lit.export` is told."""
+
+    checkpoint: str  # the file of a trained network, or its URL
+    format: str  # safetensors, torch_export or onnx
+    out: str | None = None  # null: beside the checkpoint
+    scales: Any = None  # null: as it was trained
+    images: str | None = None  # to compare with: a file, folder or pattern; null: of the data set trained on
+    allow: list[str] = field(default_factory=list)  # packages that the file may name besides this one, such as mine.
+    overwrite: bool = False
+
+
+@dataclass(kw_only=True)
+class PushConfig:
+    """What `python -m deeplab_lit.push` is told."""
+
+    checkpoint: str  # the file of a trained network, or its URL
+    repo: str  # USER/NAME on the Hugging Face Hub
+    folder: str | None = None  # write there what would be pushed, and push nothing
+    private: bool = False
+    license: str | None = None  # of the weights, as the Hub names it: apache-2.0, cc-by-nc-4.0, ...
+    dataset: str | None = None  # what it was trained on, for the card; null: the name in its config
+    message: str = "Network trained with deeplab_lit"  # of the commit
+    allow: list[str] = field(default_factory=list)  # packages that the file may name besides this one, such as mine.
 
 
 @dataclass(kw_only=True)

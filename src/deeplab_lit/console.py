@@ -86,7 +86,7 @@ def show_summary(
         "rates": f"{_list(rates)}{note}",
         "input": f"crop {config.crop_size}, scales {_list(config.scales.factors)}, augmentation "
         f"{config.augment.scale_range or config.augment.scale_list or 'without scaling'}, "
-        f"{'BGR' if normalization.bgr else 'RGB'} minus {_list(normalization.mean)} over {_list(normalization.std)}",
+        f"{normalization}",
         "start": "\n           ".join(started) or f"{config.init.name} weights",
         "training": f"{config.max_steps} steps of batch {config.batch_size}"
         + (f" in each of {processes} processes" if processes != 1 else "")

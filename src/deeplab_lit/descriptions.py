@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -28,3 +30,14 @@ def describe(
     norm = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(normalization).items()}
     about = {"version": 1, "network": spec, "labels": {"names": names, "palette": palette}, "normalization": norm}
     return {**about, "eval_size": eval_size, "data": data}
+
+
+def to_text(content: Mapping[str, Any]) -> str:
+    """What a checkpoint says of itself as one line of JSON, for the metadata of other formats."""
+    return json.dumps({"about": content[CHECKPOINT_KEY], "global_step": content["global_step"]})
+
+
+def from_text(text: str) -> dict[str, Any]:
+    """The description and the step that :func:`to_text` wrote, under a checkpoint's keys."""
+    found = json.loads(text)
+    return {CHECKPOINT_KEY: found["about"], "global_step": found["global_step"]}

@@ -12,7 +12,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from deeplab_lit.best import evaluate_best
-from deeplab_lit.callbacks import Clock, Pictures, Throughput, UnbrokenCurve, progress_shown
+from deeplab_lit.callbacks import Clock, MovingAverage, Pictures, Throughput, UnbrokenCurve, progress_shown
 from deeplab_lit.checkpoints import WholeFileCheckpoint, check_resumable
 from deeplab_lit.components import locate
 from deeplab_lit.config import CheckpointConfig, CRFConfig, DenseCRFConfig, TrainConfig
@@ -102,6 +102,8 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
     # SaveFirst after UnbrokenCurve, which drops the rows that a validation it makes up for writes again
     callbacks: list[Callback] = [clock, UnbrokenCurve(), Throughput(), pictures, progress_shown(), best]
     callbacks += [_checkpoint(run, "last"), SaveFirst(run.last, command)]
+    if config.ema is not None:
+        callbacks.append(MovingAverage(config.ema))  # after Pictures, which shows the average
     with open_loggers(config.logger if first else None, run.folder, config.name, record) as loggers:
         trainer = _trainer(config, arguments, logger=loggers, callbacks=callbacks, default_root_dir=run.folder)
         if first:
@@ -166,6 +168,8 @@ def _check_values(config: TrainConfig) -> None:
     ):
         if value not in allowed:
             raise UserError(f"{key}={value!r} is not known: choose one of {', '.join(allowed)}.")
+    if config.ema is not None and not 0 < config.ema < 1:
+        raise UserError(f"ema={config.ema}: it is above 0 and below 1, such as 0.999, or null for no average.")
     for key in ("num_workers", "pictures"):
         if getattr(config, key) < 0:
             raise UserError(f"{key}={getattr(config, key)}: it is at least 0.")

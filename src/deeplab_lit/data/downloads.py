@@ -66,14 +66,23 @@ def _fetch(url: str, folder: Path, name: str, md5: str) -> None:
         ) from error
 
 
+HUB_FILE = "model.safetensors"
+
+
 def fetched(url: str) -> Path:
-    """The file behind an http(s) URL, which is fetched once into the cache folder.
+    """The file behind an http(s) URL, which is fetched once into the cache folder, or on the Hugging Face Hub.
+
+    Args:
+        url: ``https://...``, or ``hf://USER/NAME[@REVISION][/FILE]``, without a file ``model.safetensors``, which the
+            Hub's own cache keeps.
 
     Raises:
         UserError: it cannot be fetched, or the URL is of another kind.
     """
+    if url.startswith("hf://"):
+        return _from_hub(url)
     if not url.startswith(("http://", "https://")):
-        raise UserError(f"{url}: only http:// and https:// are fetched; give anything else as a file's path.")
+        raise UserError(f"{url}: https://, http:// and hf:// are fetched; give anything else as a file's path.")
     name = url.split("?", 1)[0].rstrip("/").rsplit("/", 1)[-1]
     file = cache_folder() / "checkpoints" / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name}"
     with one_at_a_time(file):
@@ -86,3 +95,22 @@ def fetched(url: str) -> Path:
             except (OSError, RuntimeError) as error:
                 raise UserError(f"{url} could not be fetched ({error}): fetch it by hand and give the path.") from error
     return file
+
+
+def _from_hub(url: str) -> Path:
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError as error:
+        raise UserError(f"{url} needs huggingface_hub: pip install 'deeplab_lit[hub]'.") from error
+    parts = url.removeprefix("hf://").split("/", 2)
+    if len(parts) < 2 or not all(parts[:2]):
+        raise UserError(f"{url} is not complete: hf://USER/NAME, with /FILE or @REVISION if wanted.")
+    name, _, revision = parts[1].partition("@")
+    file = parts[2] if len(parts) == 3 and parts[2] else HUB_FILE
+    try:
+        return Path(hf_hub_download(f"{parts[0]}/{name}", file, revision=revision or None))
+    except (OSError, ValueError) as error:  # of which all of the Hub's errors are
+        raise UserError(
+            f"{url} could not be fetched ({str(error).splitlines()[0]}): is the name right, and are you logged in "
+            "(`hf auth login`) if it is private?"
+        ) from error

@@ -67,6 +67,10 @@ class Normalization:
             x = x[..., ::-1]
         return torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1)))
 
+    def __str__(self) -> str:
+        mean, std = (", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
+        return f"{'BGR' if self.bgr else 'RGB'} minus {mean} over {std}"
+
     @property
     def fill(self) -> tuple[int, int, int]:
         """The RGB bytes nearest to the mean, for padding."""

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from deeplab_lit.data.split import Example
 from deeplab_lit.data.transforms import EvalTransform, Normalization
 from deeplab_lit.errors import UserError
+from deeplab_lit.exports.onnx_graph import OnnxNetwork
 from deeplab_lit.hardware import resolve_precision
 from deeplab_lit.models.build import Network
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+Scorer = Network | OnnxNetwork
 Refine = Callable[[Bytes, Floats], Floats]
 PRECISIONS = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
@@ -24,7 +26,7 @@ class Predictor:
     """A network that takes RGB bytes.
 
     Args:
-        network: in evaluation mode.
+        network: in evaluation mode, with ``scores(image)``.
         normalization: of its input.
         size: images are padded to at least this many pixels a side, as in its evaluation.
         flip: take the mean of the image's and its mirror's probabilities.
@@ -39,7 +41,7 @@ class Predictor:
 
     def __init__(
         self,
-        network: Network,
+        network: Scorer,
         normalization: Normalization,
         size: int = 513,
         flip: bool = False,
@@ -56,7 +58,7 @@ class Predictor:
             raise UserError(f"precision={precision!r}: choose auto, {', '.join(PRECISIONS)}.")
         self.precision, self._type = chosen, PRECISIONS[chosen]
         self._format = torch.channels_last if self._type is not None else torch.contiguous_format
-        self.network = network.to(self.device, memory_format=self._format)  # type: ignore[call-overload]
+        self.network: Scorer = network.to(self.device, memory_format=self._format)  # type: ignore[call-overload]
         self._transform = EvalTransform(min(size, window), normalization)
         self.flip, self.window, self.overlap = flip, window, overlap
 

@@ -13,10 +13,8 @@ from deeplab_lit.data.source import open_source
 from deeplab_lit.data.split import Split
 from deeplab_lit.errors import UserError
 from deeplab_lit.inference.pipeline import cores
-from deeplab_lit.inference.predictor import Predictor
-from deeplab_lit.models.build import plain
-from deeplab_lit.models.multiscale import MultiScaleInput
-from deeplab_lit.models.refined import RefinedByCRF
+from deeplab_lit.inference.predictor import Predictor, Scorer
+from deeplab_lit.models.build import at_scales
 
 
 def open_network(config: UseConfig, eval_size: int | None = None) -> tuple[Trained, Predictor]:
@@ -32,16 +30,9 @@ def open_network(config: UseConfig, eval_size: int | None = None) -> tuple[Train
     if config.checkpoint is None:
         raise UserError("checkpoint is required: type checkpoint=PATH, such as runs/.../checkpoints/best.ckpt.")
     trained = load(config.checkpoint, config.allow)
-    network = trained.network
+    network: Scorer = trained.network
     if isinstance(config.scales, ScalesConfig):
-        if isinstance(network, RefinedByCRF):
-            raise UserError(f"scales={list(config.scales.factors)} cannot be changed on a network that ends in a CRF.")
-        try:
-            single = list(config.scales.factors) == [1.0]
-            inner = plain(network)
-            network = inner if single else MultiScaleInput(inner, config.scales.factors).eval()
-        except ValueError as error:
-            raise UserError(str(error)) from error
+        network = at_scales(trained.network, config.scales.factors)
     predictor = Predictor(
         network,
         trained.normalization,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from torch import nn
+
 from deeplab_lit.components import create, locate
 from deeplab_lit.crf.layer import CRFLayer
 from deeplab_lit.errors import UserError
@@ -58,3 +60,18 @@ def plain(network: Network) -> DeepLab:
     while not isinstance(network, DeepLab):
         network = network.network
     return network
+
+
+def at_scales(network: nn.Module, scales: Sequence[float]) -> DeepLab | MultiScaleInput:
+    """The same trunk and head looking at other scales of the input, in evaluation mode.
+
+    Raises:
+        UserError: the network ends in a CRF, which was trained for its scales, or the scales are not possible.
+    """
+    if not isinstance(network, (DeepLab, MultiScaleInput)):
+        kind = "that ends in a CRF" if isinstance(network, RefinedByCRF) else "that is an exported graph"
+        raise UserError(f"scales={list(scales)} cannot be changed on a network {kind}.")
+    try:
+        return (plain(network) if list(scales) == [1.0] else MultiScaleInput(plain(network), scales)).eval()
+    except ValueError as error:
+        raise UserError(str(error)) from error

@@ -26,11 +26,12 @@ class FoldableBatchNorm2d(nn.BatchNorm2d):
     """Batch normalisation that leaves its work to the filters before it wherever its statistics are fixed."""
 
     folding: bool = True  # False: normalise the map
+    absorbed: bool = False  # its work is done by the weights of the filters before it, for good
 
     @property
     def is_folded(self) -> bool:
         """Whether the filters before it do its work: with fixed statistics, and outside of training with any."""
-        return self.folding and not self.training and self.running_mean is not None
+        return self.absorbed or (self.folding and not self.training and self.running_mean is not None)
 
     def folded(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Filters (out, in, h, w) and bias (out) of the convolution and this normalisation in one."""
@@ -74,6 +75,24 @@ def set_folding(module: nn.Module, folding: bool) -> None:
     for layer in module.modules():
         if isinstance(layer, FoldableBatchNorm2d):
             layer.folding = folding
+
+
+def folded_for_good(network: Trunk) -> Trunk:
+    """A copy of ``network`` for inference alone, whose weights do the work of foldable normalisations for good."""
+    network = copy.deepcopy(network).eval()
+    for conv in network.modules():
+        if isinstance(conv, AtrousConv2d) and any(norm.is_folded for norm in conv.norm):
+            weight, bias = conv.weight, conv.bias
+            for norm in conv.norm:
+                weight, bias = norm.folded(weight, bias)
+                assert isinstance(norm, FoldableBatchNorm2d)
+                norm.absorbed, norm.track_running_stats = True, False
+                for name in (*norm._parameters, *norm._buffers):
+                    setattr(norm, name, None)
+            conv.norm = ()
+            conv.weight = nn.Parameter(weight.detach())
+            conv.bias = None if bias is None else nn.Parameter(bias.detach())
+    return network
 
 
 @functools.cache

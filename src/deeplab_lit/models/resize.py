@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from fractions import Fraction
+
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -14,12 +17,23 @@ def resize(
 
     Caffe's ``Interp`` layer puts the corner pixels on each other, hence ``align_corners=True``.
     """
-    if tuple(x.shape[-2:]) == tuple(size):
+    if _known_equal(x.shape[-2:], size):
         return x
     return F.interpolate(x, size=size, mode="bilinear", align_corners=align_corners)
 
 
+def _known_equal(old: Sequence[int], new: Sequence[int]) -> bool:
+    """Equal whatever the image: while a network is exported, sizes stand for all images, not for the example's."""
+    if all(type(side) is int for side in (*old, *new)):
+        return tuple(old) == tuple(new)
+    from torch.fx.experimental.symbolic_shapes import statically_known_true
+
+    return all(statically_known_true(a == b) for a, b in zip(old, new, strict=True))
+
+
 def scaled_size(size: tuple[int, int], factor: float) -> tuple[int, int]:
     """(height, width) of an image scaled by ``factor`` with its corners kept: 321 gives 161 at 0.5, 241 at 0.75."""
-    height, width = (max(1, int((side - 1) * factor) + 1) for side in size)
+    # in integers, so that an exported network follows the size of its input
+    exact = Fraction(factor).limit_denominator(1000)
+    height, width = ((side - 1) * exact.numerator // exact.denominator + 1 for side in size)
     return height, width

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.descriptions import CHECKPOINT_KEY
+from deeplab_lit.errors import UserError
 from deeplab_lit.models.deeplab import DeepLab
 from deeplab_lit.weights.imagenet import start_from_imagenet
 from deeplab_lit.weights.transfer import Transfer, take
@@ -27,8 +28,13 @@ def start_from_checkpoint(network: DeepLab, content: Mapping[str, Any], labels: 
         source: where the checkpoint lies, for messages.
 
     Raises:
-        UserError: the checkpoint's trunk is another one.
+        UserError: the checkpoint's trunk is another one, or has lost its batch normalisation in an export.
     """
+    if content[CHECKPOINT_KEY].get("folded"):
+        raise UserError(
+            f"{source} is an exported program, whose batch normalisation is part of the weights: start from what it "
+            "was exported from."
+        )
     weights = plain_names(content["state_dict"])
     if any(name.startswith("classifier.") for name in weights):
         return start_from_imagenet(

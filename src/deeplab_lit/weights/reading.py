@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from deeplab_lit.data.downloads import fetched
-from deeplab_lit.descriptions import CHECKPOINT_KEY
+from deeplab_lit.data.downloads import HUB_FILE, fetched
+from deeplab_lit.descriptions import CHECKPOINT_KEY, from_text
 from deeplab_lit.errors import UserError
+from deeplab_lit.exports.onnx_graph import is_onnx
+from deeplab_lit.exports.program import is_program, read_program
 from deeplab_lit.weights import caffe
 from deeplab_lit.weights.state_dicts import convert_state_dict
 from deeplab_lit.weights.torch_files import load_file
+
+
+def found(path: str | Path) -> Path:
+    """The file that ``path`` means: fetched once if it is a URL, and of a folder what ``deeplab_lit.push`` put there.
+
+    Raises:
+        UserError: there is none.
+    """
+    path = fetched(str(path)) if "://" in str(path) else Path(path).expanduser()
+    if (path / HUB_FILE).is_file():
+        return path / HUB_FILE
+    if not path.is_file():
+        raise UserError(f"checkpoint {str(path)!r} does not exist: a run keeps its own under checkpoints/best.ckpt.")
+    return path
 
 
 def read(path: str | Path) -> dict[str, Any]:
@@ -23,8 +38,9 @@ def read(path: str | Path) -> dict[str, Any]:
     Nothing in the file is run: PyTorch files are read with ``weights_only=True``.
 
     Args:
-        path: a file, or an http(s) URL, which is fetched once into the cache folder: a checkpoint or ``.safetensors``
-            of this library, a state dict of torchvision or of the common PyTorch DeepLab V2, or a ``.caffemodel``.
+        path: a file, or an https:// or hf:// URL, which is fetched once into a cache folder: a checkpoint,
+            ``.safetensors`` or exported program (``.pt2``) of this library, a state dict of torchvision or of the
+            common PyTorch DeepLab V2, or a ``.caffemodel``.
 
     Returns:
         ``state_dict``, ``global_step``, and under ``CHECKPOINT_KEY`` the description of the network.
@@ -32,15 +48,18 @@ def read(path: str | Path) -> dict[str, Any]:
     Raises:
         UserError: no such file; it cannot be read, or would run code; or its layout is not known, with what was found.
     """
-    path = fetched(str(path)) if "://" in str(path) else Path(path).expanduser()
-    if not path.is_file():
-        raise UserError(f"checkpoint {str(path)!r} does not exist: a run keeps its own under checkpoints/best.ckpt.")
+    path = found(path)
     with path.open("rb") as file:
         first = file.read(9)
-    if first[:2] == b"PK" or first[:1] == b"\x80":
-        return _from_torch(path)
+    # first, since the length of its header may look like the beginning of any other format
     if first[8:9] == b"{" and int.from_bytes(first[:8], "little") < path.stat().st_size:
         return _from_safetensors(path)
+    if first[:2] == b"PK" and is_program(path):
+        return read_program(path)
+    if first[:2] == b"PK" or first[:1] == b"\x80":
+        return _from_torch(path)
+    if is_onnx(path):
+        raise UserError(f"{path} is an ONNX graph, to be evaluated, not trained: give what it was exported from.")
     return caffe.convert(caffe.parse(path.read_bytes(), str(path)), str(path)).content()
 
 
@@ -80,5 +99,4 @@ def _from_safetensors(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read as safetensors: {error}") from error
     if about is None:
         return convert_state_dict(state, str(path)).content()
-    found = json.loads(about)
-    return {CHECKPOINT_KEY: found["about"], "state_dict": state, "global_step": found["global_step"]}
+    return {**from_text(about), "state_dict": state}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
 
-from deeplab_lit.descriptions import CHECKPOINT_KEY
+from deeplab_lit.descriptions import CHECKPOINT_KEY, to_text
 from deeplab_lit.files import replacing
 
 FORMATS = (".ckpt", ".safetensors")
@@ -23,5 +22,4 @@ def save(content: dict[str, Any], path: Path) -> None:
             torch.save(kept, temporary)
             return
         tensors = {name: value.contiguous() for name, value in kept["state_dict"].items()}
-        about = json.dumps({"about": kept[CHECKPOINT_KEY], "global_step": kept["global_step"]})
-        save_file(tensors, temporary, metadata={"format": "pt", CHECKPOINT_KEY: about})
+        save_file(tensors, temporary, metadata={"format": "pt", CHECKPOINT_KEY: to_text(kept)})

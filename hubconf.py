@@ -1,0 +1,21 @@
+"""For ``torch.hub.load``: networks of this library by file, URL or ``hf://USER/NAME``."""
+
+import sys
+from pathlib import Path
+
+dependencies = ["torch", "torchvision", "lightning", "hydra", "albumentations", "cv2", "numba", "safetensors"]
+
+
+def deeplab(checkpoint: str, allow: tuple[str, ...] = ()):
+    """What :func:`deeplab_lit.load` gives: ``.predict(image)``, ``.probabilities(image)``, ``.network``, ``.labels``.
+
+    Args:
+        checkpoint: any file of weights that this library knows, its URL, or ``hf://USER/NAME``.
+        allow: packages whose trunks and heads the file may name.
+    """
+    source = str(Path(__file__).resolve().parent / "src")
+    if source not in sys.path:
+        sys.path.insert(0, source)
+    from deeplab_lit.checkpoints import load
+
+    return load(checkpoint, allow)

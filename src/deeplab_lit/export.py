@@ -1,0 +1,20 @@
+"""A trained network for other programs: ``python -m deeplab_lit.export checkpoint=PATH format=onnx``."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from deeplab_lit.app import entry_point, plain, typed
+
+
+@entry_point("export")
+def main(cfg: DictConfig) -> None:
+    plain(cfg)  # what is required is there
+    config = typed(cfg)
+    from deeplab_lit.exports.exporting import export
+
+    export(config)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+"""A trained network for others: ``python -m deeplab_lit.push checkpoint=PATH repo=USER/NAME``."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from deeplab_lit.app import entry_point, plain, typed
+
+
+@entry_point("push")
+def main(cfg: DictConfig) -> None:
+    plain(cfg)  # what is required is there
+    config = typed(cfg)
+    from deeplab_lit.hub.pushing import push
+
+    push(config)
+
+
+if __name__ == "__main__":
+    main()
