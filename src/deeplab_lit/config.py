@@ -172,6 +172,8 @@ class TrainConfig:
     train_only_new: bool  # hold everything but the new layers fixed
     ema: float | None = None  # decay of a moving average of the weights, which is validated and kept; 0.99 to 0.9999
     channels_last: bool | None = None  # memory order of images and weights; null: with bf16
+    tf32: bool = True  # GPUs compute float32 in TF32, several times as fast and a little coarser
+    compile: str = "none"  # torch.compile in training: "loss", or "network", which is for GPUs; costs a minute first
     pictures: int = 6  # validation images in the panel and in logged overlays
     output: str = "runs"  # folder that holds the run directories
     resume: str | None  # "auto", or a run directory or checkpoint
@@ -200,6 +202,7 @@ class UseConfig:
     overlap: int = 256
     device: str = "auto"  # or cpu, cuda, cuda:1, mps
     precision: str = "auto"  # or 32-true, bf16-mixed, 16-mixed
+    tf32: bool = True  # GPUs compute float32 in TF32
     workers: int | None = None  # threads for reading, the CRF and writing; null: one for each core
     allow: list[str] = field(default_factory=list)  # packages that the file may name besides this one, such as mine.
     scales: Any = None  # null: as it was trained

@@ -94,11 +94,13 @@ def show_summary(
         + f", loss on the {'map' if config.loss.resolution == 'map' else 'full resolution'}"
         + (f", class weights {config.loss.class_weights}" if config.loss.class_weights != "none" else "")
         + (", rare classes more often" if config.sampling != "uniform" else "")
-        + f", validation every {config.val_every}",
+        + f", validation every {config.val_every}"
+        + (f", of weights averaged with decay {config.ema:g}" if config.ema else ""),
         "optimizer": f"{config.optimizer.name}, lr {config.optimizer.lr:g}, {config.schedule.name} policy, "
         f"{multipliers}",
         "CRF": _crf(config.crf),
-        "device": f"{_device(trainer)}, precision {trainer['precision']}",
+        "device": f"{_device(trainer)}, precision {trainer['precision']}"
+        + (f", {config.compile} compiled" if config.compile != "none" else ""),
         "outputs": f"{run.folder}" + (f", resumed from {run.resume_from}" if run.resume_from else ""),
     }
     for name, text in rows.items():

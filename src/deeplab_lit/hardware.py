@@ -28,3 +28,10 @@ def resolve_precision(precision: str, accelerator: str | None) -> str:
         probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
         fast = bool(probe and probe())
     return "bf16-mixed" if fast else "32-true"
+
+
+def set_tf32(wanted: bool) -> None:
+    """Let GPUs multiply float32 matrices, and convolve, in TF32 (10 bits of fraction), or not. CPUs stay as they are."""
+    if torch.cuda.is_available():
+        torch.set_float32_matmul_precision("high" if wanted else "highest")
+        torch.backends.cudnn.allow_tf32 = wanted

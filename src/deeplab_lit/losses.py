@@ -14,6 +14,7 @@ from deeplab_lit.data.labels import VOID
 from deeplab_lit.models.resize import resize
 
 Resolution = Literal["map", "full"]
+Summed = Callable[[Tensor, Tensor, bool, Tensor | None], tuple[Tensor, Tensor]]
 
 
 def shrink_labels(
@@ -43,6 +44,7 @@ def segmentation_loss(
     align_corners: bool = True,
     class_weights: Float[Tensor, " classes"] | None = None,
     divisor: Callable[[Tensor], Tensor] | None = None,
+    summed: Summed | None = None,
 ) -> Float[Tensor, ""]:
     """The sum over score maps of the mean cross-entropy over labelled pixels; void (255) does not count.
 
@@ -54,6 +56,7 @@ def segmentation_loss(
         class_weights: of each class's pixels in the mean; None: all alike.
         divisor: from this batch's number (or weight) of labelled pixels to what the sum is divided by; several
             processes that share a batch divide by the mean over them, so that their gradients add up to those of one.
+        summed: :func:`summed_cross_entropy`, compiled perhaps; None: as it is.
 
     Returns:
         A scalar; 0 (with zero gradients) where every pixel is void.
@@ -61,12 +64,28 @@ def segmentation_loss(
     total = maps[0].new_zeros((), dtype=torch.float32)
     for scores in maps:
         if resolution == "full":
-            scores, labels = resize(scores, (mask.shape[-2], mask.shape[-1]), align_corners), mask
+            labels = mask
         else:
             labels = shrink_labels(mask, (scores.shape[-2], scores.shape[-1]), align_corners)
-        summed = F.cross_entropy(scores.float(), labels, class_weights, ignore_index=VOID, reduction="sum")
-        counted = labels[labels != VOID]
-        weight = total.new_tensor(len(counted)) if class_weights is None else class_weights[counted].sum()
+        value, weight = (summed or summed_cross_entropy)(scores, labels, align_corners, class_weights)
         weight = weight if divisor is None else divisor(weight)
-        total = total + summed / torch.where(weight > 0, weight, 1)
+        total = total + value / torch.where(weight > 0, weight, 1)
     return total
+
+
+def summed_cross_entropy(
+    scores: Float[Tensor, "batch classes _ _"],
+    labels: Int[Tensor, "batch h w"],
+    align_corners: bool,
+    class_weights: Float[Tensor, " classes"] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The sum of the cross-entropies of scores, upsampled to the labels, and the number (or weight) of labelled pixels.
+
+    In single precision, the upsampling too.
+    """
+    scores = resize(scores.float(), (labels.shape[-2], labels.shape[-1]), align_corners)
+    value = F.cross_entropy(scores, labels, class_weights, ignore_index=VOID, reduction="sum")
+    known = labels != VOID
+    if class_weights is None:
+        return value, known.sum().float()
+    return value, torch.where(known, class_weights[labels.where(known, 0)], 0).sum()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import numpy as np
@@ -14,10 +14,12 @@ from torch import Tensor
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.transforms import Sample
 from deeplab_lit.descriptions import CHECKPOINT_KEY
-from deeplab_lit.losses import Resolution, segmentation_loss
+from deeplab_lit.losses import Resolution, segmentation_loss, summed_cross_entropy
 from deeplab_lit.metrics import ConfusionMatrix, Scores
 from deeplab_lit.models.build import Network
 from deeplab_lit.optim import OptimizerConfig, ScheduleConfig, build_optimizer, build_schedule
+
+Compiled = Literal["none", "loss", "network"]
 
 
 class Segmenter(L.LightningModule):
@@ -33,6 +35,8 @@ class Segmenter(L.LightningModule):
         description: plain values that rebuild the network and its input, stored in every checkpoint.
         class_weights: of each class's pixels in the loss; None: all alike.
         seed: of dropout, which then depends on the step alone, whatever happened before it.
+        compiled: what ``torch.compile`` makes one program of, for training on crops of one size: nothing (``"none"``),
+            the ``"loss"`` with its upsampling, or the ``"network"`` too.
     """
 
     class_weights: Tensor | None
@@ -49,6 +53,7 @@ class Segmenter(L.LightningModule):
         description: dict[str, Any] | None = None,
         class_weights: Sequence[float] | None = None,
         seed: int = 0,
+        compiled: Compiled = "none",
     ) -> None:
         super().__init__()
         self._format = torch.channels_last if channels_last else torch.contiguous_format
@@ -57,6 +62,11 @@ class Segmenter(L.LightningModule):
         self._optimizer, self._schedule, self._max_steps = optimizer, schedule, max_steps
         self._description = description or {}
         self.seed = seed
+        # the functions, not the modules, whose names in checkpoints stay
+        self._supervised = self.network.supervised
+        if compiled == "network":
+            self._supervised = torch.compile(self.network.supervised, dynamic=False)
+        self._summed = None if compiled == "none" else torch.compile(summed_cross_entropy, dynamic=False)
         weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
         self.register_buffer("class_weights", weights, persistent=False)
         self.confusion = ConfusionMatrix(len(labels))
@@ -69,7 +79,13 @@ class Segmenter(L.LightningModule):
 
     def _loss(self, maps: list[Tensor], batch: Sample) -> Tensor:
         return segmentation_loss(
-            maps, batch["mask"], self.resolution, self.network.align_corners, self.class_weights, self._share
+            maps,
+            batch["mask"],
+            self.resolution,
+            self.network.align_corners,
+            self.class_weights,
+            self._share,
+            self._summed,
         )
 
     def _share(self, count: Tensor) -> Tensor:
@@ -85,7 +101,7 @@ class Segmenter(L.LightningModule):
         torch.manual_seed(int(np.random.SeedSequence((*place, self.global_rank)).generate_state(1)[0]))
 
     def training_step(self, batch: Sample, batch_index: int) -> Tensor:
-        loss = self._loss(self.network.supervised(self._image(batch)), batch)
+        loss = self._loss(self._supervised(self._image(batch)), batch)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["id"]), sync_dist=True)
         groups = self.trainer.optimizers[0].param_groups
         self.log_dict({f"lr/{group['name']}": group["lr"] for group in groups}, batch_size=1)

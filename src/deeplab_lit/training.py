@@ -23,7 +23,7 @@ from deeplab_lit.data.build import build_data, class_weights
 from deeplab_lit.data.transforms import Normalization
 from deeplab_lit.descriptions import CHECKPOINT_KEY, describe
 from deeplab_lit.errors import UserError
-from deeplab_lit.hardware import is_first_process, resolve_precision
+from deeplab_lit.hardware import is_first_process, resolve_precision, set_tf32
 from deeplab_lit.interrupts import SaveFirst
 from deeplab_lit.loggers import open_loggers
 from deeplab_lit.losses import Resolution
@@ -34,7 +34,7 @@ from deeplab_lit.optim import train_only_new
 from deeplab_lit.preparing import preparing
 from deeplab_lit.runs import Run, open_run
 from deeplab_lit.runs import record as save_config
-from deeplab_lit.segmenter import Segmenter
+from deeplab_lit.segmenter import Compiled, Segmenter
 from deeplab_lit.weights.reading import read
 from deeplab_lit.weights.start import start
 
@@ -56,6 +56,7 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
     quiet_libraries()
     L.seed_everything(config.seed, workers=True, verbose=False)
     _check_values(config)
+    set_tf32(config.tf32)
     crf = build_crf(config.crf, threads=1)
     first = is_first_process()
     resume_from = open_run(record, make=False).resume_from if config.resume else None
@@ -96,6 +97,7 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
         description,
         weights,
         config.seed,
+        cast(Compiled, config.compile),
     )
     clock, pictures = Clock(), Pictures(config.pictures)
     best = _checkpoint(run, "best", monitor="val/miou", mode="max")
@@ -163,6 +165,7 @@ def _check_values(config: TrainConfig) -> None:
         ("loss.resolution", config.loss.resolution, get_args(Resolution)),
         ("loss.msc", config.loss.msc, get_args(MscLoss)),
         ("atrous", config.atrous, get_args(Realisation)),
+        ("compile", config.compile, get_args(Compiled)),
         ("sampling", config.sampling, ("uniform", "rare_classes")),
         ("parity.crf_normalization", config.parity.crf_normalization, get_args(CRFNormalization)),
     ):
@@ -170,6 +173,8 @@ def _check_values(config: TrainConfig) -> None:
             raise UserError(f"{key}={value!r} is not known: choose one of {', '.join(allowed)}.")
     if config.ema is not None and not 0 < config.ema < 1:
         raise UserError(f"ema={config.ema}: it is above 0 and below 1, such as 0.999, or null for no average.")
+    if config.compile == "network" and config.scales.recompute:
+        raise UserError("compile=network cannot compute scales twice: type compile=loss, or scales.recompute=false.")
     for key in ("num_workers", "pictures"):
         if getattr(config, key) < 0:
             raise UserError(f"{key}={getattr(config, key)}: it is at least 0.")

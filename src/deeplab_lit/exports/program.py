@@ -32,8 +32,11 @@ def run_program(path: Path) -> Callable[[Tensor], Tensor]:
 
 def is_program(path: Path) -> bool:
     """Whether a zip file is an exported program."""
-    with zipfile.ZipFile(path) as archive:
-        return any(name.partition("/")[2] == _WEIGHTS for name in archive.namelist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.partition("/")[2] == _WEIGHTS for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False  # whoever reads it as another kind says so
 
 
 def read_program(path: Path) -> dict[str, Any]:

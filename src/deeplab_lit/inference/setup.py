@@ -12,6 +12,7 @@ from deeplab_lit.data.layout import Progress
 from deeplab_lit.data.source import open_source
 from deeplab_lit.data.split import Split
 from deeplab_lit.errors import UserError
+from deeplab_lit.hardware import set_tf32
 from deeplab_lit.inference.pipeline import cores
 from deeplab_lit.inference.predictor import Predictor, Scorer
 from deeplab_lit.models.build import at_scales
@@ -29,6 +30,7 @@ def open_network(config: UseConfig, eval_size: int | None = None) -> tuple[Train
     """
     if config.checkpoint is None:
         raise UserError("checkpoint is required: type checkpoint=PATH, such as runs/.../checkpoints/best.ckpt.")
+    set_tf32(config.tf32)
     trained = load(config.checkpoint, config.allow)
     network: Scorer = trained.network
     if isinstance(config.scales, ScalesConfig):
