@@ -2,9 +2,10 @@
 
     python benchmarks/depthwise.py
 
-The layers are those of an EfficientNet-Lite0 at output stride 16 on crops of 321, ten at a time. Ratios are PyTorch's
-time over ours for both gradients together, of the best of several runs each; then a whole training step with
-``atrous=holes`` (PyTorch's) and ``atrous=auto``.
+The layers are those of an EfficientNet-Lite0 at output strides 16 and 8 on crops of 321, ten at a time: both gradients
+of PyTorch's convolution with holes, of the paper's other realisation where there are holes (subsample and interlace,
+PyTorch's dense convolution between), and of ours, the best of several runs each; then a whole training step with
+``atrous=holes``, ``atrous=interlace`` and ``atrous=auto``.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from deeplab_lit.models.efficientnet_lite0 import EfficientNetLite0
 LAYERS = [
     (32, 3, 1, 1, 161), (96, 3, 2, 1, 161), (144, 3, 1, 1, 81), (144, 5, 2, 1, 81), (240, 5, 1, 1, 41),
     (240, 3, 2, 1, 41), (480, 3, 1, 1, 21), (672, 5, 1, 1, 21), (1152, 5, 1, 2, 21), (1152, 3, 1, 2, 21),
+    (480, 3, 1, 2, 41), (672, 5, 1, 2, 41), (1152, 5, 1, 4, 41),
 ]  # fmt: skip
 
 
@@ -39,14 +41,16 @@ def best(work: Callable[[], object], runs: int) -> float:
 
 
 def layers(dtype: torch.dtype, runs: int) -> None:
-    print(f"{dtype}: channels, kernel, stride, rate, side; milliseconds of PyTorch's backward pass, of ours, ratio")
+    print(f"{dtype}: channels, kernel, stride, rate, side; milliseconds with holes, interlaced, ours; holes over ours")
     for channels, kernel, stride, rate, side in LAYERS:
         x = torch.randn(10, channels, side, side, dtype=dtype).contiguous(memory_format=torch.channels_last)
         padding = rate * (kernel // 2)
         conv = AtrousConv2d(channels, channels, kernel, stride, padding, rate, groups=channels, bias=False)
         theirs = 1e3 * best(backward(conv, "holes", x.requires_grad_()), runs)
+        interlaced = f"{1e3 * best(backward(conv, 'interlace', x), runs):7.1f}" if rate > 1 else "      -"
         ours = 1e3 * best(backward(conv, "auto", x), runs)
-        print(f"  {channels:5d} {kernel} {stride} {rate} {side:4d}   {theirs:7.1f} {ours:7.1f}   {theirs / ours:.1f}")
+        times = f"{theirs:7.1f} {interlaced} {ours:7.1f}   {theirs / ours:.1f}"
+        print(f"  {channels:5d} {kernel} {stride} {rate} {side:4d}   {times}", flush=True)
 
 
 def backward(conv: AtrousConv2d, realisation: Realisation, x: Tensor) -> Callable[[], object]:
@@ -69,12 +73,14 @@ def steps(output_stride: int, half: bool, runs: int) -> None:
             scores = network.scores(image)
         F.cross_entropy(scores, mask).backward()
 
-    set_realisation(network, "holes")
-    theirs = best(step, runs)
-    set_realisation(network, "auto")
-    ours = best(step, runs)
+    times = []
+    for realisation in ("holes", "interlace", "auto"):
+        set_realisation(network, realisation)
+        times.append(best(step, runs))
     kind = "bfloat16" if half else "float32"
-    print(f"  output stride {output_stride}, {kind}: {theirs:.2f} s, {ours:.2f} s, ratio {theirs / ours:.2f}")
+    seconds = ", ".join(f"{each:.2f}" for each in times)
+    ratios = ", ".join(f"{each / times[-1]:.2f}" for each in times[:-1])
+    print(f"  output stride {output_stride}, {kind}: {seconds} s, ratios to ours {ratios}", flush=True)
 
 
 def main() -> None:
@@ -83,7 +89,7 @@ def main() -> None:
     runs = parser.parse_args().runs
     for dtype in (torch.float32, torch.bfloat16):
         layers(dtype, runs)
-    print("a training step of EfficientNet-Lite0 with ASPP-L, crop 321, batch 10: PyTorch's, ours")
+    print("a training step of EfficientNet-Lite0 with ASPP-L, crop 321, batch 10: holes, interlace, ours")
     for output_stride in (16, 8):
         for half in (False, True):
             steps(output_stride, half, max(1, runs // 2))

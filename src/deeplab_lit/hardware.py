@@ -31,7 +31,7 @@ def resolve_precision(precision: str, accelerator: str | None) -> str:
 
 
 def set_tf32(wanted: bool) -> None:
-    """Let GPUs multiply float32 matrices, and convolve, in TF32 (10 bits of fraction), or not. CPUs stay as they are."""
+    """Let GPUs compute float32 products in TF32 (10 bits of fraction), or forbid it; CPUs stay as they are."""
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision("high" if wanted else "highest")
         torch.backends.cudnn.allow_tf32 = wanted
