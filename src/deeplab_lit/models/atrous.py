@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deeplab_lit.models.depthwise import depthwise_conv2d
+from deeplab_lit.models.depthwise import depthwise_conv2d, widely_padded_conv2d
 
 Trunk = TypeVar("Trunk", bound=nn.Module)
 Realisation = Literal["auto", "holes", "interlace"]
@@ -40,7 +40,7 @@ class AtrousConv2d(nn.Conv2d):
 
     ``realisation="holes"`` spreads the filter taps over the input; ``"interlace"`` subsamples the input into
     ``rate * rate`` maps, convolves those densely and interlaces the results. ``"auto"`` takes the faster way: holes,
-    and for depthwise layers in training on a CPU :func:`depthwise_conv2d`. The outputs are equal.
+    and for depthwise layers on a CPU what :mod:`deeplab_lit.models.depthwise` does. The outputs are equal.
     ``end_padding`` pads the bottom and right side alone, which keeps the map size under even kernels. A normalisation
     with fixed statistics that follows can be part of the filters: :func:`deeplab_lit.models.folding.fold_norms`.
     """
@@ -59,16 +59,17 @@ class AtrousConv2d(nn.Conv2d):
                 weight, bias = norm.folded(weight, bias)
         if self.realisation == "interlace" and max(self.dilation) > 1:
             return self._interlaced(x, weight, bias)
-        if self.realisation == "auto" and self._is_slow_to_train(x):
+        if self.realisation != "auto" or not self._is_slow_here(x):
+            return self._conv_forward(x, weight, bias)
+        if torch.is_grad_enabled() and self.weight.dtype is torch.float32:
             y = depthwise_conv2d(x, weight, *_geometry(self))
             return y if bias is None else y + bias.to(y.dtype)[:, None, None]
-        return self._conv_forward(x, weight, bias)
+        return widely_padded_conv2d(x, weight, bias, *_geometry(self))
 
-    def _is_slow_to_train(self, x: Tensor) -> bool:
+    def _is_slow_here(self, x: Tensor) -> bool:
         depthwise = self.groups == self.in_channels == self.out_channels > 1
         plain = not isinstance(self.padding, str) and self.padding_mode == "zeros"
-        training = x.device.type == "cpu" and torch.is_grad_enabled() and self.weight.dtype is torch.float32
-        return depthwise and plain and training and not torch.compiler.is_compiling()
+        return depthwise and plain and x.device.type == "cpu" and not torch.compiler.is_compiling()
 
     def _interlaced(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if isinstance(self.padding, str) or self.padding_mode != "zeros" or set(self.stride) != {1}:

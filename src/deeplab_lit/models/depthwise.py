@@ -1,8 +1,9 @@
 """Depthwise convolution whose gradients are fast on a CPU.
 
-PyTorch's forward pass is; its backward pass with holes, strides or filters beyond 3x3 can take fifty times as long.
-Where it does, the gradient of the input is a forward pass with the filters turned around, or a kernel of ours for
-strides, and the gradient of the filters is a kernel of ours. ``benchmarks/depthwise.py`` measures what is faster where.
+PyTorch's forward pass is, but for wide padding; its backward pass with holes, strides or filters beyond 3x3 can take
+fifty times as long. Where it does, the gradient of the input is a forward pass with the filters turned around, or a
+kernel of ours for strides, and the gradient of the filters is a kernel of ours. ``benchmarks/depthwise.py`` measures
+what is faster where.
 """
 
 from __future__ import annotations
@@ -28,12 +29,32 @@ def depthwise_conv2d(x: Tensor, weight: Tensor, stride: Pair, padding: Pair, dil
     return _Depthwise.apply(x, weight, stride, padding, dilation)
 
 
+def widely_padded_conv2d(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair, dilation: Pair
+) -> Tensor:
+    """``F.conv2d`` of depthwise filters, as fast with wide padding as with narrow.
+
+    oneDNN leaves its fast code where the padding is wider than the outputs that one step of it computes (5x5 filters of
+    rate 4: up to thirteen times slower); what goes beyond becomes part of the map.
+    """
+    rows, columns = (max(0, width - _widest()) for width in padding)
+    if rows or columns:
+        x = F.pad(x, (columns, columns, rows, rows))
+    return F.conv2d(x, weight, bias, stride, (padding[0] - rows, padding[1] - columns), dilation, x.shape[1])
+
+
+@functools.cache
+def _widest() -> int:
+    # measured, by padding: 6 is fast and 7 slow with AVX-512, 4 is fast and 5 slow with AVX2
+    return 6 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 4
+
+
 class _Depthwise(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: Pair, padding: Pair, dilation: Pair) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.geometry = stride, padding, dilation
-        return F.conv2d(x, weight, None, stride, padding, dilation, x.shape[1])
+        return widely_padded_conv2d(x, weight, None, stride, padding, dilation)
 
     @staticmethod
     @once_differentiable
@@ -77,7 +98,7 @@ def _of_input(x: Tensor, weight: Tensor, grad: Tensor, stride: Pair, padding: Pa
         cut = [max(0, -edge) for edge in edges]
         grad = grad[:, :, cut[0] : grad.shape[2] - cut[0], cut[1] : grad.shape[3] - cut[1]]
         edges = [max(0, edge) for edge in edges]
-    return F.conv2d(grad, weight.flip(2, 3), None, 1, (edges[0], edges[1]), dilation, x.shape[1])
+    return widely_padded_conv2d(grad, weight.flip(2, 3), None, (1, 1), (edges[0], edges[1]), dilation)
 
 
 def _of_weight(x: Tensor, weight: Tensor, grad: Tensor, stride: Pair, padding: Pair, dilation: Pair) -> Tensor:
