@@ -3,12 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
 
-.PHONY: help train test test-fast lint format clean
+.PHONY: help train test test-fast test-long lint format clean
 
 help:
 	@echo "make train      train and evaluate on the embedded data set (ARGS='model=largefov ...' adds overrides)"
-	@echo "make test       install what the tests need and run them all"
-	@echo "make test-fast  the tests without the slow ones"
+	@echo "make test       install what the tests need and run them, but for the long ones"
+	@echo "make test-fast  the tests without the slow ones; make test-long the long ones"
 	@echo "make lint       ruff and mypy; make format mends what ruff can"
 
 $(VENV)/bin/python:
@@ -28,10 +28,13 @@ train: $(VENV)/.installed
 	$(RUN) -m deeplab_lit.train $(ARGS)
 
 test: $(VENV)/.installed-dev
-	$(RUN) -m pytest -n 2 --dist loadfile $(ARGS)
+	$(RUN) -m pytest -n 2 --dist loadfile -m 'not long' $(ARGS)
 
 test-fast: $(VENV)/.installed-dev
-	$(RUN) -m pytest -n 2 --dist loadfile -m 'not slow' $(ARGS)
+	$(RUN) -m pytest -n 2 --dist loadfile -m 'not slow and not long' $(ARGS)
+
+test-long: $(VENV)/.installed-dev
+	$(RUN) -m pytest -n 2 --dist loadfile -m long $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(RUN) -m ruff check .

@@ -43,7 +43,7 @@ def segmenter(compiled):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("compiled", ["loss", "network"])
 def test_a_compiled_step_is_the_same_step(compiled):
     torch._dynamo.reset()

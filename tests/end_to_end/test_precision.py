@@ -25,7 +25,7 @@ def learnt(folder, precision):
     return json.loads((run / "result.json").read_text())["miou"], np.mean(losses[:4]), np.mean(losses[-12:])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_bfloat16_learns_as_well_as_float32(tmp_path):
     exact = learnt(tmp_path / "exact", "32-true")
     half = learnt(tmp_path / "half", "bf16-mixed")

@@ -70,7 +70,7 @@ def test_offline_the_command_says_which_file_to_put_where(tmp_path):
     assert not list(tmp_path.glob("runs/*"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_processes_that_a_cluster_starts_share_one_run(tmp_path):
     """srun starts every task itself and says by variables which is which."""
     arguments = [*TINY, "trainer=slurm", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.precision=32-true"]

@@ -227,7 +227,7 @@ def test_a_package_for_the_voc_server(tmp_path):
     assert "picture_1.png is missing" in use("predict", tmp_path, check, expect=1).stderr
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_a_stopped_prediction_leaves_whole_files_and_goes_on(user, tmp_path, how):
     (tmp_path / "many").mkdir()
     for number in range(80):

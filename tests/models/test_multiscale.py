@@ -104,6 +104,7 @@ class Memory(TorchDispatchMode):
         self.most = max(self.most, self.now)
 
 
+@pytest.mark.long
 def test_recomputing_takes_the_memory_of_the_largest_scale():
     network = DeepLab(ResNet(18, frozen_norm=True), ASPP(512, 4)).train()
     image, mask = torch.randn(4, 3, 225, 225), torch.randint(0, 4, (4, 225, 225))
