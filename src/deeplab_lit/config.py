@@ -268,7 +268,7 @@ class ExportConfig:
 
     checkpoint: str  # the file of a trained network, or its URL
     format: str  # safetensors, torch_export or onnx
-    out: str | None = None  # null: beside the checkpoint
+    out: str | None = None  # null: beside the checkpoint; of a URL in this folder
     scales: Any = None  # null: as it was trained
     images: str | None = None  # to compare with: a file, folder or pattern; null: of the data set trained on
     allow: list[str] = field(default_factory=list)  # packages that the file may name besides this one, such as mine.

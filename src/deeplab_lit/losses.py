@@ -12,6 +12,7 @@ from torch import Tensor
 
 from deeplab_lit.data.labels import VOID
 from deeplab_lit.models.resize import resize
+from deeplab_lit.upsampled_loss import is_upsampled_loss_fast, upsampled_cross_entropy
 
 Resolution = Literal["map", "full"]
 Summed = Callable[[Tensor, Tensor, bool, Tensor | None], tuple[Tensor, Tensor]]
@@ -83,7 +84,10 @@ def summed_cross_entropy(
 
     In single precision, the upsampling too.
     """
-    scores = resize(scores.float(), (labels.shape[-2], labels.shape[-1]), align_corners)
+    scores = scores.float()
+    if is_upsampled_loss_fast(scores, labels):
+        return upsampled_cross_entropy(scores, labels, align_corners, class_weights)
+    scores = resize(scores, (labels.shape[-2], labels.shape[-1]), align_corners)
     value = F.cross_entropy(scores, labels, class_weights, ignore_index=VOID, reduction="sum")
     known = labels != VOID
     if class_weights is None:

@@ -22,6 +22,7 @@ from deeplab_lit.data.transforms import Normalization
 from deeplab_lit.descriptions import describe
 from deeplab_lit.errors import UserError
 from deeplab_lit.exports.checking import compare, images_to_check
+from deeplab_lit.exports.tracing import traced
 from deeplab_lit.models.build import at_scales, build_network
 from deeplab_lit.weights.own import start_from_checkpoint
 from deeplab_lit.weights.reading import read
@@ -209,6 +210,24 @@ def test_a_file_that_computes_something_else_is_not_agreed_to():
     assert all(each.agrees for each in compare(network, network, NORM, image))
     for wrong in (lambda x: network(x) * 1.01, lambda x: network(x) * float("nan")):
         assert not any(each.agrees for each in compare(network, wrong, NORM, image))
+
+
+class _Picky(torch.nn.Module):
+    """Scores that depend on their values in Python."""
+
+    align_corners = True
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+
+    def scores(self, image):
+        return image * self.weight if image.sum() > 0 else image
+
+
+def test_a_network_without_a_graph_is_named():
+    with pytest.raises(UserError, match=r"no graph for any batch and size .*format=safetensors"):
+        traced(_Picky())
 
 
 def test_three_sizes_are_made_of_photographs_of_one_size(tmp_path):

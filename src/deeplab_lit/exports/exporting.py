@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from deeplab_lit.checkpoints import Trained, load
@@ -15,7 +16,7 @@ from deeplab_lit.descriptions import CHECKPOINT_KEY
 from deeplab_lit.errors import UserError
 from deeplab_lit.exports.checking import TOLERANCE, compare, images_to_check
 from deeplab_lit.exports.onnx_graph import OnnxNetwork, write_onnx
-from deeplab_lit.exports.program import run_program, write_program
+from deeplab_lit.exports.program import is_program, run_program, write_program
 from deeplab_lit.exports.tracing import traced
 from deeplab_lit.files import replacing
 from deeplab_lit.models.build import Network, at_scales
@@ -39,7 +40,8 @@ def export(config: ExportConfig) -> Path:
     if suffix is None:
         raise UserError(f"format={config.format!r}: choose one of {', '.join(SUFFIXES)}.")
     source = found(config.checkpoint)
-    out = Path(config.out).expanduser() if config.out else source.with_suffix(suffix)
+    beside = Path(source.name) if "://" in config.checkpoint else source  # not in a cache
+    out = Path(config.out).expanduser() if config.out else beside.with_suffix(suffix)
     if out.suffix != suffix:
         raise UserError(f"out={config.out}: the name of format={config.format} ends in {suffix}.")
     if out.exists() and not config.overwrite:
@@ -89,6 +91,8 @@ def _write(
     program = traced(network)
     if format == "torch_export":
         write_program(program, content, path)
+        if not is_program(path):
+            raise UserError(f"PyTorch {torch.__version__} writes programs in an older layout: install a newer PyTorch.")
         return run_program(path)
     write_onnx(program, content, path)
     return OnnxNetwork(path).scores

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from deeplab_lit.descriptions import CHECKPOINT_KEY, from_text, to_text
 from deeplab_lit.errors import UserError
-from deeplab_lit.exports.tracing import INPUT, OUTPUT
+from deeplab_lit.exports.tracing import INPUT, OUTPUT, no_graph
 
 _NEEDED = "pip install 'deeplab_lit[onnx]'"
 
@@ -28,7 +28,7 @@ def write_onnx(program: torch.export.ExportedProgram, content: dict[str, Any], p
     """Write a graph with the description in ``content`` as its metadata ``deeplab_lit``.
 
     Raises:
-        UserError: the packages that write ONNX are not installed.
+        UserError: the packages that write ONNX are not installed, or ONNX has no such graph.
     """
     try:
         import onnx
@@ -38,7 +38,10 @@ def write_onnx(program: torch.export.ExportedProgram, content: dict[str, Any], p
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        made = torch.onnx.export(program, dynamo=True, input_names=[INPUT], output_names=[OUTPUT], verbose=False)
+        try:
+            made = torch.onnx.export(program, dynamo=True, input_names=[INPUT], output_names=[OUTPUT], verbose=False)
+        except torch.onnx.OnnxExporterError as error:
+            raise UserError(no_graph(error)) from error
     assert made is not None
     graph = made.model_proto
     _name_sides(graph)

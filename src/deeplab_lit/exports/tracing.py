@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, export
 
+from deeplab_lit.errors import UserError
 from deeplab_lit.models.build import Network
 from deeplab_lit.models.folding import folded_for_good
 
@@ -24,11 +25,25 @@ class PixelScores(nn.Module):
         return self.network.scores(image)
 
 
+def no_graph(error: Exception) -> str:
+    """What to say of a network that PyTorch or ONNX cannot express for any batch and size."""
+    return (
+        f"the network has no graph for any batch and size ({str(error).strip().splitlines()[0]}): format=safetensors."
+    )
+
+
 def traced(network: Network) -> ExportedProgram:
-    """The graph of a network in evaluation mode, with batch normalisation inside the weights."""
+    """The graph of a network in evaluation mode, with batch normalisation inside the weights.
+
+    Raises:
+        UserError: what the network does depends on its values, or on one size.
+    """
     example = next(network.parameters()).new_zeros(2, 3, *_SIDES)
     shapes = {INPUT: {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}}
-    program = export(PixelScores(folded_for_good(network)), (example,), dynamic_shapes=shapes)
+    try:
+        program = export(PixelScores(folded_for_good(network)), (example,), dynamic_shapes=shapes)
+    except Exception as error:  # of many kinds, according to what a trunk or head does
+        raise UserError(no_graph(error)) from error
     # where the sources lie is nobody's business, and is larger than the graph
     for node in program.graph.nodes:
         for key in ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "torch_fn"):
