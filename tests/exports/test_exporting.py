@@ -230,12 +230,14 @@ def test_a_network_without_a_graph_is_named():
         traced(_Picky())
 
 
-def test_three_sizes_are_made_of_photographs_of_one_size(tmp_path):
-    for name in "ab":
-        Image.new("RGB", (700, 350)).save(tmp_path / f"{name}.png")
+@pytest.mark.parametrize(("names", "size"), [("a", (700, 350)), ("ab", (700, 350)), ("abc", (20, 30))])
+def test_three_sizes_are_made_of_photographs_of_one_size(tmp_path, names, size):
+    for name in names:
+        Image.new("RGB", size).save(tmp_path / f"{name}.png")
     images = images_to_check(str(tmp_path), None)
     assert len({image.shape for image in images.values()}) == 3 == len(images)
-    assert {"a", "b"} <= images.keys()
+    assert set(names) == {name.split(",")[0] for name in images}
+    assert all(97 <= min(image.shape[:2]) and max(image.shape[:2]) < 900 for image in images.values())
 
 
 def test_mistakes_are_named_and_what_is_there_stays(graph):

@@ -25,6 +25,7 @@ TOLERANCE = 1e-3  # of the largest score: both compute in single precision, in a
 _SIZES = 3
 _DRAWN = {"_target_": "deeplab_lit.data.shapes.dataset.Shapes"}
 _LONGEST = 513  # pixels: larger images prove nothing more
+_SHORTEST = 97
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,13 @@ def images_to_check(given: str | None, data: Mapping[str, Any] | None) -> dict[s
     result = {}
     for number in range(_SIZES):
         name = names[number % len(names)]
-        image = _resized(found[name], min(1.0, _LONGEST / max(found[name].shape)))
-        # photographs of one camera have one size
-        while image.shape in sizes:
-            image = _resized(image, 1.25)
+        height, width = found[name].shape[:2]
+        image = _resized(found[name], max(min(1.0, _LONGEST / max(height, width)), _SHORTEST / min(height, width)))
+        enlarged = 0
+        while image.shape in sizes:  # photographs of one camera have one size
+            image, enlarged = _resized(image, 1.25), enlarged + 1
         sizes.add(image.shape)
-        result[name if name not in result else f"{name}, enlarged"] = image
+        result[name + ", enlarged" * enlarged] = image
     return result
 
 
