@@ -87,6 +87,46 @@ def test_a_signal_saves_and_the_resumed_run_is_the_uninterrupted_one(
     assert curve(whole) == curve(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def averaged(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("averaged")
+    run(folder, "ema=0.9")
+    return folder
+
+
+@pytest.mark.parametrize(("step_name", "call", "stopped_at"), [("training_step", 3, 3), ("validation_step", 8, 4)])
+def test_a_stopped_run_goes_on_with_its_weights_and_their_average(
+    tmp_path, monkeypatch, averaged, step_name, call, stopped_at
+):
+    with monkeypatch.context() as patch:
+        signal_at(patch, step_name, call, signal.SIGTERM)
+        with pytest.raises(Interrupted, match=f"at step {stopped_at}"):
+            run(tmp_path, "ema=0.9")
+    run(tmp_path, "ema=0.9", "resume=auto")
+    a, b = last(averaged), last(tmp_path)
+    for part in ("state_dict", "current_model_state"):
+        for key, value in a[part].items():
+            assert torch.equal(value, b[part][key]), (part, key)
+    assert any(not torch.equal(value, a["current_model_state"][key]) for key, value in a["state_dict"].items())
+    assert curve(averaged) == curve(tmp_path)
+
+
+def test_the_best_average_is_scored_and_not_the_last(tmp_path, monkeypatch):
+    """The first validation is made the best one."""
+    original = Segmenter.log
+
+    def falling(self, name, value, **arguments):
+        value = 1.0 / self.trainer.global_step if name == "val/miou" else value
+        original(self, name, value, **arguments)
+
+    monkeypatch.setattr(Segmenter, "log", falling)
+    result = run(tmp_path, "ema=0.5", "optimizer.lr=0.05")
+    assert result["best_step"] == 2
+    seen = {row["step"]: row["val/pixel_accuracy"] for row in curve(tmp_path) if row["val/pixel_accuracy"]}
+    assert len(set(seen.values())) > 1
+    assert result["pixel_accuracy"] == pytest.approx(float(next(iter(seen.values()))), abs=1e-6)
+
+
 def test_an_accumulated_step_is_finished_before_saving(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         signal_at(patch, "training_step", 3, signal.SIGTERM)  # the first half of the second step

@@ -80,7 +80,9 @@ class Throughput(Callback):
 
 
 class MovingAverage(WeightAveraging):
-    """An exponential moving average of the weights, which is validated and kept in the checkpoints.
+    """An exponential moving average of the weights, which is validated and kept in the checkpoints, beside the weights.
+
+    It comes before whatever saves after a step, and after what looks at the network at the end of a validation.
 
     Args:
         decay: of the average in each step. It rises to this, so that the random weights of the first steps are
@@ -94,6 +96,28 @@ class MovingAverage(WeightAveraging):
             ema(averaged, current, count)
 
         super().__init__(multi_avg_fn=average)
+        self._shown = False  # whether the network holds the average, and the average's place its own weights
+
+    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.state.fn == "fit":  # afterwards the network holds what is to be scored
+            super().on_validation_epoch_start(trainer, pl_module)
+            self._shown = True
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.state.fn == "fit":
+            super().on_validation_epoch_end(trainer, pl_module)
+            self._shown = False
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert self._average_model is not None
+        self._swap_models(pl_module)
+        self._shown = True
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(trainer, pl_module, checkpoint)
+        if self._shown:  # the training has ended, or is stopped in the middle of a validation
+            own = checkpoint["state_dict"]
+            checkpoint["state_dict"], checkpoint["current_model_state"] = checkpoint["current_model_state"], own
 
 
 class Pictures(Callback):

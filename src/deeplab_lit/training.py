@@ -103,9 +103,9 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
     best = _checkpoint(run, "best", monitor="val/miou", mode="max")
     # SaveFirst after UnbrokenCurve, which drops the rows that a validation it makes up for writes again
     callbacks: list[Callback] = [clock, UnbrokenCurve(), Throughput(), pictures, progress_shown(), best]
-    callbacks += [_checkpoint(run, "last"), SaveFirst(run.last, command)]
     if config.ema is not None:
-        callbacks.append(MovingAverage(config.ema))  # after Pictures, which shows the average
+        callbacks.append(MovingAverage(config.ema))
+    callbacks += [_checkpoint(run, "last"), SaveFirst(run.last, command)]
     with open_loggers(config.logger if first else None, run.folder, config.name, record) as loggers:
         trainer = _trainer(config, arguments, logger=loggers, callbacks=callbacks, default_root_dir=run.folder)
         if first:
