@@ -1,9 +1,13 @@
 """A user's mistake ends in one paragraph with the mend, before anything heavy is imported."""
 
+import shutil
 import subprocess
 import sys
 
+import hydra
 import pytest
+
+from deeplab_lit import app
 
 
 def run(*arguments, env=None):
@@ -94,3 +98,18 @@ def test_every_config_composes_alone():
             assert plain(cfg)["name"] == "x"
             count += 1
     assert count >= 38
+
+
+def test_folders_beside_the_configs_are_no_groups(tmp_path, monkeypatch):
+    """In a checkout results lie beside conf/ and experiments/, named like the keys that say where they go."""
+    for name in ("conf", "experiments"):
+        shutil.copytree(app.conf_folder().parent / name, tmp_path / name)
+    for name in ("out", "images", "output", "name"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(app, "conf_folder", lambda: tmp_path / "conf")
+    app.register_schemas()
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(tmp_path / "conf")):
+        cfg = hydra.compose("predict", ["checkpoint=a", "images=b", "out=c"])
+        assert (cfg.images, cfg.out) == ("b", "c")
+        cfg = hydra.compose("train", ["output=d", "name=e", "+experiments=v2_table3"], return_hydra_config=True)
+        assert cfg.hydra.sweeper.params.model == "largefov,aspp_s,aspp_l" and cfg.name == "e"

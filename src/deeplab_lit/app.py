@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import hydra
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -62,11 +64,36 @@ def conf_folder() -> Path:
     return installed if installed.is_dir() else package.parent.parent / "conf"
 
 
+class _ExperimentsSource(FileConfigSource):  # type: ignore[misc]
+    """A folder as if ``experiments`` alone lay in it: in a checkout, results lie there too, under the names of keys."""
+
+    @staticmethod
+    def scheme() -> str:
+        return "experiments"
+
+    @staticmethod
+    def _is_inside(config_path: str) -> bool:
+        return config_path.split("/", 1)[0] == "experiments"
+
+    def available(self) -> bool:
+        return super().is_group("experiments")
+
+    def is_group(self, config_path: str) -> bool:
+        return config_path == "" or (self._is_inside(config_path) and super().is_group(config_path))
+
+    def is_config(self, config_path: str) -> bool:
+        return self._is_inside(config_path) and super().is_config(config_path)
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        found = super().list(config_path, results_filter)
+        return found if config_path else [name for name in found if name == "experiments"]
+
+
 class _Experiments(SearchPathPlugin):  # type: ignore[misc]
     """Makes the folder ``experiments``, which lies beside ``conf``, a config group of that name."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        search_path.append("deeplab_lit", f"file://{conf_folder().parent}")
+        search_path.append("deeplab_lit", f"{_ExperimentsSource.scheme()}://{conf_folder().parent}")
 
 
 def register_schemas() -> None:
@@ -74,6 +101,7 @@ def register_schemas() -> None:
     store = ConfigStore.instance()
     for name, schema in _SCHEMAS.items():
         store.store(group="schema", name=name, node=schema)
+    Plugins.instance().register(_ExperimentsSource)
     Plugins.instance().register(_Experiments)
 
 
