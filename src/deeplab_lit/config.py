@@ -172,7 +172,7 @@ class TrainConfig:
     train_only_new: bool  # hold everything but the new layers fixed
     ema: float | None = None  # decay of a moving average of the weights, which is validated and kept; 0.99 to 0.9999
     channels_last: bool | None = None  # memory order of images and weights; null: with bf16
-    tf32: bool = True  # GPUs compute float32 in TF32, several times as fast and a little coarser
+    tf32: bool = True  # GPUs compute float32 in TF32, which is faster and coarser
     compile: str = "none"  # torch.compile in training: "loss", or "network", which is for GPUs; costs a minute first
     pictures: int = 6  # validation images in the panel and in logged overlays
     output: str = "runs"  # folder that holds the run directories

@@ -20,8 +20,10 @@ _NEEDED = "pip install 'deeplab_lit[onnx]'"
 def is_onnx(path: Path) -> bool:
     """Whether a file begins as ONNX's do: a small number, the version of its format, and then another field."""
     with path.open("rb") as file:
-        first = file.read(3)
-    return first[:1] == b"\x08" and len(first) == 3 and first[1] < 32 and first[2] & 7 in (0, 2) and first[2] > 8
+        first = file.read(9)
+    # safetensors begin with any number at all, and then a brace
+    small = first[:1] == b"\x08" and len(first) == 9 and first[8:] != b"{" and first[1] < 32
+    return small and first[2] & 7 in (0, 2) and first[2] > 8
 
 
 def write_onnx(program: torch.export.ExportedProgram, content: dict[str, Any], path: Path) -> None:
@@ -45,8 +47,8 @@ def write_onnx(program: torch.export.ExportedProgram, content: dict[str, Any], p
     assert made is not None
     graph = made.model_proto
     _name_sides(graph)
-    del graph.graph.value_info[:]
-    for node in graph.graph.node:
+    del graph.graph.value_info[:]  # sizes by the tracer's names, which nobody needs
+    for node in graph.graph.node:  # where the sources lie
         del node.metadata_props[:]
     graph.metadata_props.add(key=CHECKPOINT_KEY, value=to_text(content))
     onnx.save_model(graph, path)

@@ -72,17 +72,17 @@ def _fill(folder: Path, config: PushConfig, source: Path, trained: Trained) -> N
     state = {f"network.{name}": value for name, value in trained.network.state_dict().items()}
     save({CHECKPOINT_KEY: about, "state_dict": state, "global_step": trained.step}, folder / HUB_FILE)
     write_json(folder / "config.json", about)
-    run, evidence = source.parent.parent, _evidence(source)
+    run = source.resolve().parent.parent
+    evidence = _evidence(source, run)
     if evidence.has_picture:
         shutil.copyfile(run / "pictures" / "validation.png", folder / "validation.png")
     write_text(folder / "README.md", card(config.repo, trained, evidence, config.license, config.dataset))
 
 
-def _evidence(checkpoint: Path) -> Evidence:
+def _evidence(checkpoint: Path, run: Path) -> Evidence:
     """What the run directory around a checkpoint says of it: scores only of the checkpoint that they are of."""
     from omegaconf import OmegaConf
 
-    run = checkpoint.resolve().parent.parent
     result: dict[str, Any] = {}
     if (run / "result.json").is_file():
         result = json.loads((run / "result.json").read_text(encoding="utf-8"))
