@@ -19,10 +19,11 @@ SMALL = [
     "crop_size=33", "num_workers=0", "model.rate_scale=0.2", "trainer.accelerator=cpu", "trainer.precision=32-true",
     "logger=csv", "trainer.log_every_n_steps=1", "pictures=0",
 ]  # fmt: skip
+TRUNK = ["backbone=timm", "backbone.name=test_resnet"]  # timm's smallest
 
 
-def run(folder, *overrides):
-    cfg = compose("data=shapes", *SMALL, f"output={folder}", "name=test", *overrides)
+def run(folder, *overrides, trunk=TRUNK):
+    cfg = compose("data=shapes", *SMALL, *trunk, f"output={folder}", "name=test", *overrides)
     return train(typed(cfg), plain(cfg), "python -m deeplab_lit.train model=aspp_l")
 
 
@@ -137,13 +138,14 @@ def test_an_accumulated_step_is_finished_before_saving(tmp_path, monkeypatch):
 
 
 def test_dropout_depends_on_the_step_alone(tmp_path, monkeypatch):
-    vgg = ["backbone=vgg16", "model=largefov", "backbone.recipe.head_width=16", "max_steps=3", "val_every=5"]
-    run(tmp_path / "whole", *vgg)
+    vgg = ["backbone=vgg16", "backbone.recipe.head_width=16"]
+    short = ["model=largefov", "max_steps=3", "val_every=5"]
+    run(tmp_path / "whole", *short, trunk=vgg)
     with monkeypatch.context() as patch:
         signal_at(patch, "training_step", 1, signal.SIGTERM)
         with pytest.raises(Interrupted, match="at step 1"):
-            run(tmp_path / "stopped", *vgg)
+            run(tmp_path / "stopped", *short, trunk=vgg)
     torch.rand(1000)  # whatever else drew random numbers
-    run(tmp_path / "stopped", *vgg, "resume=auto")
+    run(tmp_path / "stopped", *short, "resume=auto", trunk=vgg)
     a, b = last(tmp_path / "whole"), last(tmp_path / "stopped")
     assert all(torch.equal(value, b["state_dict"][key]) for key, value in a["state_dict"].items())

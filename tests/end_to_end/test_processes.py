@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from tests.end_to_end.running import command, train_alone
-from tests.end_to_end.test_train import TINY, rows, run_folder
+from tests.end_to_end.test_train import TINIEST, rows, run_folder
 
 TWO = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "trainer.precision=32-true"]
 # statistics of normalisation and dropout belong to a process; everything else is shared
-SHARED = [*TINY, "backbone.frozen_norm=true", "optimizer=sgd", "optimizer.lr=1e-5", "scales=msc", "augment=crop_flip"]
+SHARED = [*TINIEST, "backbone.frozen_norm=true", "optimizer=sgd", "optimizer.lr=1e-5", "scales=msc", "augment=crop_flip"]
 QUIET = {"OMP_NUM_THREADS": "1"}
 
 

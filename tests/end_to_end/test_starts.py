@@ -15,7 +15,7 @@ from deeplab_lit.checkpoints import load
 from deeplab_lit.weights.reading import read
 from tests.conftest import write_voc
 from tests.end_to_end.running import command, train, train_alone
-from tests.end_to_end.test_train import TINY, run_folder
+from tests.end_to_end.test_train import TINIEST, TINY, run_folder
 
 
 def test_from_the_source_domain_to_the_target_domain(tmp_path):
@@ -73,7 +73,7 @@ def test_offline_the_command_says_which_file_to_put_where(tmp_path):
 @pytest.mark.long
 def test_processes_that_a_cluster_starts_share_one_run(tmp_path):
     """srun starts every task itself and says by variables which is which."""
-    arguments = [*TINY, "trainer=slurm", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.precision=32-true"]
+    arguments = [*TINIEST, "trainer=slurm", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.precision=32-true"]
     port = str(20000 + os.getpid() % 20000)
     common = {
         **os.environ, "SLURM_NTASKS": "2",

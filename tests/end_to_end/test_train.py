@@ -24,6 +24,7 @@ TINY = [
     "num_workers=0", "model.rate_scale=0.2", "trainer.accelerator=cpu", "trainer.precision=32-true", "logger=csv",
     "trainer.log_every_n_steps=1", "pictures=2",
 ]  # fmt: skip
+TINIEST = [*TINY, "backbone=timm", "backbone.name=test_resnet"]
 
 
 _SPEED = "train/images_per_second"
@@ -111,7 +112,7 @@ def test_another_resume_of_a_finished_run_changes_nothing(finished):
 
 @pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_weights_and_curve(tmp_path):
-    arguments = [*TINY, "max_steps=8", "num_workers=1"]
+    arguments = [*TINIEST, "max_steps=8", "num_workers=1"]
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
     train(tmp_path / "whole", *arguments)
@@ -134,7 +135,7 @@ def test_a_killed_run_resumes_to_the_same_weights_and_curve(tmp_path):
 
 
 def test_accumulation_counts_optimiser_steps(tmp_path):
-    train(tmp_path, *TINY, "trainer.accumulate_grad_batches=2", "optimizer.warmup=0")
+    train(tmp_path, *TINIEST, "trainer.accumulate_grad_batches=2", "optimizer.warmup=0")
     run = run_folder(tmp_path)
     assert json.loads((run / "result.json").read_text())["steps"] == 4
     rates = [float(row["lr/base_weight"]) for row in rows(run) if row["lr/base_weight"]]
@@ -160,7 +161,7 @@ def test_own_voc_folder_with_a_class_list_msc_sgd_and_wandb(tmp_path):
 
 
 def test_a_multirun_makes_one_run_each(tmp_path):
-    train_alone(tmp_path, "-m", *TINY, "max_steps=1", "model=aspp_l,largefov", "logger=tensorboard")
+    train_alone(tmp_path, "-m", *TINIEST, "max_steps=1", "model=aspp_l,largefov", "logger=tensorboard")
     names = sorted(path.parts[-3] for path in tmp_path.glob("runs/*/*/result.json"))
     assert names == ["shapes-resnet18-aspp_l", "shapes-resnet18-largefov"]
     assert len({path.parent for path in tmp_path.glob("runs/*/*/tensorboard/events.*")}) == 2

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from tests.end_to_end.running import train_alone
-from tests.end_to_end.test_train import TINY, rows, run_folder
+from tests.end_to_end.test_train import TINIEST, rows, run_folder
 
 _HEADER, _BLOCK = 7, 32768
 
@@ -48,7 +48,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("user")
     home = tmp_path_factory.mktemp("home")
     train_alone(
-        folder, *TINY, "logger=default", "logger.wandb.tags=[mini]", "max_steps=6",
+        folder, *TINIEST, "logger=default", "logger.wandb.tags=[mini]", "max_steps=6",
         env={"WANDB_MODE": None, "HOME": str(home), "WANDB_DATA_DIR": str(home)},
     )  # fmt: skip
     return run_folder(folder)

@@ -56,10 +56,10 @@ def test_pair(backbone, model):
     # the width of fc6 and fc7 is a number among others, and 4,096 is slow
     narrow = ["model.hidden=64"] if backbone == "vgg16" else []
     net = network(f"backbone={backbone}", f"model={model}", *narrow, num_classes=5)
-    image = torch.randn(2, 3, 65, 97)
+    image = torch.randn(2, 3, 33, 49)
     net.train()
     maps = net.supervised(image)
-    assert [tuple(each.shape) for each in maps] == [(2, 5, 9, 13)]
+    assert [tuple(each.shape) for each in maps] == [(2, 5, 5, 7)]
     maps[0].square().mean().backward()
     first = next(iter(net.parameters()))
     assert first.grad is not None and first.grad.abs().sum() > 0
@@ -67,7 +67,7 @@ def test_pair(backbone, model):
     assert new and new <= {id(parameter) for parameter in net.parameters()}
     net.eval()
     with torch.no_grad():
-        assert net.scores(image).shape == (2, 5, 65, 97)
+        assert net.scores(image).shape == (2, 5, 33, 49)
         odd = net(torch.randn(1, 3, 70, 51))
     assert odd.shape[1] == 5 and abs(odd.shape[2] - 70 / 8) < 2 and abs(odd.shape[3] - 51 / 8) < 2
 

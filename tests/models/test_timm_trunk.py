@@ -26,13 +26,17 @@ TIMM_CAN = [
 
 @pytest.mark.parametrize("output_stride", [8, 16])
 @pytest.mark.parametrize("name", FAMILIES)
-def test_output_stride_holds_and_gradients_reach_the_first_layer(name, output_stride):
-    torch.manual_seed(0)
-    trunk = TimmTrunk(name, output_stride).eval()
-    image = torch.randn(2, 3, 96, 128)
-    features = trunk(image)
+def test_output_stride_holds(name, output_stride):
+    trunk = TimmTrunk(name, output_stride).eval().to("meta")
+    features = trunk(torch.empty(2, 3, 96, 128, device="meta"))
     assert features.shape == (2, trunk.channels, 96 // output_stride, 128 // output_stride)
-    features.square().mean().backward()
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_gradients_reach_the_first_layer(name):
+    torch.manual_seed(0)
+    trunk = TimmTrunk(name, 8).eval()
+    trunk(torch.randn(1, 3, 64, 96)).square().mean().backward()
     first = next(iter(trunk.parameters()))
     assert first.grad is not None and first.grad.abs().sum() > 0
 

@@ -145,7 +145,8 @@ def _embed(features, scale, strides, offset, keys, weights):  # type: ignore[no-
                     value = features[min(first + i, count - 1), j - 1] * scale[j - 1]
                     elevated[j, i] = total[i] - np.float32(j) * value
                     total[i] += value
-            elevated[0] = total
+            for i in range(_TILE):  # assigned as a whole, it would take seconds more to compile
+                elevated[0, i] = total[i]
             # the nearest point whose coordinates are all multiples of d + 1
             for j in range(corners):
                 for i in range(_TILE):
