@@ -31,7 +31,7 @@ def run(*arguments, env=None):
         (["scales=[0.5,1.0]"], ["scales takes one of msc, single", "scales.KEY=VALUE"]),
         (["data=voc", "data.rooot=x"], ["data.rooot is not a key", "'data.root'"]),
         (["data=voc"], ["data.root is missing", "data.download=true"]),
-        (["data=coco"], ["data.root", "is required"]),
+        (["data=coco"], ["data.root is missing", "data.root=VALUE"]),
         (["init=checkpoint"], ["init.path", "is required"]),
         (["parity=cafe"], ["parity=cafe does not exist", "caffe, modern"]),
         (
@@ -111,5 +111,6 @@ def test_folders_beside_the_configs_are_no_groups(tmp_path, monkeypatch):
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(tmp_path / "conf")):
         cfg = hydra.compose("predict", ["checkpoint=a", "images=b", "out=c"])
         assert (cfg.images, cfg.out) == ("b", "c")
-        cfg = hydra.compose("train", ["output=d", "name=e", "+experiments=v2_table3"], return_hydra_config=True)
-        assert cfg.hydra.sweeper.params.model == "largefov,aspp_s,aspp_l" and cfg.name == "e"
+        typed = ["output=d", "name=e", "experiments=table3_aspp_vgg16"]
+        cfg = hydra.compose("train", typed, return_hydra_config=True)
+        assert list(cfg.hydra.sweeper.rows) == ["largefov", "aspp_s", "aspp_l"] and cfg.name == "e"

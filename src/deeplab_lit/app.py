@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,13 +23,15 @@ from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from deeplab_lit import config as schemas
 from deeplab_lit.errors import UserError, closest
 
 _SCHEMAS = {
+    "roots": schemas.RootsConfig,
+    "row": schemas.RowConfig,
     "train": schemas.TrainConfig,
     "evaluate": schemas.EvaluateConfig,
     "predict": schemas.PredictConfig,
@@ -53,6 +56,9 @@ _SCHEMAS = {
     "step": schemas.StepConfig,
 }
 
+
+# rows say the published numbers of steps; smaller scales are shares of them
+OmegaConf.register_new_resolver("times", lambda number, factor: round(number * factor), replace=True)
 
 _MISTAKES = (UserError, HydraException, OmegaConfBaseException)
 
@@ -96,9 +102,19 @@ class _Experiments(SearchPathPlugin):  # type: ignore[misc]
         search_path.append("deeplab_lit", f"{_ExperimentsSource.scheme()}://{conf_folder().parent}")
 
 
+@dataclass
+class _TableConfig:
+    """Of the sweeper that runs a table's rows."""
+
+    _target_: str = "hydra_plugins.deeplab_lit_tables.Table"
+    name: str = MISSING
+    rows: list[str] = MISSING
+
+
 def register_schemas() -> None:
     """Make the dataclasses of :mod:`deeplab_lit.config` known to Hydra as ``/schema/NAME``, and the experiments."""
     store = ConfigStore.instance()
+    store.store(group="hydra/sweeper", name="table", node=_TableConfig)
     for name, schema in _SCHEMAS.items():
         store.store(group="schema", name=name, node=schema)
     Plugins.instance().register(_ExperimentsSource)
@@ -124,8 +140,8 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], None]], Ca
             try:
                 job(cfg)
             except _MISTAKES as error:
-                # Hydra would announce it with lines of its own; in a multirun it must know which job failed
-                if not ours or _is_multirun():
+                # Hydra would announce it with lines of its own; a sweep must know which job failed
+                if not ours or _is_of_sweep():
                     raise
                 caught.append(error)
             finally:
@@ -249,11 +265,17 @@ def choices() -> dict[str, str]:
     return dict(HydraConfig.get().runtime.choices)
 
 
-def _is_multirun() -> bool:
+def overrides() -> list[str]:
+    """What this job's config was composed of."""
     from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
 
-    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+    return list(HydraConfig.get().overrides.task)
+
+
+def _is_of_sweep() -> bool:
+    from hydra.core.hydra_config import HydraConfig
+
+    return HydraConfig.initialized() and not OmegaConf.is_missing(HydraConfig.get().job, "num")
 
 
 def check_pair(cfg: DictConfig) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import Logger
 
 from deeplab_lit.callbacks import Clock, Pictures
 from deeplab_lit.config import TrainConfig
@@ -54,27 +56,52 @@ def evaluate_best(
     """
     # the first process alone knows where a new run lies
     run = trainer.strategy.broadcast(run)
-    trainer.loggers, loggers = [], trainer.loggers
-    if trainer.progress_bar_callback is not None:
-        trainer.progress_bar_callback.disable()
+    loggers = _quiet(trainer)
     if segmenter.validated_at != trainer.global_step:
         trainer.validate(segmenter, data, verbose=False)
         if best.best_model_score is None or segmenter.scores.miou > best.best_model_score:  # type: ignore[union-attr]
             trainer.save_checkpoint(run.best)
     trainer.save_checkpoint(run.last)
     trainer.strategy.barrier()
-    best_content = read(run.best)
-    segmenter.load_state_dict(best_content["state_dict"])
+    told = {"steps": trainer.global_step, "seconds": round(clock.seconds, 1), "command": command}
+    return score(trainer, run, run.best, segmenter, data, pictures, crf, config, normalization, told, loggers)
+
+
+def score(
+    trainer: L.Trainer,
+    run: Run,
+    checkpoint: Path,
+    segmenter: Segmenter,
+    data: SegmentationData,
+    pictures: Pictures,
+    crf: DenseCRF | None,
+    config: TrainConfig,
+    normalization: Normalization,
+    told: dict[str, Any],
+    loggers: list[Logger] | None = None,
+) -> dict[str, Any]:
+    """Score a checkpoint, alone and with the CRF, and write what it comes to into the run directory.
+
+    Args:
+        trainer, run, segmenter, data, pictures, crf, config, normalization: as in :func:`evaluate_best`.
+        checkpoint: with the weights to score.
+        told: more for result.json.
+        loggers: to write to; None: the trainer's.
+
+    Returns:
+        What result.json holds.
+    """
+    loggers = _quiet(trainer) if loggers is None else loggers
+    content = read(checkpoint)
+    segmenter.load_state_dict(content["state_dict"])
     trainer.validate(segmenter, data, verbose=False)
     scores, matrix = segmenter.scores, segmenter.matrix
     assert scores is not None and matrix is not None
     result: dict[str, Any] = {
         **numbers(scores, data.labels),
-        "steps": trainer.global_step,
-        "best_step": best_content["global_step"],
-        "seconds": round(clock.seconds, 1),
-        "checkpoint": str(run.best),
-        "command": command,
+        "best_step": content["global_step"],
+        "checkpoint": str(checkpoint),
+        **told,
     }
     if trainer.is_global_zero:
         if crf is not None:
@@ -85,9 +112,17 @@ def evaluate_best(
         rows, ids = pictures.predict(segmenter, data)
         save_png(panel(rows, data.labels, ids), run.folder / "pictures" / "validation.png")
         record_result(loggers, result, matrix.numpy(), data.labels, run)
-        write_json(run.folder / "result.json", result)
+        write_json(run.result, result)
         show_result(result, run)
     return result
+
+
+def _quiet(trainer: L.Trainer) -> list[Logger]:
+    """Take the loggers and the progress bar from a trainer: what it validates from now on is no part of the curve."""
+    trainer.loggers, loggers = [], trainer.loggers
+    if trainer.progress_bar_callback is not None:
+        trainer.progress_bar_callback.disable()
+    return loggers
 
 
 def _predictor(trainer: L.Trainer, segmenter: Segmenter, normalization: Normalization, size: int) -> Predictor:

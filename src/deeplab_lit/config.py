@@ -153,6 +153,35 @@ class CheckpointConfig(InitConfig):
     path: str
 
 
+@dataclass
+class RootsConfig:
+    """Where data lie on this machine, for all commands and rows at once; null: where download puts them."""
+
+    voc: str | None = None  # the folder that holds JPEGImages
+    sbd: Any = None  # the folder that holds SBD's cls, train.txt, val.txt; false: train on VOC's own masks
+    coco: str | None = None  # the folder that holds annotations, train2017, val2017
+
+
+@dataclass
+class RowConfig:
+    """The row of a published table that a run is; see experiments/."""
+
+    table: str = ""
+    name: str = ""
+    scale: str = "full"  # or subset, mini
+    marks: list[str] = field(default_factory=list)  # the crosses in the paper's columns
+    published: dict[str, float] = field(default_factory=dict)  # miou and crf_miou in percent, params in millions, ...
+    notes: str = ""
+    batch: int = 10  # published
+    steps: int = 20000  # published
+    starts_from: str | None = None  # the row whose best checkpoint it starts from
+    domain: str = "target"  # of the embedded data, at scale=mini
+    small_head: int | None = None  # width of fc6 and fc7 on the trunks that stand in for VGG-16
+    # found when the run begins: the checkpoint, and what its training was
+    start: str | None = None
+    start_run: str | None = None
+
+
 @dataclass(kw_only=True)
 class TrainConfig:
     """What `python -m deeplab_lit.train` is told."""
@@ -177,6 +206,8 @@ class TrainConfig:
     pictures: int = 6  # validation images in the panel and in logged overlays
     output: str = "runs"  # folder that holds the run directories
     resume: str | None  # "auto", or a run directory or checkpoint
+    roots: RootsConfig = field(default_factory=RootsConfig)
+    row: RowConfig | None = None  # of a published table
     data: Any
     backbone: Any
     model: Any

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import OmegaConf
 
@@ -17,7 +17,7 @@ from deeplab_lit.errors import UserError
 from deeplab_lit.files import write_text
 
 # they say where a run lies, how it is watched or how fast it goes, not what it computes
-_NOT_THE_RUN = ("resume", "output", "name", "logger", "num_workers", "pictures")
+_NOT_THE_RUN = ("resume", "output", "name", "logger", "num_workers", "pictures", "roots", "row", "crf")
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,19 @@ class Run:
         """The newest checkpoint."""
         return self.checkpoints / "last.ckpt"
 
+    @property
+    def result(self) -> Path:
+        """What a finished run came to."""
+        return self.folder / "result.json"
+
 
 def fingerprint(config: Mapping[str, Any]) -> str:
-    """A hash of all that decides what a training computes."""
+    """A hash of all that decides what a training computes; a CRF after the network is no part of that."""
     relevant = {key: value for key, value in config.items() if key not in _NOT_THE_RUN}
+    if (config.get("crf") or {}).get("trainable"):
+        relevant["crf"] = config["crf"]
+    if (config.get("row") or {}).get("start_run"):
+        relevant["start_run"] = config["row"]["start_run"]
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -94,13 +103,37 @@ def record(run: Run, config: Mapping[str, Any]) -> None:
     write_text(run.folder / ".fingerprint", fingerprint(config))
 
 
+def _of(root: Path, wanted: str) -> list[Run]:
+    """The runs below ``root`` with this fingerprint, the newest last."""
+    # a name may be of two parts, as those of rows are: TABLE/ROW
+    marks = [*root.glob("*/*/.fingerprint"), *root.glob("*/*/*/.fingerprint")]
+    marks = [mark for mark in marks if mark.read_text().strip() == wanted]
+    return [Run(mark.parent) for mark in sorted(marks, key=lambda mark: (mark.stat().st_mtime, mark.parent.name))]
+
+
 def _newest(root: Path, wanted: str) -> Run | None:
-    marks = sorted(root.glob("*/*/.fingerprint"), key=lambda mark: (mark.stat().st_mtime, mark.parent.name))
-    for mark in reversed(marks):
-        run = Run(mark.parent)
-        if mark.read_text().strip() == wanted and run.last.is_file():
-            return Run(run.folder, run.last)
+    found = [run for run in _of(root, wanted) if run.last.is_file()]
+    return Run(found[-1].folder, found[-1].last) if found else None
+
+
+def find_finished(root: Path, wanted: str) -> list[Run]:
+    """The trainings below ``root`` with this fingerprint that have come to their end, the newest last."""
+    return [run for run in _of(root, wanted) if run.result.is_file() and run.best.is_file()]
+
+
+def find_result(root: Path, config: Mapping[str, Any]) -> Run | None:
+    """The newest run below ``root`` that holds what this config comes to, its CRF included."""
+    for run in reversed(_of(root, fingerprint(config))):
+        if run.result.is_file() and read_config(run)["crf"] == config["crf"]:
+            return run
     return None
+
+
+def read_config(run: Run) -> dict[str, Any]:
+    """The resolved config of a run."""
+    found = OmegaConf.to_container(OmegaConf.load(run.folder / "config.yaml"))
+    assert isinstance(found, dict)
+    return cast(dict[str, Any], found)
 
 
 def _existing(path: Path, config: Mapping[str, Any]) -> Run:

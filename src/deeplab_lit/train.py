@@ -13,7 +13,24 @@ from deeplab_lit.errors import Interrupted, UserError
 @entry_point("train")
 def main(cfg: DictConfig) -> None:
     check_pair(cfg)
+    if cfg.row is not None and not cfg.row.table:
+        raise UserError(
+            f"scale={cfg.row.scale} is for the rows of published tables: type experiments=TABLE or TABLE/ROW with it, "
+            "such as experiments=table4_resnet101."
+        )
     record, config = plain(cfg), typed(cfg)
+    if config.row is not None:
+        from deeplab_lit.app import overrides
+        from deeplab_lit.sweeps.starts import command, settle_start
+        from deeplab_lit.sweeps.tables import compose
+
+        missing = settle_start(record, overrides(), compose)
+        if missing:
+            raise UserError(
+                f"{config.row.name} starts from {config.row.starts_from}, which is not below {config.output}: "
+                f"{command(missing)} trains it."
+            )
+        config.row.start, config.row.start_run = record["row"]["start"], record["row"]["start_run"]
     if config.data.get("check"):
         from deeplab_lit.checking import check_data
 

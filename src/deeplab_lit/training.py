@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, cast, get_args
 
 import lightning as L
@@ -11,12 +13,12 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
-from deeplab_lit.best import evaluate_best
+from deeplab_lit.best import evaluate_best, score
 from deeplab_lit.callbacks import Clock, MovingAverage, Pictures, Throughput, UnbrokenCurve, progress_shown
 from deeplab_lit.checkpoints import WholeFileCheckpoint, check_resumable
 from deeplab_lit.components import locate
 from deeplab_lit.config import CheckpointConfig, CRFConfig, DenseCRFConfig, TrainConfig
-from deeplab_lit.console import log_to, quiet_libraries, show_summary
+from deeplab_lit.console import log, log_to, quiet_libraries, show_summary
 from deeplab_lit.crf.dense import Normalization as CRFNormalization
 from deeplab_lit.crf.presets import build_crf
 from deeplab_lit.data.build import build_data, class_weights
@@ -32,7 +34,7 @@ from deeplab_lit.models.build import build_network
 from deeplab_lit.models.multiscale import MscLoss
 from deeplab_lit.optim import train_only_new
 from deeplab_lit.preparing import preparing
-from deeplab_lit.runs import Run, open_run
+from deeplab_lit.runs import Run, find_finished, fingerprint, open_run
 from deeplab_lit.runs import record as save_config
 from deeplab_lit.segmenter import Compiled, Segmenter
 from deeplab_lit.weights.reading import read
@@ -59,9 +61,11 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
     set_tf32(config.tf32)
     crf = build_crf(config.crf, threads=1)
     first = is_first_process()
-    resume_from = open_run(record, make=False).resume_from if config.resume else None
+    trained = find_finished(Path(config.output).expanduser(), fingerprint(record)) if config.row else []
+    resume_from = open_run(record, make=False).resume_from if config.resume and not trained else None
     # weights bring their normalisation, those that a run goes on with before those that it began with
-    weights_file = resume_from or (config.init.path if isinstance(config.init, CheckpointConfig) else None)
+    init = CheckpointConfig(path=config.row.start) if config.row and config.row.start else config.init
+    weights_file = resume_from or (init.path if isinstance(init, CheckpointConfig) else None)
     normalization = _input_normalization(config, record["backbone"], weights_file)
     with preparing() as report:
         progress = report if first else None
@@ -77,11 +81,11 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
     if resume_from:
         check_resumable(resume_from, description)
         started = ["the weights of the checkpoint"]
-    else:
-        started = start(network, config.init, data.labels, record["backbone"])
+    elif not trained:
+        started = start(network, init, data.labels, record["backbone"])
     if config.train_only_new:
         train_only_new(network)
-    run = open_run(record, make=first)
+    run = open_run({**record, "resume": None} if trained else record, make=first)
     if first:
         if run.resume_from:
             save_config(run, record)
@@ -108,10 +112,20 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
     callbacks += [_checkpoint(run, "last"), SaveFirst(run.last, command)]
     with open_loggers(config.logger if first else None, run.folder, config.name, record) as loggers:
         trainer = _trainer(config, arguments, logger=loggers, callbacks=callbacks, default_root_dir=run.folder)
+        if trained:
+            told = {**_of_training(trained[-1]), "command": command}
+            parts = trainer, run, trained[-1].best, segmenter, data, pictures, crf, config, normalization
+            return score(*parts, told)
         if first:
             show_summary(config, run, segmenter, data, arguments, started, normalization, trainer.world_size)
         trainer.fit(segmenter, data, ckpt_path=run.resume_from, weights_only=True)
         return evaluate_best(trainer, run, segmenter, data, clock, pictures, best, crf, config, normalization, command)
+
+
+def _of_training(run: Run) -> dict[str, Any]:
+    """What a result says of a training that another run has done."""
+    log.info("evaluated  only: its training is that of %s", run.folder)
+    return {"steps": json.loads(run.result.read_text())["steps"], "seconds": 0.0, "trained_by": str(run.folder)}
 
 
 def _input_normalization(config: TrainConfig, backbone: dict[str, Any], weights_file: Any) -> Normalization:

@@ -14,7 +14,14 @@ from tests.end_to_end.test_train import TINIEST, rows, run_folder
 
 TWO = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "trainer.precision=32-true"]
 # statistics of normalisation and dropout belong to a process; everything else is shared
-SHARED = [*TINIEST, "backbone.frozen_norm=true", "optimizer=sgd", "optimizer.lr=1e-5", "scales=msc", "augment=crop_flip"]
+SHARED = [
+    *TINIEST,
+    "backbone.frozen_norm=true",
+    "optimizer=sgd",
+    "optimizer.lr=1e-5",
+    "scales=msc",
+    "augment=crop_flip",
+]
 QUIET = {"OMP_NUM_THREADS": "1"}
 
 

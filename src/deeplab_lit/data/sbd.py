@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -33,7 +34,7 @@ class VOCAug(VOC):
     Args:
         root: VOC 2012, as in :class:`VOC`.
         sbd: the folder that holds SBD's cls, img, train.txt and val.txt, or one that holds benchmark_RELEASE/dataset;
-            None: where ``download`` puts it.
+            None: where ``download`` puts it; False: train on VOC's own list and masks alone.
         converted: folder for the PNGs made of SBD's masks; None: one in the cache folder.
         val: VOC's list to evaluate on; its images are never trained on.
         train_masks: as in :class:`VOC`; SBD's masks are then not needed.
@@ -44,7 +45,7 @@ class VOCAug(VOC):
     def __init__(
         self,
         root: str | Path | None = None,
-        sbd: str | Path | None = None,
+        sbd: str | Path | Literal[False] | None = None,
         converted: str | Path | None = None,
         val: str = "val",
         train_masks: str | Path | None = None,
@@ -52,7 +53,8 @@ class VOCAug(VOC):
         train_list: str | Path | None = None,
     ) -> None:
         super().__init__(root, "train", val, None, train_masks, download, train_list)
-        self._sbd_given = cache_folder() / "sbd" if sbd is None else Path(sbd).expanduser()
+        self._without_sbd = sbd is False
+        self._sbd_given = Path(sbd).expanduser() if sbd else cache_folder() / "sbd"
         self._converted = cache_folder() / "sbd_masks" if converted is None else Path(converted).expanduser()
 
     @property
@@ -64,6 +66,8 @@ class VOCAug(VOC):
     def prepare(self, progress: Progress | None = None) -> None:
         """Fetch what is asked for; convert the masks that are not converted yet, on all cores."""
         super().prepare(progress)
+        if self._without_sbd:
+            return
         if self._download:
             fetch_once("SBD", self._sbd_given, self._sbd_is_whole, download_sbd, progress)
         if self.train_masks is None:
@@ -114,7 +118,7 @@ class VOCAug(VOC):
         return trainaug(lists[0], lists[1], voc[0], held_out)
 
     def entries(self, name: str) -> tuple[str | Path, list[Entry]]:
-        if name != "train":
+        if name != "train" or self._without_sbd:
             return super().entries(name)
         own = set(read_list(self.list_file("train")))
         images = {file.stem for file in (self.root / "JPEGImages").glob("*.jpg")}

@@ -35,6 +35,7 @@ class ResNet(nn.Module):
 
     Attributes:
         torchvision_name: torchvision's name of the classifier whose weights fit.
+        tap_channels, tap_strides: width and stride of the maps that :meth:`forward_taps` gives.
 
     Raises:
         ValueError: for a depth or a ``stride_on`` that does not exist.
@@ -71,10 +72,22 @@ class ResNet(nn.Module):
         self.channels: int = net.fc.in_features
         self.output_stride = output_stride
         dilate(self, output_stride)
+        width = self.channels // 8
+        self.tap_channels = (3, 64, width, 2 * width, 4 * width)
+        self.tap_strides = tuple(min(stride, output_stride) for stride in (1, 2, 4, 8, 16))
 
     def forward(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channels h w"]:
         x = self.maxpool(self.relu(self.bn1(self.conv1(image))))
         return self.layer4(self.layer3(self.layer2(self.layer1(x))))
+
+    def forward_taps(self, image: Float[Tensor, "batch 3 height width"]) -> tuple[Tensor, list[Tensor]]:
+        """The features, and maps for V1's multi-scale features: the image, the first layer's and three stages'."""
+        taps = [image, self.relu(self.bn1(self.conv1(image)))]
+        x = self.maxpool(taps[1])
+        for stage in (self.layer1, self.layer2, self.layer3):
+            x = stage(x)
+            taps.append(x)
+        return self.layer4(x), taps
 
 
 class VGG16(nn.Module):

@@ -19,6 +19,7 @@ _STAGES = (
     (6, 3, 1, 320, 1),
 )
 _STEM, _FEATURES = 32, 1280
+_LAST_OF_STAGES = (2, 4, 10)  # the last blocks at strides 4, 8 and 16
 
 
 class InvertedResidual(nn.Module):
@@ -56,7 +57,12 @@ class EfficientNetLite0(nn.Module):
         frozen_norm: hold batch normalisation fixed, as the papers do with a pretrained trunk.
         frozen_affine: with ``frozen_norm``, hold its scale and shift too, and not its statistics alone.
         norm_momentum: weight of each batch in the running statistics of trained batch normalisation.
+
+    Attributes:
+        tap_channels, tap_strides: width and stride of the maps that :meth:`forward_taps` gives.
     """
+
+    tap_channels = (3, 32, 24, 40, 112)
 
     def __init__(
         self,
@@ -86,6 +92,17 @@ class EfficientNetLite0(nn.Module):
         self.channels = _FEATURES
         self.output_stride = output_stride
         dilate(self, output_stride)
+        self.tap_strides = tuple(min(stride, output_stride) for stride in (1, 2, 4, 8, 16))
 
     def forward(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 1280 h w"]:
         return self.features(self.blocks(self.stem(image)))
+
+    def forward_taps(self, image: Float[Tensor, "batch 3 height width"]) -> tuple[Tensor, list[Tensor]]:
+        """The features, and maps for V1's multi-scale features: the image, the first layer's and three stages'."""
+        x = self.stem(image)
+        taps = [image, x]
+        for number, block in enumerate(self.blocks):
+            x = block(x)
+            if number in _LAST_OF_STAGES:
+                taps.append(x)
+        return self.features(x), taps

@@ -1,0 +1,40 @@
+"""Hydra takes sweepers from packages of this name alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class Table(Sweeper):  # type: ignore[misc]
+    """Runs the rows of a published table; see :mod:`deeplab_lit.sweeps.tables`.
+
+    Args:
+        rows: their names, each a file of the folder with the table's name, or a row and more: ``aspp crf=v2_vgg16``.
+        name: of the table.
+    """
+
+    def __init__(self, name: str, rows: Sequence[str]) -> None:
+        super().__init__()
+        self.name, self.rows = name, list(rows)
+        self.launcher: Launcher | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context, self.config = hydra_context, config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from deeplab_lit.sweeps.tables import run_table
+
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        assert self.launcher is not None
+        return run_table(self.name, self.rows, parser.parse_overrides(arguments), self.launcher, self.config)

@@ -1,0 +1,165 @@
+"""The papers' tables: the published numbers, what rows depend on, and what a sweep does when rows fail or are done."""
+
+import json
+import shutil
+
+import hydra
+import pytest
+from omegaconf import OmegaConf
+
+from deeplab_lit.app import conf_folder, plain, register_schemas
+from tests.end_to_end.running import train, train_alone
+from tests.models.test_pairs import compose
+
+EXPERIMENTS = conf_folder().parent / "experiments"
+TABLES = sorted(file.stem for file in EXPERIMENTS.glob("*.yaml") if (EXPERIMENTS / file.stem).is_dir())
+TINY = [
+    "scale=mini", "data.train_images=24", "data.val_images=5", "max_steps=2", "val_every=2", "batch_size=2",
+    "crop_size=49", "num_workers=0", "trainer.accelerator=cpu", "trainer.precision=32-true", "logger=csv", "pictures=0",
+    "backbone=timm", "backbone.name=test_resnet", "optimizer.lr=0.001",
+]  # fmt: skip
+
+PUBLISHED = """
+table1_fov/deeplab_7x7 64.38 67.64
+table1_fov/deeplab_4x4 59.80 63.74
+table1_fov/deeplab_4x4_r8 63.41 67.14
+table1_fov/largefov 62.25 67.64
+v1_multiscale_features/msc 61.30 65.21
+v1_multiscale_features/msc_largefov 64.21 68.70
+table2_policy/step_30_6k 62.25
+table2_policy/poly_30_6k 63.42
+table2_policy/poly_30_10k 64.90
+table2_policy/poly_10_10k 64.71
+table2_policy/poly_10_20k 65.88
+table3_aspp_vgg16/largefov 65.76 69.84
+table3_aspp_vgg16/aspp_s 66.98 69.73
+table3_aspp_vgg16/aspp_l 68.96 71.57
+table4_resnet101/baseline 68.72
+table4_resnet101/msc 71.27
+table4_resnet101/coco 73.28
+table4_resnet101/aug 74.88
+table4_resnet101/largefov 75.54
+table4_resnet101/aspp 76.35
+table4_resnet101/crf 76.35 77.69
+"""
+
+
+def row(name, *overrides):
+    return plain(compose(f"experiments={name}", *overrides))
+
+
+def rows_of(table):
+    return list(OmegaConf.load(EXPERIMENTS / f"{table}.yaml").hydra.sweeper.rows)
+
+
+def ends(folder, table):
+    return {each["row"]: each for each in json.loads((folder / "runs" / table / "sweep-mini.json").read_text())}
+
+
+@pytest.mark.parametrize("line", PUBLISHED.split("\n")[1:-1])
+def test_the_published_numbers(line):
+    name, *numbers = line.split()
+    published = row(name)["row"]["published"]
+    found = [published[key] for key in ("miou", "crf_miou") if key in published]
+    assert found == [float(number) for number in numbers]
+    table, first = name.split("/")
+    assert first in rows_of(table)
+
+
+def test_every_row_composes_at_the_small_scales():
+    assert {*TABLES} == {word.split("/")[0] for word in PUBLISHED.split() if "/" in word} | {"factorial"}
+    register_schemas()
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
+        for table in TABLES:
+            files = {file.stem for file in (EXPERIMENTS / table).glob("*.yaml")}
+            assert files - {"coco_pretraining"} == set(rows_of(table))
+            for name in files:
+                for scale in ("mini", "subset"):
+                    config = plain(hydra.compose("train", [f"experiments={table}/{name}", f"scale={scale}"]))["row"]
+                    assert (config["table"], config["name"], config["scale"]) == (table, name, scale)
+
+
+def test_full_scale_is_the_papers():
+    vgg, resnet = row("table2_policy/step_30_6k"), row("table4_resnet101/aspp")
+    for config, lr, batch, steps in ((vgg, 1e-3, 30, 6000), (resnet, 2.5e-4, 10, 20000)):
+        assert config["data"]["_target_"].endswith("VOCAug") and config["crop_size"] == 321
+        assert config["optimizer"] == {**config["optimizer"], "name": "sgd", "lr": lr, "momentum": 0.9, "new_lr": 10.0}
+        assert (config["batch_size"], config["max_steps"]) == (batch, steps)
+        assert config["parity"]["align_corners"] and config["loss"]["resolution"] == "map"
+    assert vgg["schedule"] == {**vgg["schedule"], "name": "step", "every": 2000, "factor": 0.1}
+    assert resnet["schedule"]["name"] == "poly" and resnet["schedule"]["power"] == 0.9
+    assert resnet["augment"]["scale_list"] == [0.5, 0.75, 1.0, 1.25, 1.5]
+    assert resnet["scales"]["factors"] == [0.5, 0.75, 1.0] and resnet["model"]["rates"] == [6, 12, 18, 24]
+    assert row("table4_resnet101/msc")["augment"]["scale_list"] is None
+
+
+def test_a_row_of_table_4_is_the_one_before_and_one_thing_more():
+    names = ["baseline", "msc", "coco", "aug"]
+    changed = [{"scales", "loss"}, set(), {"augment"}]
+    before = row("table4_resnet101/baseline")
+    for name, allowed in zip(names[1:], changed, strict=True):
+        now = row(f"table4_resnet101/{name}")
+        different = {key for key in now if now[key] != before[key]} - {"row", "name"}
+        assert different <= allowed, (name, different)
+        before = now
+
+
+@pytest.mark.slow
+def test_a_table_runs_its_start_once_and_the_crf_on_what_is_trained(tmp_path):
+    train(tmp_path, "experiments=table4_resnet101", *TINY)
+    found = ends(tmp_path, "table4_resnet101")
+    assert [each["state"] for each in found.values()] == ["done"] * 8
+    assert list(found).index("coco_pretraining") < list(found).index("coco")
+    results = {
+        name: json.loads((tmp_path / each["folder"] / "result.json").read_text()) for name, each in found.items()
+    }
+    assert "crf" in results["crf"] and "crf" not in results["aspp"]
+    assert results["crf"]["miou"] == pytest.approx(results["aspp"]["miou"], abs=1e-6)
+    assert results["crf"]["checkpoint"] == results["aspp"]["checkpoint"]
+    assert len(list((tmp_path / "runs").glob("*/*/*/checkpoints/best.ckpt"))) == 7
+    log = (tmp_path / found["coco"]["folder"] / "train.log").read_text()
+    assert f"{found['coco_pretraining']['folder']}/checkpoints/best.ckpt" in log
+    # another sweep finds all of it, another seed the start alone
+    before = sorted((tmp_path / "runs").glob("*/*/*"))
+    train(tmp_path, "experiments=table4_resnet101", *TINY)
+    assert {each["state"] for each in ends(tmp_path, "table4_resnet101").values()} == {"skipped"}
+    assert sorted((tmp_path / "runs").glob("*/*/*")) == before
+    train(tmp_path, "experiments=table4_resnet101/coco", "seed=1", *TINY)
+    assert len(list((tmp_path / "runs/table4_resnet101/coco_pretraining").iterdir())) == 1
+    # the start is lost: a row alone says what makes it
+    shutil.rmtree(tmp_path / "runs/table4_resnet101/coco_pretraining")
+    done = train(tmp_path, "experiments=table4_resnet101/coco", "seed=2", *TINY, expect=1)
+    assert "experiments=table4_resnet101/coco_pretraining trains it" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_row_that_fails_stops_no_other_and_is_tried_again(tmp_path, monkeypatch):
+    from deeplab_lit.models.heads import ASPP
+
+    made = ASPP.__init__
+
+    def broken(self, *arguments, **named):
+        if list(named["rates"]) == [2, 4, 8, 12]:
+            raise ValueError("no such rates today")
+        made(self, *arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ASPP, "__init__", broken)
+        done = train(tmp_path, "experiments=table3_aspp_vgg16", *TINY, "seed=0,1", expect=1)
+    assert "2 of 6 rows of table3_aspp_vgg16 failed: the same command tries them again." in done.stderr
+    found = json.loads((tmp_path / "runs/table3_aspp_vgg16/sweep-mini.json").read_text())
+    assert [(each["row"], each["seed"], each["state"]) for each in found] == [
+        (row, seed, "failed" if row == "aspp_s" else "done")
+        for row in ("largefov", "aspp_s", "aspp_l")
+        for seed in (0, 1)
+    ]
+    assert "no such rates today" in found[2]["reason"] and "no such rates today" in done.stdout
+    train(tmp_path, "experiments=table3_aspp_vgg16", *TINY, "seed=0,1")
+    found = json.loads((tmp_path / "runs/table3_aspp_vgg16/sweep-mini.json").read_text())
+    assert [each["state"] for each in found] == ["skipped", "skipped", "done", "done", "skipped", "skipped"]
+
+
+@pytest.mark.slow
+def test_a_scale_is_for_rows(tmp_path):
+    done = train_alone(tmp_path, "scale=mini", "logger=csv", expect=1)
+    assert "scale=mini is for the rows of published tables: type experiments=" in done.stderr
