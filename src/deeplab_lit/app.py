@@ -60,6 +60,8 @@ _SCHEMAS = {
 # rows say the published numbers of steps; smaller scales are shares of them
 OmegaConf.register_new_resolver("times", lambda number, factor: round(number * factor), replace=True)
 
+_LAUNCHERS = ("joblib", "submitit")  # the extras that bring them
+
 _MISTAKES = (UserError, HydraException, OmegaConfBaseException)
 
 
@@ -210,6 +212,8 @@ def explain(error: Exception, config_name: str) -> str:
 
 def _unknown_choice(name: str, text: str) -> str:
     group, _, choice = name.rpartition("/")
+    if group == "hydra/launcher" and choice.split("_")[0] in _LAUNCHERS:
+        return f"this launcher needs a package: pip install 'deeplab_lit[{choice.split('_')[0]}]'."
     listed = text.split("Available options in", 1)[-1].split("Config search path", 1)[0].splitlines()[1:]
     options = [line.strip() for line in listed if line.strip()]
     return f"{group}={choice} does not exist: choose one of {', '.join(options)}.{closest(choice, options)}"

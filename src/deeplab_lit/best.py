@@ -103,6 +103,8 @@ def score(
         "checkpoint": str(checkpoint),
         **told,
     }
+    if config.row is not None:
+        result["row"] = {key: getattr(config.row, key) for key in ("table", "name", "scale", "marks", "published")}
     if trainer.is_global_zero:
         if crf is not None:
             result["crf"] = {

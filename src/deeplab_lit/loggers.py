@@ -147,6 +147,8 @@ def _wandb(arguments: dict[str, Any], folder: Path, name: str, config: Mapping[s
     import wandb
     from lightning.pytorch.loggers import WandbLogger
 
+    if row := config.get("row"):
+        arguments = _with_row(arguments, row)
     try:
         run = wandb.init(
             name=f"{name}/{folder.name}",
@@ -162,6 +164,33 @@ def _wandb(arguments: dict[str, Any], folder: Path, name: str, config: Mapping[s
     except TypeError as error:
         raise UserError(f"logger.wandb does not accept {arguments}: {error}") from error
     return WandbLogger(experiment=run)
+
+
+def _with_row(arguments: dict[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of W&B's run for a row of a table: the runs of a sweep are one group there."""
+    return {
+        **arguments,
+        "group": arguments.get("group") or f"{row['table']}-{row['scale']}",
+        "job_type": row["name"],
+        "tags": [*(arguments.get("tags") or []), row["scale"], *row["marks"]],
+        "notes": row["notes"],
+    }
+
+
+def _beside_published(result: Mapping[str, Any]) -> dict[str, float]:
+    """What a row's W&B summary holds of the paper: numbers and differences, in percent, named by the scale."""
+    row = result.get("row")
+    if not row:
+        return {}
+    ours = {"miou": result["miou"], "crf_miou": result.get("crf", {}).get("miou")}
+    found = {}
+    for key, value in row["published"].items():
+        found[f"published/{key}"] = value
+        if ours.get(key) is not None:
+            # of other data it is no difference to the paper's
+            end = "" if row["scale"] == "full" else f"_{row['scale']}"
+            found[f"difference{end}/{key}"] = 100 * ours[key] - value
+    return found
 
 
 def record_result(
@@ -198,6 +227,12 @@ def record_result(
         logger.experiment.summary.update({key: result[key] for key in scalars})
         if "crf" in result:
             logger.experiment.summary["crf/miou"] = result["crf"]["miou"]
+        logger.experiment.summary.update(_beside_published(result))
+        pictures = wandb.Artifact(f"predictions-{logger.experiment.id}", type="predictions")
+        pictures.add_file(str(run.folder / "pictures" / "validation.png"))
+        logger.experiment.log_artifact(pictures)
+        if "trained_by" in result:  # the checkpoint belongs to another run
+            continue
         artifact = wandb.Artifact(f"checkpoint-{logger.experiment.id}", type="model", metadata={"miou": result["miou"]})
         # the file itself, not a copy of it: checkpoints of large networks are large
         artifact.add_file(str(run.best.resolve()), policy="immutable", skip_cache=True)

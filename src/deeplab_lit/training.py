@@ -22,6 +22,7 @@ from deeplab_lit.console import log, log_to, quiet_libraries, show_summary
 from deeplab_lit.crf.dense import Normalization as CRFNormalization
 from deeplab_lit.crf.presets import build_crf
 from deeplab_lit.data.build import build_data, class_weights
+from deeplab_lit.data.parallel import own_start_method
 from deeplab_lit.data.transforms import Normalization
 from deeplab_lit.descriptions import CHECKPOINT_KEY, describe
 from deeplab_lit.errors import UserError
@@ -56,6 +57,7 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
         UserError: anything in the config that cannot work, before the first batch wherever it can be known.
     """
     quiet_libraries()
+    own_start_method()
     L.seed_everything(config.seed, workers=True, verbose=False)
     _check_values(config)
     set_tf32(config.tf32)

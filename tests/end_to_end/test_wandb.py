@@ -8,6 +8,7 @@ from PIL import Image
 
 from tests.end_to_end.running import train_alone
 from tests.end_to_end.test_train import TINIEST, rows, run_folder
+from tests.sweeps.test_tables import TINY as SWEPT
 
 _HEADER, _BLOCK = 7, 32768
 
@@ -133,3 +134,25 @@ def test_the_best_checkpoint_is_an_artifact(run, records):
     assert entry.local_path == str((run / "checkpoints" / "best.ckpt").resolve())
     result = json.loads((run / "result.json").read_text())
     assert json.loads(artifact.metadata)["miou"] == pytest.approx(result["miou"])
+
+
+@pytest.mark.slow
+def test_a_row_of_a_table_stands_beside_the_published_numbers(tmp_path):
+    train_alone(tmp_path, "experiments=table3_aspp_vgg16/aspp_s", *SWEPT, "logger=default", "pictures=1")
+    (result,) = tmp_path.glob("runs/table3_aspp_vgg16/aspp_s/*/result.json")
+    (file,) = result.parent.glob("wandb/offline-run-*/run-*.wandb")
+    records = read_records(file)
+    (about,) = [record.run for record in records if record.WhichOneof("record_type") == "run"]
+    assert (about.run_group, about.job_type, list(about.tags)) == ("table3_aspp_vgg16-mini", "aspp_s", ["mini"])
+    assert about.notes == "ASPP at rates 2, 4, 8, 12"
+    summary = {}
+    for record in records:
+        if record.WhichOneof("record_type") == "summary":
+            summary |= {".".join(item.nested_key or [item.key]): item.value_json for item in record.summary.update}
+    found = json.loads(result.read_text())
+    assert json.loads(summary["published/miou"]) == 66.98 and json.loads(summary["published/crf_miou"]) == 69.73
+    difference = 100 * found["crf"]["miou"] - 69.73
+    assert json.loads(summary["difference_mini/crf_miou"]) == pytest.approx(difference)
+    assert not any(key.startswith("difference/") for key in summary)
+    artifacts = {record.artifact.type for record in records if record.WhichOneof("record_type") == "artifact"}
+    assert {"model", "predictions"} <= artifacts

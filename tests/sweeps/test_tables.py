@@ -159,6 +159,22 @@ def test_a_row_that_fails_stops_no_other_and_is_tried_again(tmp_path, monkeypatc
     assert [each["state"] for each in found] == ["skipped", "skipped", "done", "done", "skipped", "skipped"]
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_launchers_that_start_processes_keep_the_order(tmp_path, launcher):
+    """V1's rows start from rows of Table 1, which is not among those of the sweep."""
+    arguments = [word for word in TINY if not word.startswith("backbone")]  # ResNet-18, which has taps
+    arguments += ["num_workers=1", f"launcher={launcher}"]
+    done = train_alone(tmp_path, "experiments=v1_multiscale_features", *arguments)
+    found = ends(tmp_path, "v1_multiscale_features")
+    assert [(name, each["state"]) for name, each in found.items()] == [
+        (name, "done") for name in ("deeplab_4x4", "msc", "largefov", "msc_largefov")
+    ], done.stdout
+    for name, start in (("msc", "deeplab_4x4"), ("msc_largefov", "largefov")):
+        log = (tmp_path / found[name]["folder"] / "train.log").read_text()
+        assert f"{found[start]['folder']}/checkpoints/best.ckpt: taken: trunk" in log
+
+
 @pytest.mark.slow
 def test_a_scale_is_for_rows(tmp_path):
     done = train_alone(tmp_path, "scale=mini", "logger=csv", expect=1)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from typing import TypeVar
 
 from deeplab_lit.data.layout import Progress
@@ -41,7 +41,7 @@ def spread(
         return
     chunk = max(1, min(64, len(jobs) // (4 * cores)))
     # a fresh interpreter for each worker: forking a process that holds torch's threads can hang
-    with ProcessPoolExecutor(cores, get_context("spawn"), initializer=_ignore_interrupts) as pool:
+    with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), initializer=_ignore_interrupts) as pool:
         try:
             for done, result in enumerate(pool.map(work, jobs, chunksize=chunk), 1):
                 if progress and (done % 16 == 0 or done == len(jobs)):
@@ -50,6 +50,12 @@ def spread(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def own_start_method() -> None:
+    """Start processes as Python does by itself; joblib's workers have a way of their own, which their children lack."""
+    if multiprocessing.get_start_method() not in multiprocessing.get_all_start_methods():
+        multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
 
 
 def _ignore_interrupts() -> None:

@@ -35,6 +35,11 @@ def build_network(spec: Mapping[str, Any], num_classes: int, *, allowed: Sequenc
     trunk = create(spec["backbone"], "backbone", allowed=allowed)
     arguments: dict[str, Any] = {"in_channels": trunk.channels, "num_classes": num_classes}
     if getattr(locate(spec["model"].get("_target_"), "model", allowed), "takes_taps", False):
+        if not hasattr(trunk, "forward_taps"):
+            raise UserError(
+                f"this model reads maps from inside the trunk, which {type(trunk).__name__} does not give: choose "
+                "backbone=vgg16, a ResNet or efficientnet_lite0."
+            )
         arguments["tap_channels"] = trunk.tap_channels
         arguments["tap_steps"] = [trunk.output_stride // stride for stride in trunk.tap_strides]
     head = create(spec["model"], "model", allowed=allowed, **arguments)
