@@ -12,7 +12,7 @@ from rich.table import Table
 from torch import Tensor
 
 from deeplab_lit.components import create
-from deeplab_lit.config import SummaryConfig
+from deeplab_lit.config import SummaryConfig, TrainConfig
 from deeplab_lit.errors import UserError
 from deeplab_lit.models.analysis import (
     field_of_view,
@@ -22,7 +22,7 @@ from deeplab_lit.models.analysis import (
     parts_of,
     saved_for_backward,
 )
-from deeplab_lit.models.build import Network, build_network
+from deeplab_lit.models.build import build_network
 from deeplab_lit.models.resize import resize
 from deeplab_lit.training import network_spec
 
@@ -30,7 +30,17 @@ _STATES = {"sgd": 1, "adamw": 2}  # values that an optimiser keeps for each para
 
 
 def summarise(config: SummaryConfig, record: dict[str, Any]) -> dict[str, Any]:
-    """Print what a training would build, as a table or as one JSON object, and return it.
+    """Print what a training would build, as a table or as one JSON object, and return it; see :func:`costs`."""
+    found = costs(config, record)
+    if config.json:
+        print(json.dumps(found))
+    else:
+        _show(found)
+    return found
+
+
+def costs(config: TrainConfig, record: dict[str, Any]) -> dict[str, Any]:
+    """Parameters, operations, field of view and memory of the network of a training.
 
     Args:
         config: the typed config.
@@ -40,7 +50,7 @@ def summarise(config: SummaryConfig, record: dict[str, Any]) -> dict[str, Any]:
         UserError: the config is wrong, or the number of classes is not known without the data.
     """
     with torch.device("meta"):  # no weights are drawn, no memory is used
-        network = build_network(network_spec(config, record), _classes(config))
+        network = build_network(network_spec(config, record), number_of_classes(config))
     parts = parts_of(network)
     stride = int(parts["trunk"].output_stride)  # type: ignore[arg-type]
     operations, size = flops(network, config.crop_size), config.crop_size
@@ -55,7 +65,7 @@ def summarise(config: SummaryConfig, record: dict[str, Any]) -> dict[str, Any]:
         **{f"activations of the {part}": value for part, value in kept.items()},
     }
     map_size = -(-(size - 1) // stride) + 1
-    found = {
+    return {
         "params": count,
         "flops": operations["total"],
         "output_stride": stride,
@@ -73,17 +83,14 @@ def summarise(config: SummaryConfig, record: dict[str, Any]) -> dict[str, Any]:
         "taps_in_padding": padding_shares(parts["head"], map_size),
         "crop_size": size,
         "batch_size": config.batch_size,
-        "classes": _classes(config),
+        "classes": number_of_classes(config),
+        "scales": list(config.scales.factors),
     }
-    if config.json:
-        print(json.dumps(found))
-    else:
-        _show(found, network)
-    return found
 
 
-def _classes(config: SummaryConfig) -> int:
-    if config.classes is not None:
+def number_of_classes(config: TrainConfig) -> int:
+    """How many classes a training scores, found without reading its data where that is possible."""
+    if isinstance(config, SummaryConfig) and config.classes is not None:
         return config.classes
     known = config.data.get("recipe", {}).get("classes")
     try:
@@ -96,7 +103,7 @@ def _classes(config: SummaryConfig) -> int:
         return int(known)
 
 
-def _loss(maps: list[Tensor], config: SummaryConfig) -> Tensor:
+def _loss(maps: list[Tensor], config: TrainConfig) -> Tensor:
     """The shapes of the training loss; labels have no values here, so none can be void."""
     total = maps[0].new_zeros(())
     for scores in maps:
@@ -107,28 +114,28 @@ def _loss(maps: list[Tensor], config: SummaryConfig) -> Tensor:
     return total
 
 
-def _show(found: dict[str, Any], network: Network) -> None:
+def _show(found: dict[str, Any]) -> None:
     console = Console(soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     for title in ("", "parameters", "operations", "activations"):
         table.add_column(title, justify="left" if not title else "right")
     for part, numbers in found["parts"].items():
-        table.add_row(part, _millions(numbers["params"]), _billions(numbers["flops"]), _bytes(numbers["activations"]))
+        table.add_row(part, _millions(numbers["params"]), _billions(numbers["flops"]), as_bytes(numbers["activations"]))
     table.add_row("all", _millions(found["params"]), _billions(found["flops"]), "")
     console.print(table)
     size, batch = found["crop_size"], found["batch_size"]
-    scales = getattr(network, "scales", (1.0,))
+    scales = ", ".join(f"{scale:g}" for scale in found["scales"])
     console.print(
-        f"operations: forward, one image of {size} x {size}, scales {', '.join(f'{scale:g}' for scale in scales)}; a "
+        f"operations: forward, one image of {size} x {size}, scales {scales}; a "
         f"multiplication and an addition are two\noutput stride {found['output_stride']}, field of view "
         f"{found['field_of_view']} pixels (the kernel on the features alone, as in the paper's table 1: "
         f"{found['head_field_of_view']})"
     )
     memory = found["memory"]
-    rest = ", ".join(f"{name} {_bytes(value)}" for name, value in memory.items() if name != "total")
+    rest = ", ".join(f"{name} {as_bytes(value)}" for name, value in memory.items() if name != "total")
     console.print(
-        f"a training step of batch {batch} in float32 holds {_bytes(memory['total'])}: {rest}; convolutions need room "
-        "of their own besides"
+        f"a training step of batch {batch} in float32 holds {as_bytes(memory['total'])}: {rest}; convolutions need "
+        "room of their own besides"
     )
     for name, share in found["taps_in_padding"].items():
         console.print(f"{name}: {100 * share:.0f} % of its taps lie in the padding of the map")
@@ -142,5 +149,6 @@ def _billions(value: float) -> str:
     return f"{value / 1e9:.2f} G"
 
 
-def _bytes(value: float) -> str:
+def as_bytes(value: float) -> str:
+    """A number of bytes for people."""
     return f"{value / 2**30:.2f} GiB" if value >= 2**30 else f"{value / 2**20:.1f} MiB"

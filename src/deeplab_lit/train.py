@@ -19,6 +19,11 @@ def main(cfg: DictConfig) -> None:
             "such as experiments=table4_resnet101."
         )
     record, config = plain(cfg), typed(cfg)
+    if config.preview:
+        from deeplab_lit.sweeps.preview import Planned, preview
+
+        preview([Planned(config.name, config, record, trains=True)])
+        return
     if config.row is not None:
         from deeplab_lit.app import overrides
         from deeplab_lit.sweeps.starts import command, settle_start

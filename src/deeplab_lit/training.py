@@ -22,6 +22,7 @@ from deeplab_lit.console import log, log_to, quiet_libraries, show_summary
 from deeplab_lit.crf.dense import Normalization as CRFNormalization
 from deeplab_lit.crf.presets import build_crf
 from deeplab_lit.data.build import build_data, class_weights
+from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.parallel import own_start_method
 from deeplab_lit.data.transforms import Normalization
 from deeplab_lit.descriptions import CHECKPOINT_KEY, describe
@@ -31,7 +32,7 @@ from deeplab_lit.interrupts import SaveFirst
 from deeplab_lit.loggers import open_loggers
 from deeplab_lit.losses import Resolution
 from deeplab_lit.models.atrous import Realisation
-from deeplab_lit.models.build import build_network
+from deeplab_lit.models.build import Network, build_network
 from deeplab_lit.models.multiscale import MscLoss
 from deeplab_lit.optim import train_only_new
 from deeplab_lit.preparing import preparing
@@ -78,7 +79,7 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
         crf = None
     spec = {**network_spec(config, record), "crf": last_layer}
     network = build_network(spec, len(data.labels))
-    arguments = _trainer_arguments(config)
+    arguments = trainer_arguments(config)
     description = describe(spec, data.labels, normalization, config.eval_size, record["data"])
     if resume_from:
         check_resumable(resume_from, description)
@@ -92,19 +93,7 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
         if run.resume_from:
             save_config(run, record)
         log_to(run.folder / "train.log")
-    segmenter = Segmenter(
-        network,
-        data.labels,
-        config.optimizer,
-        config.schedule,
-        config.max_steps,
-        cast(Resolution, config.loss.resolution),
-        arguments["precision"].startswith("bf16") if config.channels_last is None else config.channels_last,
-        description,
-        weights,
-        config.seed,
-        cast(Compiled, config.compile),
-    )
+    segmenter = build_segmenter(config, network, data.labels, arguments, description, weights)
     clock, pictures = Clock(), Pictures(config.pictures)
     best = _checkpoint(run, "best", monitor="val/miou", mode="max")
     # SaveFirst after UnbrokenCurve, which drops the rows that a validation it makes up for writes again
@@ -122,6 +111,37 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
             show_summary(config, run, segmenter, data, arguments, started, normalization, trainer.world_size)
         trainer.fit(segmenter, data, ckpt_path=run.resume_from, weights_only=True)
         return evaluate_best(trainer, run, segmenter, data, clock, pictures, best, crf, config, normalization, command)
+
+
+def build_segmenter(
+    config: TrainConfig,
+    network: Network,
+    labels: LabelSet,
+    arguments: dict[str, Any],
+    description: dict[str, Any] | None = None,
+    weights: list[float] | None = None,
+) -> Segmenter:
+    """The LightningModule of a config.
+
+    Args:
+        config: of the training.
+        network, labels, description: as in :class:`Segmenter`.
+        arguments: of the trainer, from :func:`trainer_arguments`.
+        weights: of the classes in the loss.
+    """
+    return Segmenter(
+        network,
+        labels,
+        config.optimizer,
+        config.schedule,
+        config.max_steps,
+        cast(Resolution, config.loss.resolution),
+        arguments["precision"].startswith("bf16") if config.channels_last is None else config.channels_last,
+        description,
+        weights,
+        config.seed,
+        cast(Compiled, config.compile),
+    )
 
 
 def _of_training(run: Run) -> dict[str, Any]:
@@ -196,7 +216,8 @@ def _check_values(config: TrainConfig) -> None:
             raise UserError(f"{key}={getattr(config, key)}: it is at least 0.")
 
 
-def _trainer_arguments(config: TrainConfig) -> dict[str, Any]:
+def trainer_arguments(config: TrainConfig) -> dict[str, Any]:
+    """Arguments of ``lightning.Trainer`` for this machine; raises UserError for what it refuses."""
     arguments = {key: value for key, value in config.trainer.items() if key != "recipe"}
     wanted = arguments.get("accelerator")
     if wanted in ("gpu", "cuda") and not torch.cuda.is_available() and not torch.backends.mps.is_available():

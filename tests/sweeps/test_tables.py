@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from deeplab_lit.app import conf_folder, plain, register_schemas
-from tests.end_to_end.running import train, train_alone
+from tests.end_to_end.running import train, train_alone, use
 from tests.models.test_pairs import compose
 
 EXPERIMENTS = conf_folder().parent / "experiments"
@@ -157,6 +157,19 @@ def test_a_row_that_fails_stops_no_other_and_is_tried_again(tmp_path, monkeypatc
     train(tmp_path, "experiments=table3_aspp_vgg16", *TINY, "seed=0,1")
     found = json.loads((tmp_path / "runs/table3_aspp_vgg16/sweep-mini.json").read_text())
     assert [each["state"] for each in found] == ["skipped", "skipped", "done", "done", "skipped", "skipped"]
+
+
+@pytest.mark.slow
+def test_the_preview_trains_nothing_and_counts_what_is_trained(tmp_path):
+    """With equal batches and steps Table 2's rows are two trainings, of one policy each."""
+    options = [*TINY, "max_steps=7"]
+    done = train(tmp_path, "experiments=table2_policy", *options, "preview=true")
+    assert not (tmp_path / "runs").exists()
+    lines = {line.split()[0]: line.split() for line in done.stdout.splitlines() if line}
+    found = [lines[name][lines[name].index("s") + 1] for name in rows_of("table2_policy")]
+    assert found == ["7", "7", "0", "0", "0"] and lines["all"][1] == "14"
+    summary = json.loads(use("summary", tmp_path, "experiments=table2_policy/step_30_6k", *TINY, "json=true").stdout)
+    assert lines["step_30_6k"][1] == f"{summary['params'] / 1e6:.2f}"
 
 
 @pytest.mark.long

@@ -15,14 +15,14 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
-from rich.console import Console
 from rich.table import Table
 
-from deeplab_lit.app import explain, plain
+from deeplab_lit.app import explain, plain, typed
 from deeplab_lit.errors import UserError
 from deeplab_lit.files import write_json
 from deeplab_lit.runs import find_finished, find_result, fingerprint
 from deeplab_lit.sweeps.starts import settle_start
+from deeplab_lit.terminal import wide_console
 
 
 @dataclass
@@ -54,11 +54,15 @@ class Job:
 
 def compose(overrides: Sequence[str]) -> dict[str, Any]:
     """The resolved config of one training."""
+    return plain(_composed(overrides))
+
+
+def _composed(overrides: Sequence[str]) -> DictConfig:
     loader = GlobalHydra.instance().config_loader()
     cfg = loader.load_configuration("train", list(overrides), RunMode.RUN)
     with open_dict(cfg):
         del cfg["hydra"]
-    return plain(cfg)
+    return cfg
 
 
 def run_table(
@@ -77,6 +81,9 @@ def run_table(
         UserError: a row failed, after all others have been run.
     """
     jobs = plan(name, rows, overrides)
+    if any(job.record["preview"] for job in jobs):
+        _preview(jobs)
+        return jobs
     number = 0
     while wave := _ready(jobs):
         print(f"{name}: {_count(jobs, 'waiting')} of {len(jobs)} rows to run, next {', '.join(j.name for j in wave)}")
@@ -144,13 +151,26 @@ def _finish(job: Job, result: JobReturn) -> None:
     job.reason = explain(error, "train") if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
 
 
+def _preview(jobs: list[Job]) -> None:
+    from deeplab_lit.sweeps.preview import Planned, preview
+
+    trained = {fingerprint(job.record) for job in jobs if job.state == "skipped"}
+    planned = []
+    for job in jobs:
+        mark = fingerprint(job.record)
+        trains = mark not in trained and not find_finished(job.root, mark)
+        planned.append(Planned(job.name, typed(_composed(job.overrides)), job.record, trains))
+        trained.add(mark)
+    preview(planned)
+
+
 def _count(jobs: list[Job], state: str) -> int:
     return sum(job.state == state for job in jobs)
 
 
 def _show(name: str, jobs: list[Job]) -> None:
     table = Table(title=name, title_justify="left", box=None, pad_edge=False)
-    for column in ("row", "seed", "state", "mIoU", "with CRF", "published", ""):
+    for column in ("row", "seed", "state", "mIoU", "with CRF", "published"):
         table.add_column(column, justify="right" if column in ("mIoU", "with CRF", "published") else "left")
     ends = []
     for job in jobs:
@@ -159,12 +179,15 @@ def _show(name: str, jobs: list[Job]) -> None:
         published = " / ".join(f"{job.record['row']['published'][key]:.2f}" for key in ("miou", "crf_miou")
                                if key in job.record["row"]["published"])  # fmt: skip
         found = [_percent(result.get("miou")), _percent(result.get("crf", {}).get("miou"))]
-        table.add_row(job.name, str(job.record["seed"]), job.state, *found, published, job.reason)
+        table.add_row(job.name, str(job.record["seed"]), job.state, *found, published)
         ends.append({"row": job.name, "seed": job.record["seed"], "scale": job.record["row"]["scale"],
                      "state": job.state, "reason": job.reason, "folder": str(run.folder) if run else None})  # fmt: skip
     if any(job.record["row"]["scale"] != "full" for job in jobs):
         print(f"scale={jobs[0].record['row']['scale']}: the published numbers are of other data and longer trainings.")
-    Console(soft_wrap=True).print(table)
+    wide_console().print(table)
+    for job in jobs:
+        if job.reason:
+            print(f"{job.name}, seed {job.record['seed']}: {job.reason}")
     write_json(jobs[0].root / name / f"sweep-{jobs[0].record['row']['scale']}.json", ends)
 
 

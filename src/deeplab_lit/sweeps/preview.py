@@ -1,0 +1,133 @@
+"""What a sweep would cost here, before anything trains."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from rich.table import Table
+from torch.utils.data import DataLoader
+
+from deeplab_lit.config import TrainConfig
+from deeplab_lit.console import quiet_libraries
+from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.models.build import build_network
+from deeplab_lit.summarising import as_bytes, costs, number_of_classes
+from deeplab_lit.terminal import wide_console
+from deeplab_lit.training import build_segmenter, network_spec, trainer_arguments
+
+_MEASURED = 2  # steps, after one that warms up
+
+
+@dataclass
+class Planned:
+    """A training that is about to be.
+
+    Attributes:
+        name: of the row.
+        config, record: typed, and the same as builtins.
+        trains: False where it is done already, or another one trains its network.
+    """
+
+    name: str
+    config: TrainConfig
+    record: dict[str, Any]
+    trains: bool
+
+
+def preview(planned: Sequence[Planned]) -> list[dict[str, Any]]:
+    """Print what each training would take, and all of them, and return it.
+
+    Parameters, operations and memory follow from the shapes. Seconds are measured on random images, a few steps of each
+    distinct network; reading, validation and the CRF come on top.
+    """
+    quiet_libraries()
+    measured: dict[str, tuple[dict[str, Any], float]] = {}
+    found = []
+    for each in planned:
+        config = each.config
+        spec = network_spec(config, each.record)
+        classes = number_of_classes(config)
+        sizes = [config.batch_size, config.crop_size, classes, config.trainer.get("accumulate_grad_batches", 1)]
+        mark = json.dumps([spec, sizes, each.record["loss"], each.record["optimizer"]["name"]], sort_keys=True)
+        if mark not in measured:
+            measured[mark] = costs(config, each.record), seconds_per_step(config, spec, classes)
+        cost, seconds = measured[mark]
+        images = config.batch_size * sizes[-1]
+        found.append(
+            {
+                "row": each.name,
+                "params": cost["params"],
+                "flops": 3 * cost["flops"] * images,  # a backward pass is about two forward ones
+                "memory": cost["memory"]["total"],
+                "seconds_per_step": seconds,
+                "steps": config.max_steps if each.trains else 0,
+            }
+        )
+    _show(found)
+    return found
+
+
+def seconds_per_step(config: TrainConfig, spec: dict[str, Any], classes: int) -> float:
+    """The time of one optimiser step on this machine, on random images."""
+    labels = LabelSet(tuple(f"class {number}" for number in range(classes)))
+    arguments = trainer_arguments(config)
+    segmenter = build_segmenter(config, build_network(spec, classes), labels, arguments)
+    shape = (config.batch_size, config.crop_size, config.crop_size)
+    batch = {
+        "image": torch.randn(shape[0], 3, *shape[1:]),
+        "mask": torch.randint(0, classes, shape),
+        "id": ["random"] * config.batch_size,
+    }
+    steps = 1 + _MEASURED
+    batches = [batch] * (steps * int(arguments.get("accumulate_grad_batches", 1)))
+    clock = _Clock()
+    only_steps = {"max_steps": steps, "limit_val_batches": 0, "callbacks": [clock]}
+    quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+    trainer = L.Trainer(**{**arguments, **dict.fromkeys(quiet, False), **only_steps})
+    trainer.fit(segmenter, DataLoader(batches, batch_size=None))  # type: ignore[arg-type]
+    return (clock.ends[-1] - clock.ends[0]) / _MEASURED
+
+
+class _Clock(Callback):
+    """When each optimiser step ended."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        if trainer.global_step > len(self.ends):
+            float(trainer.callback_metrics["train/loss"])  # waits for a GPU
+            self.ends.append(time.monotonic())
+
+
+def _show(found: Sequence[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in ("row", "parameters", "operations a step", "memory", "a step", "steps", "time"):
+        table.add_column(column, justify="left" if column == "row" else "right")
+    total = 0.0
+    for each in found:
+        spent = each["seconds_per_step"] * each["steps"]
+        total += spent
+        table.add_row(
+            each["row"], f"{each['params'] / 1e6:.2f} M", f"{each['flops'] / 1e12:.3f} T", as_bytes(each["memory"]),
+            f"{each['seconds_per_step']:.3f} s", str(each["steps"]), _duration(spent),
+        )  # fmt: skip
+    table.add_row("all", "", "", "", "", str(sum(each["steps"] for each in found)), _duration(total))
+    console = wide_console()
+    console.print(table)
+    console.print(
+        "0 steps: done already, or trained by another row. Memory is that of float32, without convolutions' own room; "
+        "time is measured here on random images: reading, validation and the CRF come on top."
+    )
+
+
+def _duration(seconds: float) -> str:
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours} h {rest // 60:02} min" if hours else f"{rest // 60} min {rest % 60:02} s"
