@@ -41,6 +41,7 @@ _SCHEMAS = {
     "push": schemas.PushConfig,
     "crf_search": schemas.SearchConfig,
     "summary": schemas.SummaryConfig,
+    "report": schemas.ReportConfig,
     "augment": schemas.AugmentConfig,
     "crf": schemas.CRFConfig,
     "dense_crf": schemas.DenseCRFConfig,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -94,11 +95,15 @@ def score(
     loggers = _quiet(trainer) if loggers is None else loggers
     content = read(checkpoint)
     segmenter.load_state_dict(content["state_dict"])
+    began = time.monotonic()
     trainer.validate(segmenter, data, verbose=False)
+    spent = time.monotonic() - began
     scores, matrix = segmenter.scores, segmenter.matrix
     assert scores is not None and matrix is not None
     result: dict[str, Any] = {
         **numbers(scores, data.labels),
+        "params": sum(parameter.numel() for parameter in segmenter.parameters()),
+        "images_per_second": round(len(data.val_split) / spent, 3),
         "best_step": content["global_step"],
         "checkpoint": str(checkpoint),
         **told,

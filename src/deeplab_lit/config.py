@@ -344,3 +344,11 @@ class SummaryConfig(TrainConfig):
 
     json: bool = False
     classes: int | None = None  # null: the data set's
+
+
+@dataclass
+class ReportConfig:
+    """What `python -m deeplab_lit.report` is told."""
+
+    sweep: str | None = None  # the folder of one table's runs; null: all tables below output
+    output: str = "runs"

@@ -1,0 +1,18 @@
+"""The papers' tables beside what has been run: ``python -m deeplab_lit.report [sweep=runs/TABLE]``."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from deeplab_lit.app import entry_point, typed
+
+
+@entry_point("report")
+def main(cfg: DictConfig) -> None:
+    from deeplab_lit.reports.reporting import report
+
+    report(typed(cfg))
+
+
+if __name__ == "__main__":
+    main()

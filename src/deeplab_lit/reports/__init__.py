@@ -1,0 +1,1 @@
+"""A table's runs beside the published numbers."""

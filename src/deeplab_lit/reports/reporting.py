@@ -1,0 +1,68 @@
+"""The job of ``python -m deeplab_lit.report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from deeplab_lit.app import conf_folder
+from deeplab_lit.config import ReportConfig
+from deeplab_lit.errors import UserError
+from deeplab_lit.files import write_text
+from deeplab_lit.reports.collecting import Report, collect
+from deeplab_lit.reports.tables import as_csv, as_markdown, as_tables
+from deeplab_lit.sweeps.tables import compose
+from deeplab_lit.terminal import wide_console
+
+
+def report(config: ReportConfig) -> list[Report]:
+    """Print each table that has runs, and write it beside them as report.csv and report.md.
+
+    Raises:
+        UserError: the folder holds no runs of a table.
+    """
+    folders = _folders(config)
+    found = []
+    for folder in folders:
+        each = collect(folder.name, rows_of(folder.name), folder)
+        for table in as_tables(each):
+            wide_console().print(table)
+        write_text(folder / "report.csv", as_csv(each))
+        write_text(folder / "report.md", as_markdown(each))
+        print(f"written: {folder / 'report.csv'}, report.md")
+        found.append(each)
+    return found
+
+
+def tables() -> list[str]:
+    """The names of all tables."""
+    experiments = conf_folder().parent / "experiments"
+    return sorted(file.stem for file in experiments.glob("*.yaml") if (experiments / file.stem).is_dir())
+
+
+def rows_of(table: str) -> list[dict[str, Any]]:
+    """What the files of a table's rows say of the row."""
+    sweep = OmegaConf.load(conf_folder().parent / "experiments" / f"{table}.yaml")
+    return [compose([f"experiments={table}/{name}"])["row"] for name in sweep.hydra.sweeper.rows]
+
+
+def _folders(config: ReportConfig) -> list[Path]:
+    known = tables()
+    if config.sweep is not None:
+        folder = Path(config.sweep).expanduser()
+        if not folder.is_dir() or folder.resolve().name not in known:
+            raise UserError(
+                f"sweep={config.sweep!r} is no folder of a table's runs: it is OUTPUT/TABLE, such as "
+                f"runs/table4_resnet101; tables are {', '.join(known)}."
+            )
+        return [folder]
+    output = Path(config.output).expanduser()
+    found = [output / name for name in known if (output / name).is_dir()]
+    if not found:
+        raise UserError(
+            f"there are no runs of a table below {str(output)!r}: python -m deeplab_lit.train experiments="
+            "table4_resnet101 scale=mini makes some; output=FOLDER looks elsewhere."
+        )
+    return found

@@ -1,0 +1,82 @@
+"""Reports of tables on runs that were written by hand."""
+
+import csv
+import io
+import json
+import statistics
+
+import pytest
+from omegaconf import OmegaConf
+
+from tests.end_to_end.running import use
+
+TABLE = "table4_resnet101"
+
+
+def write_run(folder, row, scale, seed, miou, crf=None, steps=20000, name="2026-01-01_00-00-00"):
+    run = folder / "runs" / TABLE / row / f"{name}-{scale}-{seed}"
+    run.mkdir(parents=True)
+    data = {"_target_": "deeplab_lit.data.sbd.VOCAug" if scale == "full" else "deeplab_lit.data.shapes.dataset.Shapes"}
+    OmegaConf.save({"row": {"scale": scale}, "seed": seed, "data": data}, run / "config.yaml")
+    result = {"miou": miou / 100, "steps": steps, "params": 44_050_000, "images_per_second": 2.5}
+    if crf is not None:
+        result["crf"] = {"miou": crf / 100}
+    (run / "result.json").write_text(json.dumps(result))
+
+
+def cells(folder):
+    rows = csv.DictReader(io.StringIO((folder / "runs" / TABLE / "report.csv").read_text()))
+    return {(row["row"], row["measure"], row["scale"]): row for row in rows}
+
+
+def test_every_cell_stands_beside_the_published_one(tmp_path):
+    for seed, miou in enumerate((71.0, 72.5, 70.5)):
+        write_run(tmp_path, "msc", "full", seed, miou)
+    write_run(tmp_path, "baseline", "full", 0, 68.0)
+    write_run(tmp_path, "crf", "full", 0, 76.0, crf=77.0)
+    write_run(tmp_path, "aspp", "full", 0, 76.0)
+    write_run(tmp_path, "msc", "mini", 0, 55.55, steps=800)
+    done = use("report", tmp_path, f"sweep=runs/{TABLE}")
+    found = cells(tmp_path)
+    msc = found["msc", "mIoU", "full"]
+    assert (msc["published"], msc["ours"], msc["status"], msc["seeds"]) == ("71.27", "71.33", "full", "0 1 2")
+    assert msc["spread"] == f"{statistics.stdev((71.0, 72.5, 70.5)):.2f}" and msc["difference"] == "+0.06"
+    assert (msc["gain_published"], msc["gain_ours"]) == ("+2.55", "+3.33")  # 71.27 - 68.72, 71.33 - 68.00
+    assert (msc["iterations"], msc["data"]) == ("20000", "VOCAug")
+    crf = found["crf", "mIoU with CRF", "full"]
+    assert (crf["published"], crf["ours"], crf["difference"]) == ("77.69", "77.00", "-0.69")
+    assert found["aug", "mIoU", "full"]["status"] == "not run" and found["aug", "mIoU", "full"]["ours"] == ""
+    lines = {line.split()[0]: line for line in done.stdout.split(f"{TABLE}, mini")[0].splitlines() if line.split()}
+    assert "71.33 ± 1.04" in lines["msc"] and "not run" in lines["aug"] and "76.00 / 77.00" in lines["crf"]
+    assert "+1.34" in lines["crf"] and "+1.00" in lines["crf"]  # what the CRF brought
+
+
+def test_a_value_of_a_smaller_scale_never_stands_as_a_full_one(tmp_path):
+    write_run(tmp_path, "msc", "mini", 0, 55.55, steps=800)
+    write_run(tmp_path, "msc", "subset", 0, 44.44, steps=1000)
+    done = use("report", tmp_path)
+    assert f"{TABLE}, full (the papers' data, crops and iterations): not run" in done.stdout
+    for row in cells(tmp_path).values():
+        assert row["ours"] == {"mini": "55.55", "subset": "44.44"}.get(row["scale"], "") * (row["row"] == "msc")
+        assert row["difference"] == ""
+    full, subset, mini = (tmp_path / "runs" / TABLE / "report.md").read_text().split("\n### ")[1:]
+    assert "55.55" not in full + subset and "44.44" not in full + mini and "55.55" in mini and "44.44" in subset
+
+
+def test_the_newest_run_of_a_seed_counts_and_a_failure_is_told(tmp_path):
+    write_run(tmp_path, "msc", "mini", 0, 11.0, name="2026-01-01_00-00-00")
+    write_run(tmp_path, "msc", "mini", 0, 22.0, name="2026-01-02_00-00-00")
+    ends = [{"row": "aug", "seed": 0, "scale": "mini", "state": "failed", "reason": "out of memory", "folder": None}]
+    (tmp_path / "runs" / TABLE / "sweep-mini.json").write_text(json.dumps(ends))
+    done = use("report", tmp_path)
+    found = cells(tmp_path)
+    assert found["msc", "mIoU", "mini"]["ours"] == "22.00"
+    assert found["aug", "mIoU", "mini"]["status"] == "failed"
+    assert "aug failed: out of memory" in done.stdout
+
+
+@pytest.mark.parametrize("argument", ["", "sweep=runs/nothing"])
+def test_without_runs_it_says_how_to_make_some(tmp_path, argument):
+    done = use("report", tmp_path, *([argument] if argument else []), expect=1)
+    assert "runs/table4_resnet101" in done.stderr or "experiments=table4_resnet101" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
