@@ -2,13 +2,15 @@
 
 import json
 import shutil
+import subprocess
+import time
 
 import hydra
 import pytest
 from omegaconf import OmegaConf
 
 from deeplab_lit.app import conf_folder, plain, register_schemas
-from tests.end_to_end.running import train, train_alone, use
+from tests.end_to_end.running import command, train, train_alone, use
 from tests.models.test_pairs import compose
 
 EXPERIMENTS = conf_folder().parent / "experiments"
@@ -157,6 +159,25 @@ def test_a_row_that_fails_stops_no_other_and_is_tried_again(tmp_path, monkeypatc
     train(tmp_path, "experiments=table3_aspp_vgg16", *TINY, "seed=0,1")
     found = json.loads((tmp_path / "runs/table3_aspp_vgg16/sweep-mini.json").read_text())
     assert [each["state"] for each in found] == ["skipped", "skipped", "done", "done", "skipped", "skipped"]
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
+    arguments = ["experiments=table3_aspp_vgg16", *TINY, "max_steps=40", "val_every=5"]
+    sweep = subprocess.Popen(command("train", *arguments), cwd=tmp_path, stdout=subprocess.DEVNULL)
+    folder, until = tmp_path / "runs" / "table3_aspp_vgg16", time.monotonic() + 120
+    # the first row is in the middle
+    while not list(folder.glob("largefov/*/checkpoints/last.ckpt")) and time.monotonic() < until:
+        time.sleep(0.05)
+    sweep.kill()
+    sweep.wait()
+    (first,) = folder.glob("largefov/*")
+    assert not (first / "result.json").exists() and not list(folder.glob("aspp_*"))
+    train(tmp_path, *arguments)
+    assert [path.parent for path in folder.glob("largefov/*/result.json")] == [first]
+    assert f"resumed from {first.relative_to(tmp_path)}/checkpoints/last.ckpt" in (first / "train.log").read_text()
+    assert json.loads((first / "result.json").read_text())["steps"] == 40
+    assert {each["state"] for each in ends(tmp_path, "table3_aspp_vgg16").values()} == {"done"}
 
 
 @pytest.mark.slow
