@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
+from numpy.typing import NDArray
 
 from deeplab_lit.callbacks import Clock, Pictures
 from deeplab_lit.config import TrainConfig
@@ -25,6 +27,7 @@ from deeplab_lit.inference.predictor import PRECISIONS, Predictor
 from deeplab_lit.loggers import record_result
 from deeplab_lit.preparing import preparing
 from deeplab_lit.render import panel, save_png
+from deeplab_lit.reports.wall import write_wall
 from deeplab_lit.runs import Run
 from deeplab_lit.segmenter import Segmenter
 from deeplab_lit.weights.reading import read
@@ -111,12 +114,15 @@ def score(
     if config.row is not None:
         result["row"] = {key: getattr(config.row, key) for key in ("table", "name", "scale", "marks", "published")}
     if trainer.is_global_zero:
-        if crf is not None:
-            result["crf"] = {
-                **_refined(_predictor(trainer, segmenter, normalization, config.eval_size), data, crf),
-                "parameters": asdict(config.crf),
-            }
         rows, ids = pictures.predict(segmenter, data)
+        refined: list[NDArray[np.uint8]] = []
+        if crf is not None:
+            predictor = _predictor(trainer, segmenter, normalization, config.eval_size)
+            result["crf"] = {**_refined(predictor, data, crf), "parameters": asdict(config.crf)}
+            refined = [crf.labels(image, predictor.probabilities(image)) for image, _, _ in rows]
+        if config.row is not None:
+            result["pictures"] = ids
+            write_wall(rows, refined, data.labels, run.folder / "pictures" / "wall")
         save_png(panel(rows, data.labels, ids), run.folder / "pictures" / "validation.png")
         record_result(loggers, result, matrix.numpy(), data.labels, run)
         write_json(run.result, result)
@@ -150,4 +156,5 @@ def _refined(predictor: Predictor, data: SegmentationData, crf: DenseCRF) -> dic
             found = evaluate(predictor, split, range(len(split)), classes, crf, 40, 0, cores(), progress)
     finally:
         torch.set_num_threads(threads)
-    return numbers(found.scores[1], data.labels)
+    before, after = (trimap.curve() for trimap in found.trimaps)
+    return {**numbers(found.scores[1], data.labels), "trimap": {"before": before, "after": after}}

@@ -6,8 +6,10 @@ import subprocess
 import time
 
 import hydra
+import numpy as np
 import pytest
 from omegaconf import OmegaConf
+from PIL import Image
 
 from deeplab_lit.app import conf_folder, plain, register_schemas
 from tests.end_to_end.running import command, train, train_alone, use
@@ -108,7 +110,7 @@ def test_a_row_of_table_4_is_the_one_before_and_one_thing_more():
 
 @pytest.mark.slow
 def test_a_table_runs_its_start_once_and_the_crf_on_what_is_trained(tmp_path):
-    train(tmp_path, "experiments=table4_resnet101", *TINY)
+    train(tmp_path, "experiments=table4_resnet101", *TINY, "pictures=1")
     found = ends(tmp_path, "table4_resnet101")
     assert [each["state"] for each in found.values()] == ["done"] * 8
     assert list(found).index("coco_pretraining") < list(found).index("coco")
@@ -118,6 +120,13 @@ def test_a_table_runs_its_start_once_and_the_crf_on_what_is_trained(tmp_path):
     assert "crf" in results["crf"] and "crf" not in results["aspp"]
     assert results["crf"]["miou"] == pytest.approx(results["aspp"]["miou"], abs=1e-6)
     assert results["crf"]["checkpoint"] == results["aspp"]["checkpoint"]
+    assert len(results["crf"]["crf"]["trimap"]["after"]) == 40
+    walls = {row: tmp_path / found[row]["folder"] / "pictures" / "wall" for row in ("aspp", "crf")}
+    assert {file.name for file in walls["crf"].iterdir()} == {
+        "0_image.jpg", "0_truth.png", "0_labels.png", "0_crf.png",
+    }  # fmt: skip
+    masks = [np.array(Image.open(wall / "0_labels.png")) for wall in walls.values()]
+    assert np.array_equal(*masks) and not (walls["aspp"] / "0_crf.png").exists()
     assert len(list((tmp_path / "runs").glob("*/*/*/checkpoints/best.ckpt"))) == 7
     log = (tmp_path / found["coco"]["folder"] / "train.log").read_text()
     assert f"{found['coco_pretraining']['folder']}/checkpoints/best.ckpt" in log
