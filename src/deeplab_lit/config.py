@@ -352,3 +352,4 @@ class ReportConfig:
 
     sweep: str | None = None  # the folder of one table's runs; null: all tables below output
     output: str = "runs"
+    watch: bool = False  # true: follow running sweeps in the terminal until they end

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from omegaconf import DictConfig
 
 from deeplab_lit.app import check_pair, entry_point, plain, typed
+from deeplab_lit.config import TrainConfig
 from deeplab_lit.errors import Interrupted, UserError
+from deeplab_lit.runs import command_line
 
 
 @entry_point("train")
@@ -24,29 +27,19 @@ def main(cfg: DictConfig) -> None:
 
         preview([Planned(config.name, config, record, trains=True)])
         return
+    told = command_line(sys.argv)
     if config.row is not None:
-        from deeplab_lit.app import overrides
-        from deeplab_lit.sweeps.starts import command, settle_start
-        from deeplab_lit.sweeps.tables import compose
-
-        missing = settle_start(record, overrides(), compose)
-        if missing:
-            raise UserError(
-                f"{config.row.name} starts from {config.row.starts_from}, which is not below {config.output}: "
-                f"{command(missing)} trains it."
-            )
-        config.row.start, config.row.start_run = record["row"]["start"], record["row"]["start_run"]
+        told = _settle(config, record)
     if config.data.get("check"):
         from deeplab_lit.checking import check_data
 
         check_data(config)
         return
     # torch and lightning take seconds to import: mistakes in the config have been answered by now
-    from deeplab_lit.runs import command_line
     from deeplab_lit.training import train
 
     try:
-        train(config, record, command_line(sys.argv))
+        train(config, record, told)
     except Interrupted as stopped:
         # what launches several processes takes another status for a crash
         from deeplab_lit.hardware import is_first_process
@@ -60,6 +53,23 @@ def main(cfg: DictConfig) -> None:
         if not lost_another_process(error):
             raise
         raise UserError("another process of this training has ended; it says why in its own output.") from error
+
+
+def _settle(config: TrainConfig, record: dict[str, Any]) -> str:
+    """Find what a row starts from, and give the command that runs this row alone."""
+    from deeplab_lit.app import overrides
+    from deeplab_lit.sweeps.starts import command, settle_start
+    from deeplab_lit.sweeps.tables import compose
+
+    assert config.row is not None
+    missing = settle_start(record, overrides(), compose)
+    if missing:
+        raise UserError(
+            f"{config.row.name} starts from {config.row.starts_from}, which is not below {config.output}: "
+            f"{command(missing)} trains it."
+        )
+    config.row.start, config.row.start_run = record["row"]["start"], record["row"]["start_run"]
+    return command(overrides())
 
 
 if __name__ == "__main__":

@@ -18,9 +18,11 @@ def write_run(folder, row, scale, seed, miou, crf=None, steps=20000, name="2026-
     run.mkdir(parents=True)
     data = {"_target_": "deeplab_lit.data.sbd.VOCAug" if scale == "full" else "deeplab_lit.data.shapes.dataset.Shapes"}
     OmegaConf.save({"row": {"scale": scale}, "seed": seed, "data": data}, run / "config.yaml")
+    ious = {"sky": miou / 100, "road": None}
     result = {"miou": miou / 100, "steps": steps, "params": 44_050_000, "images_per_second": 2.5}
+    result |= {"per_class_iou": ious, "command": f"python -m deeplab_lit.train experiments={TABLE}/{row}"}
     if crf is not None:
-        result["crf"] = {"miou": crf / 100}
+        result["crf"] = {"miou": crf / 100, "per_class_iou": ious}
     (run / "result.json").write_text(json.dumps(result))
 
 
@@ -73,6 +75,28 @@ def test_the_newest_run_of_a_seed_counts_and_a_failure_is_told(tmp_path):
     assert found["msc", "mIoU", "mini"]["ours"] == "22.00"
     assert found["aug", "mIoU", "mini"]["status"] == "failed"
     assert "aug failed: out of memory" in done.stdout
+
+
+def test_watching_ends_with_the_sweep(tmp_path, monkeypatch):
+    """A row that is being trained shows its steps; between two looks it ends, and so do the others."""
+    names = ["baseline", "msc", "coco", "aug", "largefov", "aspp", "crf"]
+    for name in names[1:]:
+        write_run(tmp_path, name, "mini", 0, 50.0)
+    write_run(tmp_path, "baseline", "mini", 0, 40.0)
+    (run,) = (tmp_path / "runs" / TABLE / "baseline").iterdir()
+    (run / "result.json").rename(run / "later.json")
+    config = OmegaConf.load(run / "config.yaml")
+    OmegaConf.save({**config, "max_steps": 800}, run / "config.yaml")
+    (run / "metrics.csv").write_text("step,train/loss\n0,2.5\n411,1.5\n")
+    looks = []
+
+    def sleep(seconds):
+        looks.append(seconds)
+        (run / "later.json").rename(run / "result.json")
+
+    monkeypatch.setattr("deeplab_lit.reports.reporting.time.sleep", sleep)
+    done = use("report", tmp_path, "watch=true")
+    assert len(looks) == 1 and "40.00" in done.stdout
 
 
 @pytest.mark.parametrize("argument", ["", "sweep=runs/nothing"])

@@ -60,6 +60,7 @@ class Row:
         name, notes, marks, published: of its file in experiments/.
         results: by scale, one for each seed.
         failures: by scale, why it has none.
+        begun: by scale, the steps done of a run that has not ended, ``412/800``.
     """
 
     name: str
@@ -68,11 +69,14 @@ class Row:
     published: dict[str, float]
     results: dict[str, list[Result]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    begun: dict[str, str] = field(default_factory=dict)
 
     def status(self, scale: str) -> str:
-        """``not run``, ``failed``, or the scale itself: full, subset or mini."""
+        """``not run``, ``begun 412/800``, ``failed``, or the scale itself: full, subset or mini."""
         if self.results.get(scale):
             return scale
+        if scale in self.begun:
+            return f"begun {self.begun[scale]}"
         return "failed" if scale in self.failures else "not run"
 
     def values(self, scale: str, measure: str) -> list[float]:
@@ -140,6 +144,10 @@ def collect(table: str, rows: Sequence[Mapping[str, Any]], folder: Path) -> Repo
             newest[result.config["row"]["scale"], result.seed] = result
         for (scale, _), result in sorted(newest.items()):
             row.results.setdefault(scale, []).append(result)
+        for path in sorted((folder / row.name).glob("*/metrics.csv")):
+            if not (path.parent / "result.json").is_file():
+                config = read_config(Run(path.parent))
+                row.begun[config["row"]["scale"]] = f"{_last_step(path)}/{config['max_steps']}"
     for scale in SCALES:
         path = folder / f"sweep-{scale}.json"
         for end in json.loads(path.read_text()) if path.is_file() else []:
@@ -147,6 +155,11 @@ def collect(table: str, rows: Sequence[Mapping[str, Any]], folder: Path) -> Repo
                 if row.name == end["row"] and end["state"] == "failed":
                     row.failures[scale] = end["reason"]
     return Report(table, found)
+
+
+def _last_step(path: Path) -> int:
+    last = path.read_text().rstrip().rsplit("\n", 1)[-1].split(",")[0]
+    return int(last) + 1 if last.isdigit() else 0
 
 
 def _read(path: Path) -> Result:

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from rich.console import Group
+from rich.live import Live
 
 from deeplab_lit.app import conf_folder
 from deeplab_lit.config import ReportConfig
 from deeplab_lit.errors import UserError
 from deeplab_lit.files import write_text
 from deeplab_lit.reports.collecting import Report, collect
+from deeplab_lit.reports.page import as_html
 from deeplab_lit.reports.tables import as_csv, as_markdown, as_tables
 from deeplab_lit.sweeps.tables import compose
 from deeplab_lit.terminal import wide_console
 
+_EVERY = 5.0  # seconds between two looks at the runs
+
 
 def report(config: ReportConfig) -> list[Report]:
-    """Print each table that has runs, and write it beside them as report.csv and report.md.
+    """Print each table that has runs, and write it beside them as report.html, report.md and
+    report.csv.
 
     Raises:
         UserError: the folder holds no runs of a table.
     """
     folders = _folders(config)
+    if config.watch:
+        return _watch(folders)
     found = []
     for folder in folders:
         each = collect(folder.name, rows_of(folder.name), folder)
@@ -31,9 +40,23 @@ def report(config: ReportConfig) -> list[Report]:
             wide_console().print(table)
         write_text(folder / "report.csv", as_csv(each))
         write_text(folder / "report.md", as_markdown(each))
-        print(f"written: {folder / 'report.csv'}, report.md")
+        write_text(folder / "report.html", as_html(each))
+        print(f"written: {folder / 'report.html'}, report.md, report.csv")
         found.append(each)
     return found
+
+
+def _watch(folders: list[Path]) -> list[Report]:
+    """Show the tables anew every few seconds until every row that was tried has ended."""
+    rows = {folder: rows_of(folder.name) for folder in folders}
+    with Live(console=wide_console(), refresh_per_second=1) as live:
+        while True:
+            found = [collect(folder.name, rows[folder], folder) for folder in folders]
+            live.update(Group(*(table for each in found for table in as_tables(each))), refresh=True)
+            states = [row.status(scale) for each in found for row in each.rows for scale in each.scales[1:] or ["full"]]
+            if not any(state == "not run" or state.startswith("begun") for state in states):
+                return found
+            time.sleep(_EVERY)
 
 
 def tables() -> list[str]:

@@ -10,8 +10,13 @@ from rich.table import Table
 
 from deeplab_lit.reports.collecting import MEASURES, Report, Row
 
+TEXT_COLUMNS = ("row", "with", "data", "status")
 _QUALITY = ("miou", "crf_miou")
-_OF = {"full": "the papers' data, crops and iterations", "subset": "part of the real data", "mini": "the embedded data"}
+ABOUT_SCALES = {
+    "full": "the papers' data, crops and iterations",
+    "subset": "part of the real data",
+    "mini": "the embedded data",
+}
 
 
 def cells(report: Report) -> list[dict[str, str]]:
@@ -65,7 +70,7 @@ def as_csv(report: Report) -> str:
     return file.getvalue()
 
 
-def _lines(report: Report, scale: str) -> tuple[list[str], list[list[str]]]:
+def lines(report: Report, scale: str) -> tuple[list[str], list[list[str]]]:
     """Titles and lines of what people read of one scale. Values before and after the CRF stand as ``a / b``."""
     full = scale == "full"
     others = [measure for measure in report.measures if measure not in _QUALITY]
@@ -73,7 +78,7 @@ def _lines(report: Report, scale: str) -> tuple[list[str], list[list[str]]]:
     for title in [MEASURES[measure] for measure in others] + ["mIoU"]:
         titles += [f"{title}: published", scale, *(["difference"] if full else [])]
     titles += ["gain: published", f"gain: {scale}", "seeds", "iterations", "data", "status"]
-    lines = []
+    found = []
     for index, row in enumerate(report.rows):
         line = [row.name, " ".join(row.marks)]
         for group in [*((measure,) for measure in others), _QUALITY]:
@@ -84,8 +89,8 @@ def _lines(report: Report, scale: str) -> tuple[list[str], list[list[str]]]:
         line.append(_signed(report.gain(index, _best_published)))
         line.append(_signed(report.gain(index, lambda each: _best(each, scale))))
         about = _about(row, scale)
-        lines.append([*line, about["seeds"], about["iterations"], about["data"], row.status(scale)])
-    return titles, lines
+        found.append([*line, about["seeds"], about["iterations"], about["data"], row.status(scale)])
+    return titles, found
 
 
 def _pair(values: Iterable[str]) -> str:
@@ -114,11 +119,11 @@ def as_markdown(report: Report) -> str:
     """The table for a page or an issue."""
     text = [f"## {report.table}"]
     for scale in report.scales:
-        titles, lines = _lines(report, scale)
-        text += ["", f"### {scale}: {_OF[scale]}", ""]
+        titles, found = lines(report, scale)
+        text += ["", f"### {scale}: {ABOUT_SCALES[scale]}", ""]
         text += ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
-        text += ["| " + " | ".join(line) + " |" for line in lines]
-        text += ["", *_failures(report, scale)]
+        text += ["| " + " | ".join(line) + " |" for line in found]
+        text += ["", *failures(report, scale)]
     return "\n".join([*text, ""])
 
 
@@ -126,20 +131,21 @@ def as_tables(report: Report) -> Iterator[Table | str]:
     """The tables for the terminal, one for each scale that something was run at, and a line for what was not."""
     for scale in report.scales:
         if all(row.status(scale) == "not run" for row in report.rows):
-            yield f"{report.table}, {scale} ({_OF[scale]}): not run"
+            yield f"{report.table}, {scale} ({ABOUT_SCALES[scale]}): not run"
             continue
-        titles, lines = _lines(report, scale)
-        title = f"{report.table}, {scale}: {_OF[scale]}"
+        titles, found = lines(report, scale)
+        title = f"{report.table}, {scale}: {ABOUT_SCALES[scale]}"
         table = Table(title=title, title_justify="left", box=None, pad_edge=False)
         for name in titles:
-            table.add_column(name, justify="left" if name in ("row", "with", "data", "status") else "right")
-        for line in lines:
+            table.add_column(name, justify="left" if name in TEXT_COLUMNS else "right")
+        for line in found:
             table.add_row(*line)
         yield table
-        yield from _failures(report, scale)
+        yield from failures(report, scale)
 
 
-def _failures(report: Report, scale: str) -> list[str]:
+def failures(report: Report, scale: str) -> list[str]:
+    """A line for each row that failed."""
     return [f"{row.name} failed: {row.failures[scale]}" for row in report.rows if row.status(scale) == "failed"]
 
 
