@@ -35,6 +35,7 @@ def quiet_libraries() -> None:
         ".*dataloader is not resumable.*",
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*tensorboardX.*",
+        ".*but have no `val_dataloader`.*",
         ".*`isinstance.treespec, LeafSpec.` is deprecated.*",
         ".*The number of training batches.*",
         # frozen batch normalisation; measures are summed over processes by the metric itself

@@ -24,7 +24,7 @@ TINY = [
     "num_workers=0", "model.rate_scale=0.2", "trainer.accelerator=cpu", "trainer.precision=32-true", "logger=csv",
     "trainer.log_every_n_steps=1", "pictures=2",
 ]  # fmt: skip
-TINIEST = [*TINY, "backbone=timm", "backbone.name=test_resnet"]
+TINIEST = [*TINY, "backbone=timm", "backbone.name=test_resnet", "optimizer.lr=0.002"]
 
 
 _SPEED = "train/images_per_second"
@@ -163,7 +163,7 @@ def test_own_voc_folder_with_a_class_list_msc_sgd_and_wandb(tmp_path):
 def test_a_multirun_makes_one_run_each(tmp_path):
     train_alone(tmp_path, "-m", *TINIEST, "max_steps=1", "model=aspp_l,largefov", "logger=tensorboard")
     names = sorted(path.parts[-3] for path in tmp_path.glob("runs/*/*/result.json"))
-    assert names == ["shapes-resnet18-aspp_l", "shapes-resnet18-largefov"]
+    assert names == ["shapes-timm-aspp_l", "shapes-timm-largefov"]
     assert len({path.parent for path in tmp_path.glob("runs/*/*/tensorboard/events.*")}) == 2
 
 

@@ -20,13 +20,13 @@ from hydra import compose, initialize_config_dir
 package = Path(deeplab_lit.__file__).parent
 assert Path(sys.prefix) in package.parents and conf_folder() == package / "conf", package
 register_schemas()
+from hydra_plugins.deeplab_lit_tables import Table
 required = {"data/coco": ["data.root=x"], "data/coco_voc": ["data.root=x"], "init/checkpoint": ["init.path=x"],
             "data/folder": ["data.root=x", "data.classes=x"]}
 with initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
     for file in sorted([*conf_folder().glob("*/*.yaml"), *(package / "experiments").glob("*.yaml")]):
         choice = f"{file.parent.name}/{file.stem}"
-        plus = "+" if file.parent.name == "experiments" else ""
-        typed = f"{plus}{choice.replace('/', '=')}"
+        typed = choice.replace("/", "=")
         assert plain(compose("train", overrides=["name=x", typed, *required.get(choice, [])]))
         print(choice)
 """

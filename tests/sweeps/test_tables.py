@@ -78,7 +78,7 @@ def test_every_row_composes_at_the_small_scales():
             files = {file.stem for file in (EXPERIMENTS / table).glob("*.yaml")}
             assert files - {"coco_pretraining"} == set(rows_of(table))
             for name in files:
-                for scale in ("mini", "subset"):
+                for scale in ("mini", "subset")[: 1 + (name in ("largefov", "aspp", "msc"))]:
                     config = plain(hydra.compose("train", [f"experiments={table}/{name}", f"scale={scale}"]))["row"]
                     assert (config["table"], config["name"], config["scale"]) == (table, name, scale)
 
@@ -170,7 +170,7 @@ def test_a_row_that_fails_stops_no_other_and_is_tried_again(tmp_path, monkeypatc
     assert [each["state"] for each in found] == ["skipped", "skipped", "done", "done", "skipped", "skipped"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
     arguments = ["experiments=table3_aspp_vgg16", *TINY, "max_steps=40", "val_every=5"]
     sweep = subprocess.Popen(command("train", *arguments), cwd=tmp_path, stdout=subprocess.DEVNULL)
