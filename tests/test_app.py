@@ -7,7 +7,7 @@ import sys
 import hydra
 import pytest
 
-from deeplab_lit import app
+from deeplab_lit import registry
 
 
 def run(*arguments, env=None):
@@ -31,7 +31,12 @@ def run(*arguments, env=None):
         (["scales=[0.5,1.0]"], ["scales takes one of msc, single", "scales.KEY=VALUE"]),
         (["data=voc", "data.rooot=x"], ["data.rooot is not a key", "'data.root'"]),
         (["data=voc"], ["data.root is missing", "data.download=true"]),
-        (["data=coco"], ["data.root is missing", "data.root=VALUE"]),
+        (["data=coco"], ["data.root is missing", "data.root=FOLDER", "roots.coco"]),
+        (
+            ["experiments=table4_resnet101/asp"],
+            ["experiments=table4_resnet101/asp does not exist", "aspp, aug", "'aspp'"],
+        ),
+        (["experiments=table4"], ["experiments=table4 does not exist", "table4_resnet101"]),
         (["init=checkpoint"], ["init.path", "is required"]),
         (["parity=cafe"], ["parity=cafe does not exist", "caffe, modern"]),
         (
@@ -75,7 +80,8 @@ def test_every_config_composes_alone():
     """Each choice of each group, on top of the defaults."""
     from hydra import compose, initialize_config_dir
 
-    from deeplab_lit.app import conf_folder, plain, register_schemas
+    from deeplab_lit.app import plain
+    from deeplab_lit.registry import conf_folder, register_schemas
 
     register_schemas()
     count = 0
@@ -103,11 +109,11 @@ def test_every_config_composes_alone():
 def test_folders_beside_the_configs_are_no_groups(tmp_path, monkeypatch):
     """In a checkout results lie beside conf/ and experiments/, named like the keys that say where they go."""
     for name in ("conf", "experiments"):
-        shutil.copytree(app.conf_folder().parent / name, tmp_path / name)
+        shutil.copytree(registry.conf_folder().parent / name, tmp_path / name)
     for name in ("out", "images", "output", "name"):
         (tmp_path / name).mkdir()
-    monkeypatch.setattr(app, "conf_folder", lambda: tmp_path / "conf")
-    app.register_schemas()
+    monkeypatch.setattr(registry, "conf_folder", lambda: tmp_path / "conf")
+    registry.register_schemas()
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(tmp_path / "conf")):
         cfg = hydra.compose("predict", ["checkpoint=a", "images=b", "out=c"])
         assert (cfg.images, cfg.out) == ("b", "c")

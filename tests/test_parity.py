@@ -6,8 +6,8 @@ import yaml
 from omegaconf import OmegaConf
 from torch import nn
 
-from deeplab_lit.app import conf_folder
 from deeplab_lit.data.transforms import Normalization
+from deeplab_lit.registry import conf_folder
 from tests.models.test_pairs import compose, network
 
 

@@ -1,4 +1,4 @@
-"""The only place that knows Hydra: where conf/ lies, the typed schemas, and what a user's mistake looks like.
+"""Commands as Hydra programs, and what a user's mistake looks like. With registry.py and sweeps/ all that knows Hydra.
 
 Nothing heavy is imported here, so that a mistyped key is answered at once.
 """
@@ -10,118 +10,20 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import hydra
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
-from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.object_type import ObjectType
-from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
-from hydra.plugins.search_path_plugin import SearchPathPlugin
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from deeplab_lit import config as schemas
 from deeplab_lit.errors import UserError, closest
-
-_SCHEMAS = {
-    "roots": schemas.RootsConfig,
-    "row": schemas.RowConfig,
-    "train": schemas.TrainConfig,
-    "evaluate": schemas.EvaluateConfig,
-    "predict": schemas.PredictConfig,
-    "refine": schemas.RefineConfig,
-    "convert": schemas.ConvertConfig,
-    "export": schemas.ExportConfig,
-    "push": schemas.PushConfig,
-    "crf_search": schemas.SearchConfig,
-    "summary": schemas.SummaryConfig,
-    "report": schemas.ReportConfig,
-    "augment": schemas.AugmentConfig,
-    "crf": schemas.CRFConfig,
-    "dense_crf": schemas.DenseCRFConfig,
-    "init": schemas.InitConfig,
-    "imagenet": schemas.ImageNetConfig,
-    "checkpoint": schemas.CheckpointConfig,
-    "parity": schemas.ParityConfig,
-    "scales": schemas.ScalesConfig,
-    "loss": schemas.LossConfig,
-    "sgd": schemas.SGDConfig,
-    "adamw": schemas.AdamWConfig,
-    "poly": schemas.PolyConfig,
-    "step": schemas.StepConfig,
-}
-
-
-# rows say the published numbers of steps; smaller scales are shares of them
-OmegaConf.register_new_resolver("times", lambda number, factor: round(number * factor), replace=True)
+from deeplab_lit.registry import conf_folder, experiments_folder, register_schemas, tables
 
 _LAUNCHERS = ("joblib", "submitit")  # the extras that bring them
 
 _MISTAKES = (UserError, HydraException, OmegaConfBaseException)
-
-
-def conf_folder() -> Path:
-    """The folder of config groups: inside an installed package, beside ``src/`` in a checkout."""
-    package = Path(__file__).resolve().parent
-    installed = package / "conf"
-    return installed if installed.is_dir() else package.parent.parent / "conf"
-
-
-class _ExperimentsSource(FileConfigSource):  # type: ignore[misc]
-    """A folder as if ``experiments`` alone lay in it: in a checkout, results lie there too, under the names of keys."""
-
-    @staticmethod
-    def scheme() -> str:
-        return "experiments"
-
-    @staticmethod
-    def _is_inside(config_path: str) -> bool:
-        return config_path.split("/", 1)[0] == "experiments"
-
-    def available(self) -> bool:
-        return super().is_group("experiments")
-
-    def is_group(self, config_path: str) -> bool:
-        return config_path == "" or (self._is_inside(config_path) and super().is_group(config_path))
-
-    def is_config(self, config_path: str) -> bool:
-        return self._is_inside(config_path) and super().is_config(config_path)
-
-    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
-        found = super().list(config_path, results_filter)
-        return found if config_path else [name for name in found if name == "experiments"]
-
-
-class _Experiments(SearchPathPlugin):  # type: ignore[misc]
-    """Makes the folder ``experiments``, which lies beside ``conf``, a config group of that name."""
-
-    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        search_path.append("deeplab_lit", f"{_ExperimentsSource.scheme()}://{conf_folder().parent}")
-
-
-@dataclass
-class _TableConfig:
-    """Of the sweeper that runs a table's rows."""
-
-    _target_: str = "hydra_plugins.deeplab_lit_tables.Table"
-    name: str = MISSING
-    rows: list[str] = MISSING
-
-
-def register_schemas() -> None:
-    """Make the dataclasses of :mod:`deeplab_lit.config` known to Hydra as ``/schema/NAME``, and the experiments."""
-    store = ConfigStore.instance()
-    store.store(group="hydra/sweeper", name="table", node=_TableConfig)
-    for name, schema in _SCHEMAS.items():
-        store.store(group="schema", name=name, node=schema)
-    Plugins.instance().register(_ExperimentsSource)
-    Plugins.instance().register(_Experiments)
 
 
 def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
@@ -215,6 +117,11 @@ def _unknown_choice(name: str, text: str) -> str:
     group, _, choice = name.rpartition("/")
     if group == "hydra/launcher" and choice.split("_")[0] in _LAUNCHERS:
         return f"this launcher needs a package: pip install 'deeplab_lit[{choice.split('_')[0]}]'."
+    first, *rest = group.split("/")
+    if first == "experiments" and rest:  # a row of a table
+        known = sorted(file.stem for file in (experiments_folder() / "/".join(rest)).glob("*.yaml"))
+        typed = f"{first}={'/'.join(rest)}/{choice}"
+        return f"{typed} does not exist: choose one of {', '.join(known) or 'no rows'}.{closest(choice, known)}"
     listed = text.split("Available options in", 1)[-1].split("Config search path", 1)[0].splitlines()[1:]
     options = [line.strip() for line in listed if line.strip()]
     return f"{group}={choice} does not exist: choose one of {', '.join(options)}.{closest(choice, options)}"
@@ -302,6 +209,20 @@ def check_pair(cfg: DictConfig) -> None:
         f"does not offer. With backbone={backbone} go model={', '.join(models)}; with model={model} goes "
         f"backbone={', '.join(backbones) or 'none'}."
     )
+
+
+def check_no_table() -> None:
+    """Refuse a whole table where one training is due: a table is run by its own sweeper.
+
+    Raises:
+        UserError: naming what to type instead.
+    """
+    chosen = choices().get("experiments")
+    if chosen in tables():
+        raise UserError(
+            f"experiments={chosen} is a table: train takes one table at a time, as experiments={chosen} without -m; "
+            f"one row of it is experiments={chosen}/ROW."
+        )
 
 
 def _goes_with(model: Any, backbone: Any) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from deeplab_lit.app import check_pair, entry_point, plain, typed
+from deeplab_lit.app import check_no_table, check_pair, entry_point, plain, typed
 
 
 @entry_point("summary")
 def main(cfg: DictConfig) -> None:
     check_pair(cfg)
+    check_no_table()
     record, config = plain(cfg), typed(cfg)
     from deeplab_lit.summarising import summarise
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from deeplab_lit.app import check_pair, entry_point, plain, typed
+from deeplab_lit.app import check_no_table, check_pair, entry_point, plain, typed
 from deeplab_lit.config import TrainConfig
 from deeplab_lit.errors import Interrupted, UserError
 from deeplab_lit.runs import command_line
@@ -16,6 +16,7 @@ from deeplab_lit.runs import command_line
 @entry_point("train")
 def main(cfg: DictConfig) -> None:
     check_pair(cfg)
+    check_no_table()
     if cfg.row is not None and not cfg.row.table:
         raise UserError(
             f"scale={cfg.row.scale} is for the rows of published tables: type experiments=TABLE or TABLE/ROW with it, "

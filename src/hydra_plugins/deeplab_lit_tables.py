@@ -17,7 +17,7 @@ class Table(Sweeper):  # type: ignore[misc]
     """Runs the rows of a published table; see :mod:`deeplab_lit.sweeps.tables`.
 
     Args:
-        rows: their names, each a file of the folder with the table's name, or a row and more: ``aspp crf=v2_vgg16``.
+        rows: their names, each a file of the folder with the table's name.
         name: of the table.
     """
 
@@ -27,7 +27,7 @@ class Table(Sweeper):  # type: ignore[misc]
         self.launcher: Launcher | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.hydra_context, self.config = hydra_context, config
+        self.hydra_context = hydra_context
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -37,4 +37,4 @@ class Table(Sweeper):  # type: ignore[misc]
 
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         assert self.launcher is not None
-        return run_table(self.name, self.rows, parser.parse_overrides(arguments), self.launcher, self.config)
+        return run_table(self.name, self.rows, parser.parse_overrides(arguments), self.launcher)

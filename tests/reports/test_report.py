@@ -8,6 +8,7 @@ import statistics
 import pytest
 from omegaconf import OmegaConf
 
+from deeplab_lit.reports.collecting import Report, Row
 from tests.end_to_end.running import use
 
 TABLE = "table4_resnet101"
@@ -97,6 +98,13 @@ def test_watching_ends_with_the_sweep(tmp_path, monkeypatch):
     monkeypatch.setattr("deeplab_lit.reports.reporting.time.sleep", sleep)
     done = use("report", tmp_path, "watch=true")
     assert len(looks) == 1 and "40.00" in done.stdout
+
+
+def test_in_a_table_without_marks_a_row_adds_to_the_one_before():
+    rows = [Row(name, "", [], {"miou": value}) for name, value in (("a", 62.25), ("b", 63.42), ("c", 64.90))]
+    report = Report("table2_policy", rows)
+    gains = [report.gain(index, lambda each: each.published["miou"]) for index in range(3)]
+    assert gains == [None, pytest.approx(1.17), pytest.approx(1.48)]
 
 
 @pytest.mark.parametrize("argument", ["", "sweep=runs/nothing"])

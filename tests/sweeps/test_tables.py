@@ -11,8 +11,11 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from deeplab_lit.app import conf_folder, plain, register_schemas
-from tests.end_to_end.running import command, train, train_alone, use
+from deeplab_lit.app import plain
+from deeplab_lit.registry import conf_folder, register_schemas
+from deeplab_lit.runs import fingerprint
+from deeplab_lit.sweeps.tables import Job, _ready
+from tests.end_to_end.running import command, train, train_alone, use, use_alone
 from tests.models.test_pairs import compose
 
 EXPERIMENTS = conf_folder().parent / "experiments"
@@ -106,6 +109,34 @@ def test_a_row_of_table_4_is_the_one_before_and_one_thing_more():
         different = {key for key in now if now[key] != before[key]} - {"row", "name"}
         assert different <= allowed, (name, different)
         before = now
+
+
+def test_trainings_that_stand_in_two_tables_are_one():
+    for one, other in (
+        ("table1_fov/largefov", "table2_policy/step_30_6k"),
+        ("table2_policy/poly_10_20k", "table3_aspp_vgg16/largefov"),
+        ("table4_resnet101/aspp", "table4_resnet101/crf"),
+    ):
+        assert fingerprint(row(one)) == fingerprint(row(other)), (one, other)
+    assert fingerprint(row("table2_policy/poly_10_20k")) != fingerprint(row("table2_policy/poly_10_10k"))
+
+
+def test_the_head_of_the_training_on_coco_is_dropped():
+    """The released initial net has 91 outputs; with VOC's 21 the rows would start with its classifier too."""
+    before, after = row("table4_resnet101/coco_pretraining"), row("table4_resnet101/coco")
+    assert before["data"]["classes"] == "coco91" and after["data"]["recipe"]["classes"] == 21
+
+
+def test_what_starts_from_a_row_that_failed_fails_with_it(tmp_path):
+    """Also where both are rows of the same table, typed in another order of options."""
+    record = {"output": str(tmp_path), "crf": {"name": "none"}}
+    first = Job(["experiments=t/a", "seed=0"], {**record, "row": {"name": "a", "start_run": None}}, None)
+    second_row = {"name": "b", "start_run": first.mark}
+    second = Job(["experiments=t/b", "seed=0"], {**record, "seed": 1, "row": second_row}, ["seed=0", "experiments=t/a"])
+    assert _ready([first, second]) == [first]
+    first.state = "failed"
+    assert _ready([first, second]) == []
+    assert second.state == "failed" and second.reason == "it needs a, which failed"
 
 
 @pytest.mark.slow
@@ -216,6 +247,18 @@ def test_launchers_that_start_processes_keep_the_order(tmp_path, launcher):
     for name, start in (("msc", "deeplab_4x4"), ("msc_largefov", "largefov")):
         log = (tmp_path / found[name]["folder"] / "train.log").read_text()
         assert f"{found[start]['folder']}/checkpoints/best.ckpt: taken: trunk" in log
+
+
+@pytest.mark.slow
+def test_several_tables_in_one_multirun_are_refused(tmp_path):
+    """Each would be a training of the defaults."""
+    for name, arguments in (
+        ("train", ["-m", "experiments=table1_fov,table2_policy"]),
+        ("summary", ["experiments=table1_fov"]),
+    ):
+        done = use_alone(name, tmp_path, *arguments, expect=1)
+        assert "experiments=table1_fov is a table: " in done.stderr and "experiments=table1_fov/ROW" in done.stderr
+        assert not list(tmp_path.glob("runs/*/*"))
 
 
 @pytest.mark.slow

@@ -42,7 +42,7 @@ def preset(name: str, folder: Path | None = None) -> DenseCRF | None:
     from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    from deeplab_lit.app import conf_folder
+    from deeplab_lit.registry import conf_folder
 
     folder = folder or conf_folder() / "crf"
     known = sorted(file.stem for file in folder.glob("*.yaml"))

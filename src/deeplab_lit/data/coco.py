@@ -50,7 +50,7 @@ class COCO(Layout):
     outside the chosen classes too.
 
     Args:
-        root: the folder that holds the images' folders and ``annotations``.
+        root: the folder that holds the images' folders and ``annotations``; it has no default.
         train, val: names of the splits.
         classes: ``"coco"`` (80 and background), ``"coco91"`` (COCO's own ids up to 90, as networks with 91 outputs have
             them), ``"voc"`` (VOC's 21), or ``"file"`` (background and the categories of the training annotations).
@@ -66,7 +66,7 @@ class COCO(Layout):
 
     def __init__(
         self,
-        root: str | Path,
+        root: str | Path | None = None,
         train: str = "train2017",
         val: str = "val2017",
         classes: str = "coco",
@@ -79,6 +79,11 @@ class COCO(Layout):
         super().__init__(train_masks, train_list)
         if classes not in _SETS:
             raise UserError(f"data.classes={classes!r}: choose one of {', '.join(_SETS)}.{closest(classes, _SETS)}")
+        if root is None:
+            raise UserError(
+                "data.root is missing: type data.root=FOLDER, the one that holds annotations (or roots.coco=FOLDER, "
+                "for all rows of a table)."
+            )
         self.root = Path(root).expanduser()
         self._names = {"train": train, "val": val}
         self._min_pixels, self._clip = min_pixels, clip

@@ -47,8 +47,8 @@ class VOC(Layout):
         self._download = download
         if root is None and not download and not (self._given / _DEVKIT).is_dir():
             raise UserError(
-                "data.root is missing: type data.root=FOLDER, the one that holds JPEGImages, or data.download=true "
-                f"to fetch VOC 2012 (2 GB) into {self._given}."
+                "data.root is missing: type data.root=FOLDER, the one that holds JPEGImages (or roots.voc=FOLDER, for "
+                f"all rows of a table), or data.download=true to fetch VOC 2012 (2 GB) into {self._given}."
             )
         self.labels = LabelSet.voc() if classes is None else LabelSet.from_file(classes)
         self._lists = {"train": train, "val": val}

@@ -50,7 +50,7 @@ def confusion_chart(matrices: Sequence[NDArray[np.int64]], titles: Sequence[str]
 
 
 def trimap_chart(curves: Mapping[str, Sequence[Mapping[str, float]]], path: Path) -> None:
-    """mIoU and pixel accuracy over the width of the trimap, a line for each curve (V2, figure 8)."""
+    """mIoU and pixel accuracy over the width of the trimap, a line for each curve (V2, figure 10)."""
     figure = _figure(9, 3.6)
     for place, (key, title) in enumerate((("miou", "mIoU"), ("pixel_accuracy", "pixel accuracy")), 1):
         axes = figure.add_subplot(1, 2, place)

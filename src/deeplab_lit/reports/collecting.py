@@ -116,10 +116,14 @@ class Report:
         return [measure for measure in MEASURES if measure in shown]
 
     def gain(self, index: int, value: Callable[[Row], float | None]) -> float | None:
-        """How much more a row has than the one that it adds to: the last before it whose marks are among its own."""
+        """How much more a row has than the one that it adds to: the last before it whose marks are among its own.
+
+        In a table without marks that is the row before.
+        """
         row, now = self.rows[index], value(self.rows[index])
+        no_marks = not any(each.marks for each in self.rows)
         for before in reversed(self.rows[:index]):
-            if set(before.marks) < set(row.marks):
+            if no_marks or set(before.marks) < set(row.marks):
                 then = value(before)
                 return None if now is None or then is None else now - then
         return None

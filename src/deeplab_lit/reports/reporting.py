@@ -10,10 +10,10 @@ from omegaconf import OmegaConf
 from rich.console import Group
 from rich.live import Live
 
-from deeplab_lit.app import conf_folder
 from deeplab_lit.config import ReportConfig
 from deeplab_lit.errors import UserError
 from deeplab_lit.files import write_text
+from deeplab_lit.registry import experiments_folder, tables
 from deeplab_lit.reports.collecting import Report, collect
 from deeplab_lit.reports.page import as_html
 from deeplab_lit.reports.tables import as_csv, as_markdown, as_tables
@@ -24,8 +24,7 @@ _EVERY = 5.0  # seconds between two looks at the runs
 
 
 def report(config: ReportConfig) -> list[Report]:
-    """Print each table that has runs, and write it beside them as report.html, report.md and
-    report.csv.
+    """Print each table that has runs, and write it beside them as report.html, report.md and report.csv.
 
     Raises:
         UserError: the folder holds no runs of a table.
@@ -59,15 +58,9 @@ def _watch(folders: list[Path]) -> list[Report]:
             time.sleep(_EVERY)
 
 
-def tables() -> list[str]:
-    """The names of all tables."""
-    experiments = conf_folder().parent / "experiments"
-    return sorted(file.stem for file in experiments.glob("*.yaml") if (experiments / file.stem).is_dir())
-
-
 def rows_of(table: str) -> list[dict[str, Any]]:
     """What the files of a table's rows say of the row."""
-    sweep = OmegaConf.load(conf_folder().parent / "experiments" / f"{table}.yaml")
+    sweep = OmegaConf.load(experiments_folder() / f"{table}.yaml")
     return [compose([f"experiments={table}/{name}"])["row"] for name in sweep.hydra.sweeper.rows]
 
 

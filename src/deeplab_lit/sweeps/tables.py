@@ -33,6 +33,7 @@ class Job:
         overrides: that its config is composed of.
         record: the resolved config.
         start: the overrides of the row that it starts from, where that is not trained yet.
+        mark: what its training is, with what it starts from.
         state: waiting, done, skipped or failed.
         reason: of a failure.
     """
@@ -42,6 +43,10 @@ class Job:
     start: list[str] | None
     state: str = "waiting"
     reason: str = ""
+
+    @property
+    def mark(self) -> str:
+        return fingerprint(self.record)
 
     @property
     def name(self) -> str:
@@ -65,9 +70,7 @@ def _composed(overrides: Sequence[str]) -> DictConfig:
     return cfg
 
 
-def run_table(
-    name: str, rows: Sequence[str], overrides: list[Override], launcher: Launcher, config: DictConfig
-) -> list[Job]:
+def run_table(name: str, rows: Sequence[str], overrides: list[Override], launcher: Launcher) -> list[Job]:
     """Run a whole table, print how each row ended, and return the rows.
 
     Args:
@@ -75,7 +78,6 @@ def run_table(
         rows: their names.
         overrides: what the user typed; those with several values multiply the table.
         launcher: Hydra's.
-        config: the sweep's.
 
     Raises:
         UserError: a row failed, after all others have been run.
@@ -106,17 +108,16 @@ def plan(name: str, rows: Sequence[str], overrides: list[Override]) -> list[Job]
     jobs: list[Job] = []
     combinations = BasicSweeper.split_arguments(overrides, None)[0]
     for row in rows:
-        first, *more = row.split()
         for combination in combinations:
-            typed = [each for each in combination if each.split("=")[0] != "experiments"]
-            _add(jobs, [f"experiments={name}/{first}", *more, *typed])
+            options = [each for each in combination if each.split("=")[0] != "experiments"]
+            _add(jobs, [f"experiments={name}/{row}", *options])
     return jobs
 
 
 def _add(jobs: list[Job], overrides: list[str]) -> None:
     record = compose(overrides)
     start = settle_start(record, overrides, compose)
-    if start and not any(job.record == compose(start) for job in jobs):
+    if start and not any(job.mark == record["row"]["start_run"] for job in jobs):
         _add(jobs, start)
     job = Job(overrides, record, start)
     if find_result(job.root, record):
@@ -129,15 +130,14 @@ def _ready(jobs: list[Job]) -> list[Job]:
     wave: list[Job] = []
     training: dict[str, Job] = {}
     for job in jobs:
-        mark = fingerprint(job.record)
-        before = training.setdefault(mark, job)
+        before = training.setdefault(job.mark, job)
         if job.state != "waiting":
             continue
-        source = next((each for each in jobs if each.overrides == job.start), None)
+        source = training.get(job.record["row"]["start_run"]) if job.start else None
         for needed in (source, before if before is not job else None):
             if needed is not None and needed.state == "failed":
                 job.state, job.reason = "failed", f"it needs {needed.name}, which failed"
-        is_free = before is job or before.state != "waiting" or bool(find_finished(job.root, mark))
+        is_free = before is job or before.state != "waiting" or bool(find_finished(job.root, job.mark))
         if job.state == "waiting" and job.start is None and is_free:
             wave.append(job)
     return wave
@@ -154,13 +154,12 @@ def _finish(job: Job, result: JobReturn) -> None:
 def _preview(jobs: list[Job]) -> None:
     from deeplab_lit.sweeps.preview import Planned, preview
 
-    trained = {fingerprint(job.record) for job in jobs if job.state == "skipped"}
+    trained = {job.mark for job in jobs if job.state == "skipped"}
     planned = []
     for job in jobs:
-        mark = fingerprint(job.record)
-        trains = mark not in trained and not find_finished(job.root, mark)
+        trains = job.mark not in trained and not find_finished(job.root, job.mark)
         planned.append(Planned(job.name, typed(_composed(job.overrides)), job.record, trains))
-        trained.add(mark)
+        trained.add(job.mark)
     preview(planned)
 
 
