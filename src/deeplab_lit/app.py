@@ -220,7 +220,7 @@ def check_no_table() -> None:
     chosen = choices().get("experiments")
     if chosen in tables():
         raise UserError(
-            f"experiments={chosen} is a table: train takes one table at a time, as experiments={chosen} without -m; "
+            f"experiments={chosen} is a table: one at a time is run, as experiments={chosen} without -m; "
             f"one row of it is experiments={chosen}/ROW."
         )
 

@@ -30,11 +30,17 @@ _STATES = {"sgd": 1, "adamw": 2}  # values that an optimiser keeps for each para
 
 
 def summarise(config: SummaryConfig, record: dict[str, Any]) -> dict[str, Any]:
-    """Print what a training would build, as a table or as one JSON object, and return it; see :func:`costs`."""
-    found = costs(config, record)
+    """Print what a training would build, as a table or as one JSON object, and return it; see :func:`costs`.
+
+    For a row of a published table it is said which, in JSON under the key ``row``.
+    """
+    row = f"{config.row.table}/{config.row.name}" if config.row else None
+    found = {**({"row": row} if row else {}), **costs(config, record)}
     if config.json:
         print(json.dumps(found))
     else:
+        if row:
+            print(row)
         _show(found)
     return found
 

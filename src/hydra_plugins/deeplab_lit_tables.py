@@ -28,13 +28,17 @@ class Table(Sweeper):  # type: ignore[misc]
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context = hydra_context
+        self.command = config.hydra.job.config_name
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from deeplab_lit.sweeps.tables import run_table
+        from deeplab_lit.sweeps.tables import combinations, run_table
 
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        jobs = combinations(self.name, self.rows, parser.parse_overrides(arguments))
         assert self.launcher is not None
-        return run_table(self.name, self.rows, parser.parse_overrides(arguments), self.launcher)
+        if self.command == "train":
+            return run_table(self.name, jobs, self.launcher)
+        return [job.return_value for job in self.launcher.launch(jobs, initial_job_idx=0)]

@@ -252,13 +252,33 @@ def test_launchers_that_start_processes_keep_the_order(tmp_path, launcher):
 @pytest.mark.slow
 def test_several_tables_in_one_multirun_are_refused(tmp_path):
     """Each would be a training of the defaults."""
-    for name, arguments in (
-        ("train", ["-m", "experiments=table1_fov,table2_policy"]),
-        ("summary", ["experiments=table1_fov"]),
-    ):
-        done = use_alone(name, tmp_path, *arguments, expect=1)
-        assert "experiments=table1_fov is a table: " in done.stderr and "experiments=table1_fov/ROW" in done.stderr
-        assert not list(tmp_path.glob("runs/*/*"))
+    done = train_alone(tmp_path, "-m", "experiments=table1_fov,table2_policy", expect=1)
+    assert "experiments=table1_fov is a table: " in done.stderr and "experiments=table1_fov/ROW" in done.stderr
+    assert not list(tmp_path.glob("runs/*/*"))
+
+
+@pytest.mark.slow
+def test_the_summary_of_a_table_is_that_of_its_rows(tmp_path):
+    """Parameters as in Table 1 of V1: 134.3 M, 65.1 M twice and 20.5 M; nothing is written, no row counts as run."""
+    done = use_alone("summary", tmp_path, "experiments=table1_fov", "json=true")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(each["row"], round(each["params"] / 1e6, 1)) for each in rows] == [
+        ("table1_fov/deeplab_7x7", 134.3),
+        ("table1_fov/deeplab_4x4", 65.1),
+        ("table1_fov/deeplab_4x4_r8", 65.1),
+        ("table1_fov/largefov", 20.5),
+    ]
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_summary_is_of_what_train_would_build():
+    """Rows set values that have defaults, such as the average of the weights."""
+    for name in ("table4_resnet101/aspp", "table2_policy/poly_10_20k"):
+        for scale in ("full", "subset", "mini"):
+            options = [f"experiments={name}", f"scale={scale}"]
+            summary = plain(compose(*options, config_name="summary"))
+            assert (summary.pop("json"), summary.pop("classes")) == (False, None)
+            assert summary == plain(compose(*options))
 
 
 @pytest.mark.slow

@@ -70,19 +70,34 @@ def _composed(overrides: Sequence[str]) -> DictConfig:
     return cfg
 
 
-def run_table(name: str, rows: Sequence[str], overrides: list[Override], launcher: Launcher) -> list[Job]:
-    """Run a whole table, print how each row ended, and return the rows.
+def combinations(name: str, rows: Sequence[str], overrides: list[Override]) -> list[list[str]]:
+    """The overrides of each row of a table.
 
     Args:
         name: of the table: the folder of its rows in ``experiments/``.
         rows: their names.
         overrides: what the user typed; those with several values multiply the table.
+    """
+    typed = [each for each in overrides if each.get_key_element() != "experiments"]
+    return [
+        [f"experiments={name}/{row}", *options]
+        for row in rows
+        for options in BasicSweeper.split_arguments(typed, None)[0]
+    ]
+
+
+def run_table(name: str, rows: Sequence[list[str]], launcher: Launcher) -> list[Job]:
+    """Run a whole table, print how each row ended, and return the rows.
+
+    Args:
+        name: of the table.
+        rows: their overrides, from :func:`combinations`.
         launcher: Hydra's.
 
     Raises:
         UserError: a row failed, after all others have been run.
     """
-    jobs = plan(name, rows, overrides)
+    jobs = plan(rows)
     if any(job.record["preview"] for job in jobs):
         _preview(jobs)
         return jobs
@@ -103,14 +118,11 @@ def run_table(name: str, rows: Sequence[str], overrides: list[Override], launche
     return jobs
 
 
-def plan(name: str, rows: Sequence[str], overrides: list[Override]) -> list[Job]:
+def plan(rows: Sequence[list[str]]) -> list[Job]:
     """The jobs of a table, those that others start from first; what is done already is marked as skipped."""
     jobs: list[Job] = []
-    combinations = BasicSweeper.split_arguments(overrides, None)[0]
-    for row in rows:
-        for combination in combinations:
-            options = [each for each in combination if each.split("=")[0] != "experiments"]
-            _add(jobs, [f"experiments={name}/{row}", *options])
+    for overrides in rows:
+        _add(jobs, overrides)
     return jobs
 
 
