@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -10,7 +11,7 @@ from omegaconf import DictConfig
 from deeplab_lit.app import check_no_table, check_pair, entry_point, plain, typed
 from deeplab_lit.config import TrainConfig
 from deeplab_lit.errors import Interrupted, UserError
-from deeplab_lit.runs import command_line
+from deeplab_lit.runs import command_line, find_result
 
 
 @entry_point("train")
@@ -31,6 +32,10 @@ def main(cfg: DictConfig) -> None:
     told = command_line(sys.argv)
     if config.row is not None:
         told = _settle(config, record)
+        done = find_result(Path(config.output).expanduser(), record) if config.resume else None
+        if done is not None:
+            print(f"{config.row.name} is finished: {done.result}. resume=null trains it again.")
+            return
     if config.data.get("check"):
         from deeplab_lit.checking import check_data
 

@@ -165,6 +165,8 @@ def test_a_table_runs_its_start_once_and_the_crf_on_what_is_trained(tmp_path):
     before = sorted((tmp_path / "runs").glob("*/*/*"))
     train(tmp_path, "experiments=table4_resnet101", *TINY)
     assert {each["state"] for each in ends(tmp_path, "table4_resnet101").values()} == {"skipped"}
+    done = train(tmp_path, "experiments=table4_resnet101/aspp", *TINY)
+    assert f"aspp is finished: {found['aspp']['folder']}/result.json" in done.stdout
     assert sorted((tmp_path / "runs").glob("*/*/*")) == before
     train(tmp_path, "experiments=table4_resnet101/coco", "seed=1", *TINY)
     assert len(list((tmp_path / "runs/table4_resnet101/coco_pretraining").iterdir())) == 1

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from deeplab_lit.reports.charts import curves_chart, heat_map, read_curves, trimap_chart
 from deeplab_lit.reports.collecting import Report, Result
+from deeplab_lit.reports.effects import TITLES, effects
 from deeplab_lit.reports.tables import ABOUT_SCALES, TEXT_COLUMNS, failures, lines
 
 _NOT_A_DIFFERENCE = ("row", "name", "output", "logger", "resume", "roots", "pictures", "num_workers", "seed")
@@ -24,7 +25,9 @@ def as_html(report: Report) -> str:
         loader=PackageLoader("deeplab_lit.reports", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     parts = [_part(report, scale) for scale in report.scales]
-    return environment.get_template("page.html.j2").render(table=report.table, parts=parts, texts=TEXT_COLUMNS)
+    return environment.get_template("page.html.j2").render(
+        table=report.table, parts=parts, texts=TEXT_COLUMNS, effect_titles=TITLES
+    )
 
 
 def _part(report: Report, scale: str) -> dict[str, Any]:
@@ -40,6 +43,7 @@ def _part(report: Report, scale: str) -> dict[str, Any]:
         "titles": titles,
         "lines": table,
         "failures": failures(report, scale),
+        "effects": [each.line() for each in effects(report, scale)],
         "curves": _curves(runs),
         "heat": _heat(runs),
         "wall": wall,

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.table import Table
 
 from deeplab_lit.reports.collecting import MEASURES, Report, Row
+from deeplab_lit.reports.effects import TITLES as EFFECT_TITLES
+from deeplab_lit.reports.effects import effects
 
-TEXT_COLUMNS = ("row", "with", "data", "status")
+TEXT_COLUMNS = ("row", "with", "data", "status", "part")
 _QUALITY = ("miou", "crf_miou")
 ABOUT_SCALES = {
     "full": "the papers' data, crops and iterations",
     "subset": "part of the real data",
     "mini": "the embedded data",
 }
+ABOUT_EFFECTS = "what each part brings, over all settings of the others (points of mIoU)"
 
 
 def cells(report: Report) -> list[dict[str, str]]:
@@ -121,10 +124,14 @@ def as_markdown(report: Report) -> str:
     for scale in report.scales:
         titles, found = lines(report, scale)
         text += ["", f"### {scale}: {ABOUT_SCALES[scale]}", ""]
-        text += ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
-        text += ["| " + " | ".join(line) + " |" for line in found]
-        text += ["", *failures(report, scale)]
+        text += [*_markdown(titles, found), "", *failures(report, scale)]
+        if brought := effects(report, scale):
+            text += [f"{ABOUT_EFFECTS}:", "", *_markdown(EFFECT_TITLES, [each.line() for each in brought]), ""]
     return "\n".join([*text, ""])
+
+
+def _markdown(titles: Sequence[str], table: Sequence[Sequence[str]]) -> list[str]:
+    return ["| " + " | ".join(line) + " |" for line in (titles, ["---"] * len(titles), *table)]
 
 
 def as_tables(report: Report) -> Iterator[Table | str]:
@@ -134,14 +141,19 @@ def as_tables(report: Report) -> Iterator[Table | str]:
             yield f"{report.table}, {scale} ({ABOUT_SCALES[scale]}): not run"
             continue
         titles, found = lines(report, scale)
-        title = f"{report.table}, {scale}: {ABOUT_SCALES[scale]}"
-        table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-        for name in titles:
-            table.add_column(name, justify="left" if name in TEXT_COLUMNS else "right")
-        for line in found:
-            table.add_row(*line)
-        yield table
+        yield _terminal(f"{report.table}, {scale}: {ABOUT_SCALES[scale]}", titles, found)
         yield from failures(report, scale)
+        if brought := effects(report, scale):
+            yield _terminal(ABOUT_EFFECTS, EFFECT_TITLES, [each.line() for each in brought])
+
+
+def _terminal(title: str, titles: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for name in titles:
+        table.add_column(name, justify="left" if name in TEXT_COLUMNS else "right")
+    for line in lines:
+        table.add_row(*line)
+    return table
 
 
 def failures(report: Report, scale: str) -> list[str]:
