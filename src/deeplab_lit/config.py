@@ -353,3 +353,14 @@ class ReportConfig:
     sweep: str | None = None  # the folder of one table's runs; null: all tables below output
     output: str = "runs"
     watch: bool = False  # true: follow running sweeps in the terminal until they end
+    wandb: str | None = None  # a W&B project that gets the pages as artifacts and panels
+
+
+@dataclass(kw_only=True)
+class DashboardConfig:
+    """What `python -m deeplab_lit.dashboard` is told."""
+
+    group: str  # TABLE-SCALE, as W&B has the runs: such as table4_resnet101-full
+    entity: str | None = None  # the W&B user or team that it is sent to; null: its specification is written alone
+    project: str = "deeplab_lit"
+    output: str = "runs"

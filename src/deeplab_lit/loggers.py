@@ -178,7 +178,7 @@ def _with_row(arguments: dict[str, Any], row: Mapping[str, Any]) -> dict[str, An
 
 
 def _beside_published(result: Mapping[str, Any]) -> dict[str, float]:
-    """What a row's W&B summary holds of the paper: numbers and differences, in percent, named by the scale."""
+    """What a row's W&B summary holds beside the paper: both numbers and the difference, in percent, named by scale."""
     row = result.get("row")
     if not row:
         return {}
@@ -189,6 +189,7 @@ def _beside_published(result: Mapping[str, Any]) -> dict[str, float]:
         if ours.get(key) is not None:
             # of other data it is no difference to the paper's
             end = "" if row["scale"] == "full" else f"_{row['scale']}"
+            found[f"ours{end}/{key}"] = 100 * ours[key]
             found[f"difference{end}/{key}"] = 100 * ours[key] - value
     return found
 

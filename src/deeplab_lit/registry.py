@@ -26,6 +26,7 @@ _SCHEMAS = {
     "crf_search": schemas.SearchConfig,
     "summary": schemas.SummaryConfig,
     "report": schemas.ReportConfig,
+    "dashboard": schemas.DashboardConfig,
     "augment": schemas.AugmentConfig,
     "crf": schemas.CRFConfig,
     "dense_crf": schemas.DenseCRFConfig,

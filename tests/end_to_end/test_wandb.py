@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.end_to_end.running import train_alone
+from tests.end_to_end.running import train_alone, use_alone
 from tests.end_to_end.test_train import TINIEST, rows, run_folder
 from tests.sweeps.test_tables import TINY as SWEPT
 
@@ -138,7 +138,14 @@ def test_the_best_checkpoint_is_an_artifact(run, records):
 
 @pytest.mark.slow
 def test_a_row_of_a_table_stands_beside_the_published_numbers(tmp_path):
-    train_alone(tmp_path, "experiments=table3_aspp_vgg16/aspp_s", *SWEPT, "logger=default", "pictures=1")
+    train_alone(
+        tmp_path,
+        "experiments=table3_aspp_vgg16/aspp_s",
+        *SWEPT,
+        "trainer.log_every_n_steps=1",
+        "logger=default",
+        "pictures=1",
+    )
     (result,) = tmp_path.glob("runs/table3_aspp_vgg16/aspp_s/*/result.json")
     (file,) = result.parent.glob("wandb/offline-run-*/run-*.wandb")
     records = read_records(file)
@@ -156,3 +163,29 @@ def test_a_row_of_a_table_stands_beside_the_published_numbers(tmp_path):
     assert not any(key.startswith("difference/") for key in summary)
     artifacts = {record.artifact.type for record in records if record.WhichOneof("record_type") == "artifact"}
     assert {"model", "predictions"} <= artifacts
+
+    # a dashboard asks for what the run holds, and for no more
+    use_alone("dashboard", tmp_path, f"group={about.run_group}")
+    specification = json.loads((tmp_path / "runs/table3_aspp_vgg16/dashboard-mini.json").read_text())
+    (grid,) = [block for block in specification["spec"]["blocks"] if block["type"] == "panel-grid"]
+    panels = [panel["config"] for panel in grid["metadata"]["panelBankSectionConfig"]["panels"]]
+    logged = {key for record in records if record.WhichOneof("record_type") == "history"
+              for key in nested(record.history.item)}  # fmt: skip
+    tables = [panel["userQuery"]["queryFields"][0]["fields"][0]["args"][0]["value"] for panel in panels
+              if "userQuery" in panel]  # fmt: skip
+    asked = {key for panel in panels for key in [*panel.get("metrics", []), *panel.get("mediaKeys", [])]} | {*tables}
+    assert len(asked) == 4 + 2 + 2 + 1
+    assert asked <= logged | set(summary)
+    (runs,) = grid["metadata"]["runSets"]
+    assert [(each["key"]["name"], each["value"]) for each in runs["filters"]["filters"]] == [("group", about.run_group)]
+    columns = {name.split(":")[1] for name in runs["runFeed"]["columnPinned"]}
+    assert columns - {"displayName"} <= set(summary)
+
+    # the report's page is an artifact and a panel
+    use_alone("report", tmp_path, "wandb=mine")
+    (file,) = tmp_path.glob("runs/table3_aspp_vgg16/wandb/offline-run-*/run-*.wandb")
+    records = read_records(file)
+    (page,) = [record.artifact for record in records if record.WhichOneof("record_type") == "artifact"]
+    assert page.type == "report" and [entry.path for entry in page.manifest.contents] == ["report.html"]
+    (shown,) = file.parent.glob("files/media/html/report*.html")
+    assert "table3_aspp_vgg16" in shown.read_text()

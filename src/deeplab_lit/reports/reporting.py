@@ -16,6 +16,7 @@ from deeplab_lit.files import write_text
 from deeplab_lit.registry import experiments_folder, tables
 from deeplab_lit.reports.collecting import Report, collect
 from deeplab_lit.reports.page import as_html
+from deeplab_lit.reports.publishing import publish
 from deeplab_lit.reports.tables import as_csv, as_markdown, as_tables
 from deeplab_lit.sweeps.tables import compose
 from deeplab_lit.terminal import wide_console
@@ -25,6 +26,8 @@ _EVERY = 5.0  # seconds between two looks at the runs
 
 def report(config: ReportConfig) -> list[Report]:
     """Print each table that has runs, and write it beside them as report.html, report.md and report.csv.
+
+    With ``config.wandb`` the page goes to W&B too.
 
     Raises:
         UserError: the folder holds no runs of a table.
@@ -41,6 +44,8 @@ def report(config: ReportConfig) -> list[Report]:
         write_text(folder / "report.md", as_markdown(each))
         write_text(folder / "report.html", as_html(each))
         print(f"written: {folder / 'report.html'}, report.md, report.csv")
+        if config.wandb is not None:
+            publish(folder / "report.html", folder.name, config.wandb)
         found.append(each)
     return found
 

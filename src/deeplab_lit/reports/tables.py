@@ -130,6 +130,17 @@ def as_markdown(report: Report) -> str:
     return "\n".join([*text, ""])
 
 
+def published_markdown(report: Report) -> str:
+    """What the paper says of the rows."""
+    measures = [measure for measure in report.measures if any(measure in row.published for row in report.rows)]
+    titles = ["row", "with", *(MEASURES[measure] for measure in measures), ""]
+    rows = [
+        [row.name, " ".join(row.marks), *(_number(row.published.get(measure)) for measure in measures), row.notes]
+        for row in report.rows
+    ]
+    return "\n".join(_markdown(titles, rows))
+
+
 def _markdown(titles: Sequence[str], table: Sequence[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(line) + " |" for line in (titles, ["---"] * len(titles), *table)]
 

@@ -1,0 +1,19 @@
+"""A table's dashboard in Weights & Biases: ``python -m deeplab_lit.dashboard group=TABLE-SCALE [entity=TEAM]``."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from deeplab_lit.app import entry_point, typed
+
+
+@entry_point("dashboard")
+def main(cfg: DictConfig) -> None:
+    config = typed(cfg)
+    from deeplab_lit.reports.dashboards import build_dashboard
+
+    build_dashboard(config)
+
+
+if __name__ == "__main__":
+    main()
