@@ -13,9 +13,10 @@ README = (ROOT / "README.md").read_text()
 def test_the_table_lists_every_group_with_its_choices_and_defaults():
     rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", README, re.M))
     defaults = {}
-    for entry in yaml.safe_load((conf_folder() / "train.yaml").read_text())["defaults"]:
-        if isinstance(entry, dict):
-            defaults |= entry
+    for command in ("train", "tune"):
+        for entry in yaml.safe_load((conf_folder() / f"{command}.yaml").read_text())["defaults"]:
+            if isinstance(entry, dict):
+                defaults |= {key.split("@")[0]: choice for key, choice in entry.items()}
     groups = {folder.name for folder in conf_folder().iterdir() if folder.is_dir()}
     assert set(rows) == groups
     for group, cell in rows.items():

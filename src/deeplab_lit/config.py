@@ -364,3 +364,20 @@ class DashboardConfig:
     entity: str | None = None  # the W&B user or team that it is sent to; null: its specification is written alone
     project: str = "deeplab_lit"
     output: str = "runs"
+
+
+@dataclass
+class HyperparametersConfig:
+    """How `python -m deeplab_lit.tune` searches."""
+
+    space: dict[str, Any] = field(default_factory=dict)  # key of a training: {low, high, log, step} or {choices}
+    trials: int = 20  # in all, those of earlier calls and of other processes with them
+    prune: bool = True  # stop a trial whose mIoU is below the median of the others at the same step
+    seed: int = 0  # of the proposals
+
+
+@dataclass(kw_only=True)
+class TuneConfig(TrainConfig):
+    """What `python -m deeplab_lit.tune` is told: what a training is, and what to search."""
+
+    search: HyperparametersConfig = field(default_factory=HyperparametersConfig)

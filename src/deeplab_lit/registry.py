@@ -27,6 +27,7 @@ _SCHEMAS = {
     "summary": schemas.SummaryConfig,
     "report": schemas.ReportConfig,
     "dashboard": schemas.DashboardConfig,
+    "tune": schemas.TuneConfig,
     "augment": schemas.AugmentConfig,
     "crf": schemas.CRFConfig,
     "dense_crf": schemas.DenseCRFConfig,

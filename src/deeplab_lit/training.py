@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -43,13 +44,16 @@ from deeplab_lit.weights.reading import read
 from deeplab_lit.weights.start import start
 
 
-def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str, Any]:
+def train(
+    config: TrainConfig, record: dict[str, Any], command: str, watchers: Sequence[Callback] = ()
+) -> dict[str, Any]:
     """Run a whole training.
 
     Args:
         config: the typed config.
         record: the same as builtins, for the run directory and the checkpoints.
         command: what the user typed, for result.json.
+        watchers: callbacks beside those that every training has.
 
     Returns:
         What result.json holds.
@@ -100,7 +104,7 @@ def train(config: TrainConfig, record: dict[str, Any], command: str) -> dict[str
     callbacks: list[Callback] = [clock, UnbrokenCurve(), Throughput(), pictures, progress_shown(), best]
     if config.ema is not None:
         callbacks.append(MovingAverage(config.ema))
-    callbacks += [_checkpoint(run, "last"), SaveFirst(run.last, command)]
+    callbacks += [_checkpoint(run, "last"), SaveFirst(run.last, command), *watchers]
     with open_loggers(config.logger if first else None, run.folder, config.name, record) as loggers:
         trainer = _trainer(config, arguments, logger=loggers, callbacks=callbacks, default_root_dir=run.folder)
         if trained:

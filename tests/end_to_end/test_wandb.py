@@ -1,11 +1,17 @@
 """What a W&B run holds, read back from its offline file."""
 
 import json
+import os
+import sys
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
+from omegaconf import OmegaConf
 from PIL import Image
 
+from deeplab_lit.registry import experiments_folder
 from tests.end_to_end.running import train_alone, use_alone
 from tests.end_to_end.test_train import TINIEST, rows, run_folder
 from tests.sweeps.test_tables import TINY as SWEPT
@@ -189,3 +195,39 @@ def test_a_row_of_a_table_stands_beside_the_published_numbers(tmp_path):
     assert page.type == "report" and [entry.path for entry in page.manifest.contents] == ["report.html"]
     (shown,) = file.parent.glob("files/media/html/report*.html")
     assert "table3_aspp_vgg16" in shown.read_text()
+
+
+def sweep_file():
+    return yaml.safe_load((experiments_folder() / "table3_wandb_sweep.yml").read_text())
+
+
+def test_the_sweep_of_wandb_is_the_table():
+    values = sweep_file()["parameters"]["experiments"]["values"]
+    table = OmegaConf.load(experiments_folder() / "table3_aspp_vgg16.yaml")
+    assert values == [f"table3_aspp_vgg16/{name}" for name in table.hydra.sweeper.rows]
+
+
+@pytest.mark.slow
+def test_wandbs_agent_runs_a_row(tmp_path, monkeypatch):
+    """The agent itself, given what the server would send it for the first combination."""
+    from wandb.wandb_agent import Agent
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    for name, value in {"WANDB_SWEEP_ID": "abcd1234", "WANDB_MODE": "offline", "WANDB_DIR": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH"):  # the agent sets them, and they are gone afterwards
+        monkeypatch.setenv(name, "")
+    sweep = sweep_file()
+    parameters = {key: each.get("value", each.get("values", [None])[0]) for key, each in sweep["parameters"].items()}
+    parameters |= dict(argument.split("=", 1) for argument in SWEPT) | {"logger": "default", "pictures": "1"}
+    agent = Agent(api=None, queue=None, sweep_id="abcd1234")
+    agent._sweep_command = sweep["command"]
+    args = {key: {"value": value} for key, value in parameters.items()}
+    agent._command_run({"run_id": "efgh5678", "program": sweep["program"], "args": args})
+    assert agent._run_processes["efgh5678"].wait() == 0
+    assert len(list(tmp_path.glob("runs/table3_aspp_vgg16/largefov/*/result.json"))) == 1
+    (file,) = tmp_path.rglob("run-*.wandb")
+    (about,) = [record.run for record in read_records(file) if record.WhichOneof("record_type") == "run"]
+    assert (about.run_id, about.sweep_id) == ("efgh5678", "abcd1234")
+    assert (about.run_group, about.job_type) == ("table3_aspp_vgg16-mini", "largefov")

@@ -59,10 +59,11 @@ class Job:
 
 def compose(overrides: Sequence[str]) -> dict[str, Any]:
     """The resolved config of one training."""
-    return plain(_composed(overrides))
+    return plain(composed(overrides))
 
 
-def _composed(overrides: Sequence[str]) -> DictConfig:
+def composed(overrides: Sequence[str]) -> DictConfig:
+    """The config of one training, as typed as Hydra has it."""
     loader = GlobalHydra.instance().config_loader()
     cfg = loader.load_configuration("train", list(overrides), RunMode.RUN)
     with open_dict(cfg):
@@ -170,7 +171,7 @@ def _preview(jobs: list[Job]) -> None:
     planned = []
     for job in jobs:
         trains = job.mark not in trained and not find_finished(job.root, job.mark)
-        planned.append(Planned(job.name, typed(_composed(job.overrides)), job.record, trains))
+        planned.append(Planned(job.name, typed(composed(job.overrides)), job.record, trains))
         trained.add(job.mark)
     preview(planned)
 

@@ -1,0 +1,25 @@
+"""Search hyper-parameters: ``python -m deeplab_lit.tune [search.KEY=VALUE ...]`` and all of train."""
+
+from __future__ import annotations
+
+import re
+
+from omegaconf import DictConfig
+
+from deeplab_lit.app import check_no_table, check_pair, entry_point, overrides, typed
+
+_ITS_OWN = ("search", "space", "name", "output", "resume")  # the others are of each trial
+
+
+@entry_point("tune")
+def main(cfg: DictConfig) -> None:
+    check_pair(cfg)
+    check_no_table()
+    config = typed(cfg)
+    from deeplab_lit.sweeps.tuning import tune
+
+    tune(config, [each for each in overrides() if re.split("[.@=]", each.lstrip("+~"))[0] not in _ITS_OWN])
+
+
+if __name__ == "__main__":
+    main()
