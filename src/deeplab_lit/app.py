@@ -18,7 +18,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from deeplab_lit.commands import all_keys
+from deeplab_lit.completing import complete
 from deeplab_lit.errors import UserError, closest
+from deeplab_lit.helping import help_text
 from deeplab_lit.registry import conf_folder, experiments_folder, register_schemas, tables
 
 _LAUNCHERS = ("joblib", "submitit")  # the extras that bring them
@@ -57,6 +60,15 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], None]], Ca
 
         @functools.wraps(job)
         def main() -> None:
+            if {"-h", "--help"} & set(sys.argv[1:]):
+                print(help_text(config_name))
+                return
+            if sys.argv[1:2] == ["-sc"]:
+                try:
+                    print(complete(config_name, " ".join(sys.argv[2:])))
+                except UserError as error:
+                    sys.exit(f"error: {error}")
+                return
             if "HYDRA_FULL_ERROR" in os.environ:
                 program()
                 return
@@ -65,7 +77,7 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], None]], Ca
             # Hydra then raises errors instead of printing them
             ours, os.environ["HYDRA_FULL_ERROR"] = True, "1"
             try:
-                _check_group_values(sys.argv[1:])
+                _check_words(sys.argv[1:], config_name)
                 program()
             except _MISTAKES as error:
                 caught.append(error)
@@ -83,16 +95,28 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], None]], Ca
     return decorate
 
 
-def _check_group_values(arguments: list[str]) -> None:
-    # Hydra itself stumbles over a list where a group's choice is due
-    groups = {folder.name for folder in conf_folder().iterdir() if folder.is_dir()}
+def _check_words(arguments: list[str], config_name: str) -> None:
+    """Refuse at once what the files of the command show to be wrong, before anything is composed."""
+    if any(argument.startswith(("-c", "--config")) and argument not in ("-c", "--cfg") for argument in arguments):
+        return  # configs of the user's own may have other keys
+    groups = {folder.name for folder in conf_folder().iterdir() if folder.is_dir()} | {"experiments"}
+    # an experiment chooses too
+    chooses = any(argument.startswith(("experiments=", "scale=")) for argument in arguments)
+    known = {*all_keys(config_name, arguments), *groups, "hydra"}
+    parents = {name.rpartition(".")[0] for name in known}
     for argument in arguments:
-        key, _, value = argument.partition("=")
+        key, is_override, value = argument.partition("=")
+        # Hydra itself stumbles over a list where a group's choice is due
         if key in groups and value.startswith("["):
             options = ", ".join(sorted(file.stem for file in (conf_folder() / key).glob("*.yaml")))
             raise UserError(
                 f"{argument}: {key} takes one of {options}; values inside it are set one by one, as {key}.KEY=VALUE."
             )
+        if not is_override or not re.fullmatch(r"[a-z]\w*(\.[a-z]\w*)*", key) or key in known:
+            continue
+        parent = key.rpartition(".")[0]
+        if not parent or (parent in parents and not chooses):
+            raise UserError(_unknown_key(key, config_name))
 
 
 def explain(error: Exception, config_name: str) -> str:
@@ -128,32 +152,10 @@ def _unknown_choice(name: str, text: str) -> str:
 
 
 def _unknown_key(key: str, config_name: str) -> str:
-    known = sorted(_keys(_defaults(config_name)))
+    known = sorted(all_keys(config_name, sys.argv[1:]))
     leaf = [name for name in known if name.split(".")[-1] == key.split(".")[-1]]
     mend = f" Did you mean {leaf[0]!r}?" if leaf else closest(key, known)
-    return f"{key} is not a key of this configuration.{mend} All keys: --cfg job. To add a new one: +{key}=VALUE."
-
-
-def _defaults(config_name: str) -> DictConfig:
-    """The config without the single keys that were typed, but with the choices: each brings keys of its own."""
-    groups = {folder.name for folder in conf_folder().iterdir() if folder.is_dir()}
-    chosen = [argument for argument in sys.argv[1:] if argument.partition("=")[0] in groups and "," not in argument]
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
-        try:
-            return hydra.compose(config_name, overrides=chosen)
-        except HydraException:  # a choice from a folder of the user's
-            return hydra.compose(config_name)
-
-
-def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
-    for key in node:
-        name = prefix + str(key)
-        yield name
-        child = node._get_node(key)
-        # a missing value, a null and an interpolation hold no keys of their own
-        if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
-            yield from _keys(child, f"{name}.")
+    return f"{key} is not a key of this configuration.{mend} All keys: --help. To add a new one: +{key}=VALUE."
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:

@@ -189,7 +189,7 @@ class TrainConfig:
     name: str  # of the run: its folder below output, and its name in W&B
     seed: int = 0  # of weights, order and augmentation
     batch_size: int  # training images in a step of one process
-    eval_batch_size: int
+    eval_batch_size: int  # validation images at once
     max_steps: int  # optimiser steps; the schedule ends there
     val_every: int  # steps from one validation, with its checkpoints, to the next
     crop_size: int  # pixels

@@ -15,7 +15,7 @@ from omegaconf import MISSING, OmegaConf
 
 from deeplab_lit import config as schemas
 
-_SCHEMAS = {
+SCHEMAS: dict[str, type] = {
     "train": schemas.TrainConfig,
     "evaluate": schemas.EvaluateConfig,
     "predict": schemas.PredictConfig,
@@ -111,7 +111,7 @@ def register_schemas() -> None:
     """Make the dataclasses of :mod:`deeplab_lit.config` known to Hydra as ``/schema/NAME``, and the experiments."""
     store = ConfigStore.instance()
     store.store(group="hydra/sweeper", name="table", node=_TableConfig)
-    for name, schema in _SCHEMAS.items():
+    for name, schema in SCHEMAS.items():
         store.store(group="schema", name=name, node=schema)
     Plugins.instance().register(_ExperimentsSource)
     Plugins.instance().register(_Experiments)

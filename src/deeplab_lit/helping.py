@@ -1,0 +1,43 @@
+"""What ``--help`` prints."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+
+from deeplab_lit.commands import about, choices, groups_of, keys
+
+_FLAGS = """\
+--cfg job            every key with its value, and nothing else
+-m                   a sweep: KEY=A,B or GROUP=A,B runs each combination
+-sc install=bash     eval "$(python -m deeplab_lit.{command} -sc install=bash)" completes groups, choices and keys
+--hydra-help         more flags, Hydra's"""
+
+
+def help_text(command: str) -> str:
+    """What a command does, commands to copy, its groups with their choices, its keys with their meaning."""
+    does, examples = about(command)
+    parts = [f"python -m deeplab_lit.{command}: {does}", "\n".join(f"  {each}" for each in examples)]
+    groups = groups_of(command)
+    lines = []
+    for group, default in groups.items():
+        lines.append(group)
+        for choice in choices(group):
+            mark = "*" if choice.name == default else " "
+            lines += _columns(f"  {mark} {choice.name}", choice.meaning, 28)
+    if lines:
+        parts.append("\n".join(["GROUP=CHOICE, * is the default; GROUP.KEY=VALUE sets a value inside it", *lines]))
+    lines = []
+    for key in keys(command):
+        lines += _columns(f"  {key.name}{'=' + key.default if key.default else ''}", key.meaning, 28)
+    parts.append("\n".join(["KEY=VALUE, with the default where it does not follow from the choices", *lines]))
+    parts.append(_FLAGS.format(command=command))
+    return "\n\n".join(parts)
+
+
+def _columns(left: str, right: str, place: int) -> list[str]:
+    width = max(40, min(120, shutil.get_terminal_size().columns) - place)
+    wrapped = textwrap.wrap(right, width) or [""]
+    if len(left) >= place:
+        return [left, *(" " * place + line for line in wrapped if line)]
+    return [f"{left:{place}}{wrapped[0]}".rstrip(), *(" " * place + line for line in wrapped[1:])]
