@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,33 +33,40 @@ from deeplab_lit.segmenter import Segmenter
 from deeplab_lit.weights.reading import read
 
 
-def evaluate_best(
-    trainer: L.Trainer,
-    run: Run,
-    segmenter: Segmenter,
-    data: SegmentationData,
-    clock: Clock,
-    pictures: Pictures,
-    best: ModelCheckpoint,
-    crf: DenseCRF | None,
-    config: TrainConfig,
-    normalization: Normalization,
-    command: str,
-) -> dict[str, Any]:
-    """Score the best checkpoint of a training, and write result.json and the picture.
+@dataclass
+class Scoring:
+    """What scores checkpoints of one training and writes result.json and the pictures.
+
+    Attributes:
+        trainer, run, segmenter, data, pictures, config: of the training.
+        crf: to refine with before scoring once more, with ``threads=1``; None for the network alone.
+        normalization: of the network's input.
+    """
+
+    trainer: L.Trainer
+    run: Run
+    segmenter: Segmenter
+    data: SegmentationData
+    pictures: Pictures
+    crf: DenseCRF | None
+    config: TrainConfig
+    normalization: Normalization
+
+
+def evaluate_best(scoring: Scoring, clock: Clock, best: ModelCheckpoint, command: str) -> dict[str, Any]:
+    """Score the best checkpoint of a training that has come to its end.
 
     Args:
-        trainer, run, segmenter, data, clock, pictures, best: of the training.
-        crf: to refine with before scoring once more, with ``threads=1``; None for the network alone.
-        config: of the training.
-        normalization: of the network's input.
+        scoring: of the training.
+        clock, best: callbacks of its trainer.
         command: what the user typed.
 
     Returns:
         What result.json holds.
     """
+    trainer, segmenter, data = scoring.trainer, scoring.segmenter, scoring.data
     # the first process alone knows where a new run lies
-    run = trainer.strategy.broadcast(run)
+    run = scoring.run = trainer.strategy.broadcast(scoring.run)
     loggers = _quiet(trainer)
     if segmenter.validated_at != trainer.global_step:
         trainer.validate(segmenter, data, verbose=False)
@@ -68,26 +75,16 @@ def evaluate_best(
     trainer.save_checkpoint(run.last)
     trainer.strategy.barrier()
     told = {"steps": trainer.global_step, "seconds": round(clock.seconds, 1), "command": command}
-    return score(trainer, run, run.best, segmenter, data, pictures, crf, config, normalization, told, loggers)
+    return score(scoring, run.best, told, loggers)
 
 
 def score(
-    trainer: L.Trainer,
-    run: Run,
-    checkpoint: Path,
-    segmenter: Segmenter,
-    data: SegmentationData,
-    pictures: Pictures,
-    crf: DenseCRF | None,
-    config: TrainConfig,
-    normalization: Normalization,
-    told: dict[str, Any],
-    loggers: list[Logger] | None = None,
+    scoring: Scoring, checkpoint: Path, told: dict[str, Any], loggers: list[Logger] | None = None
 ) -> dict[str, Any]:
     """Score a checkpoint, alone and with the CRF, and write what it comes to into the run directory.
 
     Args:
-        trainer, run, segmenter, data, pictures, crf, config, normalization: as in :func:`evaluate_best`.
+        scoring: of the training.
         checkpoint: with the weights to score.
         told: more for result.json.
         loggers: to write to; None: the trainer's.
@@ -95,6 +92,8 @@ def score(
     Returns:
         What result.json holds.
     """
+    trainer, run, segmenter, data = scoring.trainer, scoring.run, scoring.segmenter, scoring.data
+    crf, config = scoring.crf, scoring.config
     loggers = _quiet(trainer) if loggers is None else loggers
     content = read(checkpoint)
     segmenter.load_state_dict(content["state_dict"])
@@ -114,10 +113,10 @@ def score(
     if config.row is not None:
         result["row"] = {key: getattr(config.row, key) for key in ("table", "name", "scale", "marks", "published")}
     if trainer.is_global_zero:
-        rows, ids = pictures.predict(segmenter, data)
+        rows, ids = scoring.pictures.predict(segmenter, data)
         refined: list[NDArray[np.uint8]] = []
         if crf is not None:
-            predictor = _predictor(trainer, segmenter, normalization, config.eval_size)
+            predictor = _predictor(trainer, segmenter, scoring.normalization, config.eval_size)
             result["crf"] = {**_refined(predictor, data, crf), "parameters": asdict(config.crf)}
             refined = [crf.labels(image, predictor.probabilities(image)) for image, _, _ in rows]
         if config.row is not None:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
+
+from deeplab_lit.errors import UserError
+
+_PATIENCE = 10.0  # seconds: loader processes of a run that was killed hold on for some
 
 
 def cache_folder(given: str | Path | None = None) -> Path:
@@ -20,14 +27,48 @@ def cache_folder(given: str | Path | None = None) -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "deeplab_lit"
 
 
-@contextmanager
-def one_at_a_time(path: Path) -> Iterator[None]:
-    """Hold a lock beside ``path``: other processes of the same job wait here instead of doing the same work."""
-    from filelock import FileLock
-
+def _lock(path: Path) -> FileLock:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.parent / f".{path.name}.lock"):
+    return FileLock(path.parent / f".{path.name}.lock")
+
+
+@contextmanager
+def one_at_a_time(path: Path, waiting: str | None = None) -> Iterator[None]:
+    """Hold a lock beside ``path``: other processes of the same job wait here instead of doing the same work.
+
+    Args:
+        path: what is made.
+        waiting: said by a process that has to wait.
+    """
+    lock = _lock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        if waiting:
+            print(waiting, file=sys.stderr)
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def one_or_none(path: Path, refusal: str) -> Iterator[None]:
+    """Hold a lock beside ``path``; it is released when the process ends, however it ends.
+
+    Raises:
+        UserError: with the text ``refusal``, where another process holds it.
+    """
+    lock = _lock(path)
+    try:
+        lock.acquire(timeout=_PATIENCE)
+    except Timeout as error:
+        raise UserError(refusal) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

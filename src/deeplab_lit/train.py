@@ -9,9 +9,10 @@ from typing import Any
 from omegaconf import DictConfig
 
 from deeplab_lit.app import check_no_table, check_pair, entry_point, plain, typed
-from deeplab_lit.config import TrainConfig
+from deeplab_lit.config import RowConfig, TrainConfig
 from deeplab_lit.errors import Interrupted, UserError
-from deeplab_lit.runs import command_line, find_result
+from deeplab_lit.files import one_at_a_time
+from deeplab_lit.runs import command_line, find_result, fingerprint
 
 
 @entry_point("train")
@@ -29,19 +30,42 @@ def main(cfg: DictConfig) -> None:
 
         preview([Planned(config.name, config, record, trains=True)])
         return
-    told = command_line(sys.argv)
-    if config.row is not None:
-        told = _settle(config, record)
-        done = find_result(Path(config.output).expanduser(), record) if config.resume else None
-        if done is not None:
-            print(f"{config.row.name} is finished: {done.result}. resume=null trains it again.")
-            return
     if config.data.get("check"):
         from deeplab_lit.checking import check_data
 
         check_data(config)
         return
+    if config.row is None:
+        _train(config, record, command_line(sys.argv))
+    else:
+        _train_row(config, record, config.row)
+
+
+def _train_row(config: TrainConfig, record: dict[str, Any], row: RowConfig) -> None:
+    """Train a row, or wait for the process that does: sweeps may meet."""
+    told, root = _settle(config, record), Path(config.output).expanduser()
+
+    def finished() -> bool:
+        done = find_result(root, record) if config.resume else None
+        if done is not None:
+            print(f"{row.name} is finished: {done.result}. resume=null trains it again.")
+        return done is not None
+
+    if finished():
+        return
     # torch and lightning take seconds to import: mistakes in the config have been answered by now
+    from deeplab_lit.hardware import is_first_process
+
+    if not is_first_process():
+        _train(config, record, told)
+        return
+    mark = fingerprint(record)
+    with one_at_a_time(root / row.table / mark, f"another process is training {row.name}: waiting for its end"):
+        if not finished():
+            _train(config, record, told)
+
+
+def _train(config: TrainConfig, record: dict[str, Any], told: str) -> None:
     from deeplab_lit.training import train
 
     try:

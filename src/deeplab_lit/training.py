@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -14,7 +15,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
-from deeplab_lit.best import evaluate_best, score
+from deeplab_lit.best import Scoring, evaluate_best, score
 from deeplab_lit.callbacks import Clock, MovingAverage, Pictures, Throughput, UnbrokenCurve, progress_shown
 from deeplab_lit.checkpoints import WholeFileCheckpoint, check_resumable
 from deeplab_lit.components import locate
@@ -28,6 +29,7 @@ from deeplab_lit.data.parallel import own_start_method
 from deeplab_lit.data.transforms import Normalization
 from deeplab_lit.descriptions import CHECKPOINT_KEY, describe
 from deeplab_lit.errors import UserError
+from deeplab_lit.files import one_or_none
 from deeplab_lit.hardware import is_first_process, resolve_precision, set_tf32
 from deeplab_lit.interrupts import SaveFirst
 from deeplab_lit.loggers import open_loggers
@@ -93,28 +95,29 @@ def train(
     if config.train_only_new:
         train_only_new(network)
     run = open_run({**record, "resume": None} if trained else record, make=first)
-    if first:
-        if run.resume_from:
-            save_config(run, record)
-        log_to(run.folder / "train.log")
-    segmenter = build_segmenter(config, network, data.labels, arguments, description, weights)
-    clock, pictures = Clock(), Pictures(config.pictures)
-    best = _checkpoint(run, "best", monitor="val/miou", mode="max")
-    # SaveFirst after UnbrokenCurve, which drops the rows that a validation it makes up for writes again
-    callbacks: list[Callback] = [clock, UnbrokenCurve(), Throughput(), pictures, progress_shown(), best]
-    if config.ema is not None:
-        callbacks.append(MovingAverage(config.ema))
-    callbacks += [_checkpoint(run, "last"), SaveFirst(run.last, command), *watchers]
-    with open_loggers(config.logger if first else None, run.folder, config.name, record) as loggers:
-        trainer = _trainer(config, arguments, logger=loggers, callbacks=callbacks, default_root_dir=run.folder)
-        if trained:
-            told = {**_of_training(trained[-1]), "command": command}
-            parts = trainer, run, trained[-1].best, segmenter, data, pictures, crf, config, normalization
-            return score(*parts, told)
+    refusal = f"another process is training in {run.folder}: wait for its end, or resume=null starts a run of its own."
+    with one_or_none(run.folder / "run", refusal) if first else nullcontext():
         if first:
-            show_summary(config, run, segmenter, data, arguments, started, normalization, trainer.world_size)
-        trainer.fit(segmenter, data, ckpt_path=run.resume_from, weights_only=True)
-        return evaluate_best(trainer, run, segmenter, data, clock, pictures, best, crf, config, normalization, command)
+            if run.resume_from:
+                save_config(run, record)
+            log_to(run.folder / "train.log")
+        segmenter = build_segmenter(config, network, data.labels, arguments, description, weights)
+        clock, pictures = Clock(), Pictures(config.pictures)
+        best = _checkpoint(run, "best", monitor="val/miou", mode="max")
+        # SaveFirst after UnbrokenCurve, which drops the rows that a validation it makes up for writes again
+        callbacks: list[Callback] = [clock, UnbrokenCurve(), Throughput(), pictures, progress_shown(), best]
+        if config.ema is not None:
+            callbacks.append(MovingAverage(config.ema))
+        callbacks += [_checkpoint(run, "last"), SaveFirst(run.last, command), *watchers]
+        with open_loggers(config.logger if first else None, run.folder, config.name, record) as loggers:
+            trainer = _trainer(config, arguments, logger=loggers, callbacks=callbacks, default_root_dir=run.folder)
+            scoring = Scoring(trainer, run, segmenter, data, pictures, crf, config, normalization)
+            if trained:
+                return score(scoring, trained[-1].best, {**_of_training(trained[-1]), "command": command})
+            if first:
+                show_summary(config, run, segmenter, data, arguments, started, normalization, trainer.world_size)
+            trainer.fit(segmenter, data, ckpt_path=run.resume_from, weights_only=True)
+            return evaluate_best(scoring, clock, best, command)
 
 
 def build_segmenter(
