@@ -204,6 +204,7 @@ class TrainConfig:
     tf32: bool = True  # GPUs compute float32 in TF32, which is faster and coarser
     compile: str = "none"  # torch.compile in training: "loss", or "network", which is for GPUs; costs a minute first
     pictures: int = 6  # validation images in the panel and in logged overlays
+    on_nan: str = "stop"  # or "skip": leave out steps whose loss is not finite
     preview: bool = False  # true: say what the training, or each row of a table, would take here, and end
     output: str = "runs"  # folder that holds the run directories
     resume: str | None  # "auto", or a run directory or checkpoint

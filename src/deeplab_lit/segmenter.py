@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -17,9 +18,12 @@ from deeplab_lit.descriptions import CHECKPOINT_KEY
 from deeplab_lit.losses import Resolution, segmentation_loss, summed_cross_entropy
 from deeplab_lit.metrics import ConfusionMatrix, Scores
 from deeplab_lit.models.build import Network
+from deeplab_lit.not_finite import LossNotFinite, OnNan, bad_batches
 from deeplab_lit.optim import OptimizerConfig, ScheduleConfig, build_optimizer, build_schedule
 
 Compiled = Literal["none", "loss", "network"]
+
+log = logging.getLogger("deeplab_lit")
 
 
 class Segmenter(L.LightningModule):
@@ -37,6 +41,8 @@ class Segmenter(L.LightningModule):
         seed: of dropout, which then depends on the step alone, whatever happened before it.
         compiled: what ``torch.compile`` makes one program of, for training on crops of one size: nothing (``"none"``),
             the ``"loss"`` with its upsampling, or the ``"network"`` too.
+        on_nan: what a loss that is not finite does: ``"stop"`` raises :class:`LossNotFinite` before the weights are
+            touched, ``"skip"`` leaves the step out.
     """
 
     class_weights: Tensor | None
@@ -54,6 +60,7 @@ class Segmenter(L.LightningModule):
         class_weights: Sequence[float] | None = None,
         seed: int = 0,
         compiled: Compiled = "none",
+        on_nan: OnNan = "stop",
     ) -> None:
         super().__init__()
         self._format = torch.channels_last if channels_last else torch.contiguous_format
@@ -61,7 +68,7 @@ class Segmenter(L.LightningModule):
         self.labels, self.resolution = labels, resolution
         self._optimizer, self._schedule, self._max_steps = optimizer, schedule, max_steps
         self._description = description or {}
-        self.seed = seed
+        self.seed, self.on_nan = seed, on_nan
         # the functions, not the modules, whose names in checkpoints stay
         self._supervised = self.network.supervised
         if compiled == "network":
@@ -100,9 +107,14 @@ class Segmenter(L.LightningModule):
         place = (self.seed, 2, self.trainer.global_step, batch_index % self.trainer.accumulate_grad_batches)
         torch.manual_seed(int(np.random.SeedSequence((*place, self.global_rank)).generate_state(1)[0]))
 
-    def training_step(self, batch: Sample, batch_index: int) -> Tensor:
+    def training_step(self, batch: Sample, batch_index: int) -> Tensor | None:
         loss = self._loss(self._supervised(self._image(batch)), batch)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["id"]), sync_dist=True)
+        if bad := bad_batches(loss.detach(), batch["id"], self.trainer.world_size):
+            if self.on_nan == "stop":
+                raise LossNotFinite(self.trainer.global_step, bad)
+            log.warning("the loss of step %d is not finite, left out: %s", self.trainer.global_step, ", ".join(bad))
+            return None
         groups = self.trainer.optimizers[0].param_groups
         self.log_dict({f"lr/{group['name']}": group["lr"] for group in groups}, batch_size=1)
         return loss

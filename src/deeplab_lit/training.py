@@ -29,7 +29,7 @@ from deeplab_lit.data.parallel import own_start_method
 from deeplab_lit.data.transforms import Normalization
 from deeplab_lit.descriptions import CHECKPOINT_KEY, describe
 from deeplab_lit.errors import UserError
-from deeplab_lit.files import one_or_none
+from deeplab_lit.files import one_or_none, write_json
 from deeplab_lit.hardware import is_first_process, resolve_precision, set_tf32
 from deeplab_lit.interrupts import SaveFirst
 from deeplab_lit.loggers import open_loggers
@@ -37,6 +37,7 @@ from deeplab_lit.losses import Resolution
 from deeplab_lit.models.atrous import Realisation
 from deeplab_lit.models.build import Network, build_network
 from deeplab_lit.models.multiscale import MscLoss
+from deeplab_lit.not_finite import LossNotFinite, OnNan
 from deeplab_lit.optim import train_only_new
 from deeplab_lit.preparing import preparing
 from deeplab_lit.runs import Run, find_finished, fingerprint, open_run
@@ -116,8 +117,23 @@ def train(
                 return score(scoring, trained[-1].best, {**_of_training(trained[-1]), "command": command})
             if first:
                 show_summary(config, run, segmenter, data, arguments, started, normalization, trainer.world_size)
-            trainer.fit(segmenter, data, ckpt_path=run.resume_from, weights_only=True)
+            try:
+                trainer.fit(segmenter, data, ckpt_path=run.resume_from, weights_only=True)
+            except LossNotFinite as error:
+                raise _stopped(error, run, first) from error
             return evaluate_best(scoring, clock, best, command)
+
+
+def _stopped(error: LossNotFinite, run: Run, first: bool) -> UserError:
+    """What a loss that is not finite ends with; the ids of its images are kept."""
+    path = run.folder / "not_finite.json"
+    if first:
+        write_json(path, {"step": error.step, "ids": error.ids})
+    shown = ", ".join(error.ids[:3]) + (f" and {len(error.ids) - 3} more" if len(error.ids) > 3 else "")
+    return UserError(
+        f"the loss of step {error.step} is not finite (images {shown}; all of them: {path}). Nothing was done with it. "
+        "A lower optimizer.lr or trainer.gradient_clip_val=10 may help; on_nan=skip leaves such steps out."
+    )
 
 
 def build_segmenter(
@@ -148,6 +164,7 @@ def build_segmenter(
         weights,
         config.seed,
         cast(Compiled, config.compile),
+        cast(OnNan, config.on_nan),
     )
 
 
@@ -209,6 +226,7 @@ def _check_values(config: TrainConfig) -> None:
         ("loss.msc", config.loss.msc, get_args(MscLoss)),
         ("atrous", config.atrous, get_args(Realisation)),
         ("compile", config.compile, get_args(Compiled)),
+        ("on_nan", config.on_nan, get_args(OnNan)),
         ("sampling", config.sampling, ("uniform", "rare_classes")),
         ("parity.crf_normalization", config.parity.crf_normalization, get_args(CRFNormalization)),
     ):
