@@ -5,6 +5,7 @@ Nothing heavy is imported here, so that a mistyped key is answered at once.
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import re
@@ -25,6 +26,8 @@ from deeplab_lit.helping import help_text
 from deeplab_lit.registry import conf_folder, experiments_folder, register_schemas, tables
 
 _LAUNCHERS = ("joblib", "submitit")  # the extras that bring them
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the user's share of it, a file's size
 
 _MISTAKES = (UserError, HydraException, OmegaConfBaseException)
 
@@ -81,6 +84,10 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], None]], Ca
                 program()
             except _MISTAKES as error:
                 caught.append(error)
+            except OSError as error:
+                if error.errno not in _NO_ROOM:
+                    raise
+                caught.append(UserError(_no_room(error)))
             except KeyboardInterrupt:
                 print("interrupted: what is finished is kept, the same command does the rest.", file=sys.stderr)
                 sys.exit(130)
@@ -117,6 +124,13 @@ def _check_words(arguments: list[str], config_name: str) -> None:
         parent = key.rpartition(".")[0]
         if not parent or (parent in parents and not chooses):
             raise UserError(_unknown_key(key, config_name))
+
+
+def _no_room(error: OSError) -> str:
+    return (
+        f"{error.filename or 'a file'} could not be written: {error.strerror}. What was there before is whole. Make "
+        "room and give the same command again; with resume=auto a training goes on from its last checkpoint."
+    )
 
 
 def explain(error: Exception, config_name: str) -> str:

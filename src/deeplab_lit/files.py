@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import sys
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from PIL import Image
 
 from deeplab_lit.errors import UserError
 
@@ -71,6 +74,17 @@ def one_or_none(path: Path, refusal: str) -> Iterator[None]:
         lock.release()
 
 
+# torch's and numpy's words for a file that the disk did not take whole
+_CUT_SHORT = ("PytorchStreamWriter", "inline_container.cc", "iostream error", "requested and")
+
+
+def save_image(picture: Image.Image, path: Path, **options: Any) -> None:
+    """Write an image file; Pillow by itself is silent about a disk that took a part of it alone."""
+    whole = io.BytesIO()
+    picture.save(whole, **options)
+    path.write_bytes(whole.getvalue())
+
+
 @contextmanager
 def replacing(path: str | Path, sync: bool = True) -> Iterator[Path]:
     """A temporary path beside ``path`` to write to; it takes the name ``path`` once the block ends without an error.
@@ -83,7 +97,12 @@ def replacing(path: str | Path, sync: bool = True) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
+        try:
+            yield temporary
+        except (RuntimeError, OSError) as error:
+            if not any(words in str(error) for words in _CUT_SHORT):
+                raise
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(path)) from error
         if sync:
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())

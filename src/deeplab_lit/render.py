@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from deeplab_lit.data.labels import VOID, LabelSet
-from deeplab_lit.files import replacing
+from deeplab_lit.files import replacing, save_image
 
 Bytes = NDArray[np.uint8]
 _GAP, _MIN_SIDE = 6, 224
@@ -140,4 +140,4 @@ def frequency_chart(pixels: Mapping[str, NDArray[np.int64]], labels: LabelSet) -
 def save_png(picture: Image.Image, path: str | Path) -> None:
     """Write a PNG, whole or not at all."""
     with replacing(path) as temporary:
-        picture.save(temporary, format="PNG")
+        save_image(picture, temporary, format="PNG")

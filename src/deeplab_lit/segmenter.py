@@ -20,6 +20,7 @@ from deeplab_lit.metrics import ConfusionMatrix, Scores
 from deeplab_lit.models.build import Network
 from deeplab_lit.not_finite import LossNotFinite, OnNan, bad_batches
 from deeplab_lit.optim import OptimizerConfig, ScheduleConfig, build_optimizer, build_schedule
+from deeplab_lit.upsampled_labels import pixel_labels
 
 Compiled = Literal["none", "loss", "network"]
 
@@ -120,8 +121,8 @@ class Segmenter(L.LightningModule):
         return loss
 
     def predict_labels(self, batch: Sample) -> Tensor:
-        """Class indices for every pixel of the (padded) batch, int64 (N, H, W)."""
-        return self.network.scores(self._image(batch)).argmax(1)
+        """Class indices for every pixel of the (padded) batch (N, H, W)."""
+        return pixel_labels(self.network, self._image(batch))
 
     def validation_step(self, batch: Sample, batch_index: int) -> None:
         self.confusion.update(self.predict_labels(batch), batch["mask"])

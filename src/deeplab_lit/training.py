@@ -24,6 +24,7 @@ from deeplab_lit.console import log, log_to, quiet_libraries, show_summary
 from deeplab_lit.crf.dense import Normalization as CRFNormalization
 from deeplab_lit.crf.presets import build_crf
 from deeplab_lit.data.build import build_data, class_weights
+from deeplab_lit.data.datamodule import SegmentationData
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.parallel import own_start_method
 from deeplab_lit.data.transforms import Normalization
@@ -117,11 +118,22 @@ def train(
                 return score(scoring, trained[-1].best, {**_of_training(trained[-1]), "command": command})
             if first:
                 show_summary(config, run, segmenter, data, arguments, started, normalization, trainer.world_size)
-            try:
-                trainer.fit(segmenter, data, ckpt_path=run.resume_from, weights_only=True)
-            except LossNotFinite as error:
-                raise _stopped(error, run, first) from error
+            _fit(trainer, segmenter, data, run, first)
             return evaluate_best(scoring, clock, best, command)
+
+
+def _fit(trainer: L.Trainer, segmenter: Segmenter, data: SegmentationData, run: Run, first: bool) -> None:
+    try:
+        trainer.fit(segmenter, data, ckpt_path=run.resume_from, weights_only=True)
+    except LossNotFinite as error:
+        raise _stopped(error, run, first) from error
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise UserError(
+            "a loader process was killed, most often because memory was short: a smaller num_workers needs less, and "
+            "resume=auto goes on from the last checkpoint."
+        ) from error
 
 
 def _stopped(error: LossNotFinite, run: Run, first: bool) -> UserError:

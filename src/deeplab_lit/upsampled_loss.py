@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from deeplab_lit.data.labels import VOID
+from deeplab_lit.kernels import kernels
 
 _PARTS = 4  # of the rows of an image, for threads that a small batch leaves idle
 
@@ -20,7 +21,7 @@ def is_upsampled_loss_fast(scores: Tensor, labels: Tensor) -> bool:
     """Whether :func:`upsampled_cross_entropy` is to be taken: for float32 on a CPU, where numba is, but for NaN."""
     here = scores.device.type == "cpu" and scores.dtype is torch.float32 and not torch.compiler.is_compiling()
     larger = labels.shape[-2] > scores.shape[-2] and labels.shape[-1] > scores.shape[-1]
-    return here and larger and _kernels() is not None and bool(scores.isfinite().all())
+    return here and larger and kernels("loss_kernels") is not None and bool(scores.isfinite().all())
 
 
 def upsampled_cross_entropy(
@@ -49,13 +50,13 @@ class _Upsampled(torch.autograd.Function):
     def forward(
         ctx: Any, scores: Tensor, labels: Tensor, align_corners: bool, weights: Tensor
     ) -> tuple[Tensor, Tensor]:
-        kernels = _kernels()
+        compiled = kernels("loss_kernels")
         batch, classes, *size = scores.shape
-        lanes = -(-classes // kernels.LANES) * kernels.LANES
-        padded = np.full((batch, *size, lanes), kernels.NOTHING, np.float32)
+        lanes = -(-classes // compiled.LANES) * compiled.LANES
+        padded = np.full((batch, *size, lanes), compiled.NOTHING, np.float32)
         padded[..., :classes] = scores.detach().permute(0, 2, 3, 1).numpy()
-        places = [_places(labels.shape[1 + i], size[i], align_corners) for i in (0, 1)]
-        sums, grad = kernels.cross_entropy(
+        places = [places(labels.shape[1 + i], size[i], align_corners) for i in (0, 1)]
+        sums, grad = compiled.cross_entropy(
             padded, labels.numpy(), weights.float().numpy(), VOID, *places[0], *places[1], _PARTS
         )
         loss, weight, unknown = sums.sum(0)
@@ -78,20 +79,9 @@ class _Upsampled(torch.autograd.Function):
 
 
 @functools.cache
-def _places(
-    new: int, old: int, align_corners: bool
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+def places(new: int, old: int, align_corners: bool) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """For each new position the two old ones that it lies between, and the share of the second."""
     steps = np.arange(new)
     place = steps * ((old - 1) / max(new - 1, 1)) if align_corners else np.maximum((steps + 0.5) * old / new - 0.5, 0)
     first = np.minimum(place.astype(np.int64), old - 1)
     return first, np.minimum(first + 1, old - 1), (place - first).astype(np.float32)
-
-
-@functools.cache
-def _kernels() -> Any:
-    try:
-        import deeplab_lit.loss_kernels
-    except ImportError:  # numba is missing
-        return None
-    return deeplab_lit.loss_kernels

@@ -51,8 +51,8 @@ def test_two_processes_train_and_measure_as_one(tmp_path):
             assert float(row["train/loss"]) == pytest.approx(float(other["train/loss"]), rel=1e-3)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("processes", [pytest.param([], marks=pytest.mark.long), TWO])
+@pytest.mark.long
+@pytest.mark.parametrize("processes", [[], TWO])
 def test_sigterm_to_the_whole_group_saves_and_resumes(tmp_path, processes):
     # no loader processes beside gloo: a fork while its threads hold a lock can hang (README, What has not been run)
     loaders = f"num_workers={0 if processes else 1}"

@@ -207,7 +207,7 @@ def test_the_sweep_of_wandb_is_the_table():
     assert values == [f"table3_aspp_vgg16/{name}" for name in table.hydra.sweeper.rows]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_wandbs_agent_runs_a_row(tmp_path, monkeypatch):
     """The agent itself, given what the server would send it for the first combination."""
     from wandb.wandb_agent import Agent

@@ -55,7 +55,7 @@ def test_a_run_that_is_going_on_is_not_gone_on_with_by_another(tmp_path):
     assert re.fullmatch(r"(\d+\n)+", "".join(line.split(",")[0] + "\n" for line in lines[1:]))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_sweep_that_is_started_twice_trains_each_row_once(tmp_path):
     both = [begin(tmp_path, "experiments=table3_aspp_vgg16", *TINY, "max_steps=8") for _ in range(2)]
     told = [process.communicate(timeout=400) for process in both]

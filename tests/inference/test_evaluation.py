@@ -18,6 +18,9 @@ class Remembered:
     def __init__(self, split):
         self.known = {split[i].image.tobytes(): coarse_probabilities(split[i].image, 21, i) for i in range(len(split))}
 
+    def labels(self, image):
+        return self.probabilities(image).argmax(0).astype(np.uint8)
+
     def probabilities(self, image):
         return self.known[image.tobytes()]
 

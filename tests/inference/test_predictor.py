@@ -8,6 +8,7 @@ from torch import nn
 from deeplab_lit.data.transforms import Normalization
 from deeplab_lit.errors import UserError
 from deeplab_lit.inference.predictor import Predictor
+from deeplab_lit.models import ASPP, DeepLab, ResNet
 from tests.crf.test_dense import photograph
 
 PLAIN = Normalization((0.0, 0.0, 0.0), (255.0, 255.0, 255.0))
@@ -102,3 +103,16 @@ def test_bad_values(changes, words):
         pytest.skip("there is such a device")
     with pytest.raises(UserError, match=words):
         predictor(**changes)
+
+
+@pytest.mark.parametrize("changes", [{}, {"flip": True}, {"window": 70, "overlap": 20}])
+def test_labels_are_the_likeliest_classes(changes):
+    torch.manual_seed(0)
+    network = DeepLab(ResNet(18), ASPP(512, 5), False).eval()
+    image = photograph(90, 110)
+    p = predictor(network, **changes)
+    found, probabilities = p.labels(image), p.probabilities(image)
+    assert found.dtype == np.uint8 and found.shape == (90, 110)
+    top = np.sort(probabilities, 0)[-2:]
+    clear = top[1] - top[0] > 1e-5
+    assert clear.mean() > 0.99 and np.array_equal(found[clear], probabilities.argmax(0)[clear])

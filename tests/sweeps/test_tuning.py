@@ -45,7 +45,7 @@ def test_a_search_goes_on_until_its_number_of_trials(tmp_path):
     assert len(study(tmp_path).trials) == 3
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_trials_below_the_median_are_stopped(tmp_path):
     """Without learning after some that learn."""
     space = ["max_steps=30", "val_every=10"]

@@ -7,9 +7,11 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from deeplab_lit.data.layout import Progress
+from deeplab_lit.errors import UserError
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -47,6 +49,10 @@ def spread(
                 if progress and (done % 16 == 0 or done == len(jobs)):
                     progress(what, done, len(jobs))
                 yield result
+        except BrokenProcessPool as error:
+            raise UserError(
+                f"a process was killed in {what}, most often because memory was short: the same command begins anew."
+            ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

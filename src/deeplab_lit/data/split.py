@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 from deeplab_lit.data.labels import VOID
 from deeplab_lit.errors import UserError
+from deeplab_lit.files import save_image
 
 Bytes = NDArray[np.uint8]
 _ORIENTATION = 0x0112  # EXIF tag
@@ -155,4 +156,4 @@ def write_mask(mask: Bytes, palette: Bytes, path: Path) -> None:
     """Write class indices (H, W) as an index PNG with a palette (256, 3)."""
     picture = Image.fromarray(mask)
     picture.putpalette(palette.tobytes())
-    picture.save(path, format="PNG", optimize=False)
+    save_image(picture, path, format="PNG", optimize=False)

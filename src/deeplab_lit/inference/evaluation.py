@@ -22,6 +22,10 @@ Bytes = NDArray[np.uint8]
 Counts = NDArray[np.int64]
 
 
+Found = NDArray[Any]
+"""What the network says of an image: labels (H, W), or probabilities (C, H, W) where there is a CRF."""
+
+
 @dataclass(frozen=True)
 class ImageResult:
     """What one image adds.
@@ -104,9 +108,12 @@ def evaluate(
     )
     finish = _finisher(crf, total.trimaps)
 
-    def forward() -> Iterator[tuple[Example, NDArray[np.float32]]]:
+    # the CRF alone needs more than labels
+    look = predictor.labels if crf is None else predictor.probabilities
+
+    def forward() -> Iterator[tuple[Example, Found]]:
         for example in ahead(split.__getitem__, indices, threads):
-            yield example, predictor.probabilities(example.image)
+            yield example, look(example.image)
 
     progress("evaluating", 0, len(indices))
     for done, result in enumerate(ahead(finish, forward(), threads), 1):
@@ -120,14 +127,12 @@ def evaluate(
     return total
 
 
-def _finisher(
-    crf: DenseCRF | None, trimaps: Sequence[Trimap]
-) -> Callable[[tuple[Example, NDArray[np.float32]]], ImageResult]:
-    def finish(item: tuple[Example, NDArray[np.float32]]) -> ImageResult:
-        example, probabilities = item
-        labels = [probabilities.argmax(0).astype(np.uint8)]
+def _finisher(crf: DenseCRF | None, trimaps: Sequence[Trimap]) -> Callable[[tuple[Example, Found]], ImageResult]:
+    def finish(item: tuple[Example, Found]) -> ImageResult:
+        example, found = item
+        labels = [found.astype(np.uint8) if crf is None else found.argmax(0).astype(np.uint8)]
         if crf is not None:
-            labels.append(crf.labels(example.image, probabilities))
+            labels.append(crf.labels(example.image, found))
         distance = boundary_distance(example.mask)
         classes = trimaps[0].rings.shape[1]
         return ImageResult(

@@ -14,7 +14,7 @@ from PIL import Image
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.split import write_mask
 from deeplab_lit.errors import UserError
-from deeplab_lit.files import replacing, write_json
+from deeplab_lit.files import replacing, save_image, write_json
 from deeplab_lit.render import overlay
 
 Bytes = NDArray[np.uint8]
@@ -81,7 +81,7 @@ class Outputs:
                 np.savez_compressed(temporary, probabilities=probabilities.astype(np.float16))
         if "overlays" in self._kinds:
             with replacing(self.path("overlays", name), sync=False) as temporary:
-                Image.fromarray(overlay(image, labels, self.labels)).save(temporary, format="PNG")
+                save_image(Image.fromarray(overlay(image, labels, self.labels)), temporary, format="PNG")
         with replacing(self.path("masks", name), sync=False) as temporary:
             write_mask(labels, self.labels.colours, temporary)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from deeplab_lit.errors import UserError
 from deeplab_lit.exports.onnx_graph import OnnxNetwork
 from deeplab_lit.hardware import resolve_precision
 from deeplab_lit.models.build import Network
+from deeplab_lit.upsampled_labels import pixel_labels
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -69,6 +71,15 @@ class Predictor:
         parts = [part for _, part in self._bands(image, None)]
         return np.concatenate(parts, 1)
 
+    def labels(self, image: Bytes) -> Bytes:
+        """The class of each pixel (H, W) of RGB bytes (H, W, 3), without probabilities where they are not needed."""
+        if self.flip or not self.fits(image):
+            return self.probabilities(image).argmax(0).astype(np.uint8)
+        height, width = image.shape[:2]
+        with self._inference():
+            found = pixel_labels(self.network, self._input(image))
+        return np.ascontiguousarray(found[0, :height, :width].cpu().numpy().astype(np.uint8))
+
     def fits(self, image: Bytes) -> bool:
         """Whether the image is looked at as a whole."""
         return max(image.shape[:2]) <= self.window
@@ -82,15 +93,23 @@ class Predictor:
 
     def _at_once(self, image: Bytes) -> Floats:
         height, width = image.shape[:2]
-        sample = self._transform(Example(image, np.zeros((height, width), np.uint8), ""))
-        x = sample["image"][None].to(self.device, memory_format=self._format)
-        with torch.inference_mode(), torch.autocast(self.device.type, self._type, enabled=self._type is not None):
+        x = self._input(image)
+        with self._inference():
             found = self._softmax(x)[..., :height, :width]
             if self.flip:
                 # the padding stays at the right: the image is mirrored, not the canvas
                 mirrored = torch.cat([x[..., :width].flip(-1), x[..., width:]], -1)
                 found = (found + self._softmax(mirrored)[..., :height, :width].flip(-1)) / 2
         return np.ascontiguousarray(found[0].float().cpu().numpy())
+
+    def _input(self, image: Bytes) -> torch.Tensor:
+        sample = self._transform(Example(image, np.zeros(image.shape[:2], np.uint8), ""))
+        return sample["image"][None].to(self.device, memory_format=self._format)
+
+    @contextmanager
+    def _inference(self) -> Iterator[None]:
+        with torch.inference_mode(), torch.autocast(self.device.type, self._type, enabled=self._type is not None):
+            yield
 
     def _softmax(self, x: torch.Tensor) -> torch.Tensor:
         return self.network.scores(x).float().softmax(1)

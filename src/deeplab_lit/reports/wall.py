@@ -11,7 +11,7 @@ from PIL import Image
 
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.split import write_mask
-from deeplab_lit.files import replacing
+from deeplab_lit.files import replacing, save_image
 
 Bytes = NDArray[np.uint8]
 
@@ -34,4 +34,4 @@ def write_wall(
             with replacing(folder / f"{number}_{name}.png") as temporary:
                 write_mask(mask, palette, temporary)
         with replacing(folder / f"{number}_image.jpg") as temporary:
-            Image.fromarray(image).save(temporary, format="JPEG", quality=88)
+            save_image(Image.fromarray(image), temporary, format="JPEG", quality=88)

@@ -20,7 +20,7 @@ from deeplab_lit.data.shapes.scene import Domain, render
 from deeplab_lit.data.split import write_mask
 from deeplab_lit.data.voc import VOC
 from deeplab_lit.errors import UserError, closest
-from deeplab_lit.files import cache_folder
+from deeplab_lit.files import cache_folder, save_image
 
 DOMAINS = {
     "target": Domain(THINGS),
@@ -112,5 +112,5 @@ def _write_picture(folder: Path, domain: str, labels: LabelSet, job: tuple[str, 
     long, short = 144, int(rng.integers(108, 145))
     height, width = (short, long) if rng.random() < 0.7 else (long, short)
     image, mask = render(rng, DOMAINS[domain], height, width)
-    Image.fromarray(image).save(folder / "JPEGImages" / f"{id}.jpg", quality=95)
+    save_image(Image.fromarray(image), folder / "JPEGImages" / f"{id}.jpg", format="JPEG", quality=95)
     write_mask(mask, labels.colours, folder / "SegmentationClass" / f"{id}.png")

@@ -1,0 +1,72 @@
+"""What the C library's memory costs a training step on a CPU: glibc's malloc beside jemalloc, in both memory orders.
+
+    python benchmarks/allocator.py --jemalloc /usr/lib/x86_64-linux-gnu/libjemalloc.so.2
+
+glibc gives large tensors back to the system after each use and takes them anew, page by page. Each setting is a process
+of its own; the settings take turns, and the ratio is that of the sums.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+
+TRUNKS = ("efficientnet_lite0", "resnet18", "resnet101")
+
+
+def measure(trunk: str, last: bool, steps: int) -> None:
+    import torch
+    import torch.nn.functional as F
+
+    from deeplab_lit.models import ASPP, DeepLab, ResNet
+    from deeplab_lit.models.efficientnet_lite0 import EfficientNetLite0
+
+    if trunk == "efficientnet_lite0":
+        body, channels, batch = EfficientNetLite0(16, frozen_norm=True, frozen_affine=False), 1280, 10
+    else:
+        depth = int(trunk.removeprefix("resnet"))
+        body, channels, batch = ResNet(depth, frozen_norm=True), 512 if depth == 18 else 2048, 10 if depth == 18 else 1
+    order = torch.channels_last if last else torch.contiguous_format
+    network = DeepLab(body, ASPP(channels, 21), False).train().to(memory_format=order)
+    image = torch.randn(batch, 3, 321, 321).contiguous(memory_format=order)
+    mask = torch.randint(0, 21, (batch, 321, 321))
+    times = []
+    for _ in range(steps + 1):
+        start = time.perf_counter()
+        network.zero_grad()
+        F.cross_entropy(network.scores(image), mask).backward()
+        times.append(time.perf_counter() - start)
+    print(sum(times[1:]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jemalloc", help="the library's file")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        measure(options.child[0], options.child[1] == "last", options.steps)
+        return
+    tuned = {"LD_PRELOAD": options.jemalloc, "MALLOC_CONF": "dirty_decay_ms:-1,muzzy_decay_ms:-1"}
+    allocators = {"malloc": {}, **({"jemalloc": tuned} if options.jemalloc else {})}
+    settings = [(name, order, more) for name, more in allocators.items() for order in ("first", "last")]
+    for trunk in TRUNKS:
+        sums = [0.0] * len(settings)
+        for _ in range(options.rounds):
+            for number, (_, order, more) in enumerate(settings):
+                child = [sys.executable, __file__, "--child", trunk, order, "--steps", str(options.steps)]
+                done = subprocess.run(child, env={**os.environ, **more}, capture_output=True, text=True, check=True)
+                sums[number] += float(done.stdout)
+        print(f"{trunk}, ASPP-L, crops of 321")
+        for (name, order, _), total in zip(settings, sums, strict=True):
+            step = total / options.rounds / options.steps
+            print(f"  {name:9} channels {order:5}  {step:7.3f} s a step   {sums[0] / total:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

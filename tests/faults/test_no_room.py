@@ -1,0 +1,52 @@
+"""A disk that is full, by a limit on the size of files that is set while a training runs."""
+
+import os
+import resource
+import subprocess
+import time
+
+import pytest
+import torch
+
+from tests.end_to_end.running import command
+from tests.end_to_end.test_train import TINIEST, rows, run_folder
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of Linux")]
+
+
+def end(process, within=120):
+    out, err = process.communicate(timeout=within)
+    assert process.returncode == 1, out + err
+    assert "could not be written: " in err and "Make room" in err and "Traceback" not in err, err
+    return err
+
+
+def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(tmp_path):
+    arguments = [*TINIEST, "logger=csv", "max_steps=80", "val_every=4", "num_workers=0", "pictures=0"]
+    whole = command("train", *arguments, "resume=auto")
+    process = subprocess.Popen(whole, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (found := list(tmp_path.glob("runs/*/*/checkpoints/last.ckpt"))):
+        time.sleep(0.02)
+        assert process.poll() is None
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+    assert ".ckpt could not be written" in end(process)
+    step = torch.load(found[0], weights_only=True)["global_step"]
+    assert 4 <= step < 80
+    assert not [file for file in found[0].parent.iterdir() if file.name not in ("best.ckpt", "last.ckpt")]
+    subprocess.run(whole, cwd=tmp_path, check=True, capture_output=True, timeout=200)
+    assert [int(row["step"]) for row in rows(run_folder(tmp_path)) if row["train/loss"]] == list(range(80))
+
+
+def test_a_cache_that_does_not_fit_is_no_cache(tmp_path):
+    """The pictures of the embedded data set."""
+    env = {**os.environ, "DEEPLAB_LIT_CACHE": str(tmp_path / "cache")}
+    arguments = [*TINIEST, "logger=csv", "max_steps=2", "data.seed=7"]
+
+    def limited():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, resource.RLIM_INFINITY))
+
+    options = {"cwd": tmp_path, "env": env, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    end(subprocess.Popen(command("train", *arguments), preexec_fn=limited, **options))
+    assert not [file for file in (tmp_path / "cache").iterdir() if file.is_dir()]
+    done = subprocess.run(command("train", *arguments), cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
