@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, Integer
 from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
@@ -31,7 +31,7 @@ class ConfusionMatrix(Metric):
         self.num_classes = num_classes
         self.add_state("matrix", torch.zeros(num_classes, num_classes, dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, prediction: Int[Tensor, "*shape"], truth: Int[Tensor, "*shape"]) -> None:
+    def update(self, prediction: Integer[Tensor, "*shape"], truth: Integer[Tensor, "*shape"]) -> None:
         """Count the pixels whose truth is not void (255).
 
         Raises:

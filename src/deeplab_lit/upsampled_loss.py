@@ -55,9 +55,9 @@ class _Upsampled(torch.autograd.Function):
         lanes = -(-classes // compiled.LANES) * compiled.LANES
         padded = np.full((batch, *size, lanes), compiled.NOTHING, np.float32)
         padded[..., :classes] = scores.detach().permute(0, 2, 3, 1).numpy()
-        places = [places(labels.shape[1 + i], size[i], align_corners) for i in (0, 1)]
+        rows, columns = (places(labels.shape[1 + i], size[i], align_corners) for i in (0, 1))
         sums, grad = compiled.cross_entropy(
-            padded, labels.numpy(), weights.float().numpy(), VOID, *places[0], *places[1], _PARTS
+            padded, labels.numpy(), weights.float().numpy(), VOID, *rows, *columns, _PARTS
         )
         loss, weight, unknown = sums.sum(0)
         if unknown:

@@ -22,7 +22,7 @@ def end(process, within=120):
 
 
 def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(tmp_path):
-    arguments = [*TINIEST, "logger=csv", "max_steps=80", "val_every=4", "num_workers=0", "pictures=0"]
+    arguments = [*TINIEST, "logger=csv", "max_steps=40", "val_every=4", "num_workers=0", "pictures=0"]
     whole = command("train", *arguments, "resume=auto")
     process = subprocess.Popen(whole, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not (found := list(tmp_path.glob("runs/*/*/checkpoints/last.ckpt"))):
@@ -31,16 +31,16 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(tmp_path):
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
     assert ".ckpt could not be written" in end(process)
     step = torch.load(found[0], weights_only=True)["global_step"]
-    assert 4 <= step < 80
+    assert 4 <= step < 40
     assert not [file for file in found[0].parent.iterdir() if file.name not in ("best.ckpt", "last.ckpt")]
     subprocess.run(whole, cwd=tmp_path, check=True, capture_output=True, timeout=200)
-    assert [int(row["step"]) for row in rows(run_folder(tmp_path)) if row["train/loss"]] == list(range(80))
+    assert [int(row["step"]) for row in rows(run_folder(tmp_path)) if row["train/loss"]] == list(range(40))
 
 
 def test_a_cache_that_does_not_fit_is_no_cache(tmp_path):
     """The pictures of the embedded data set."""
     env = {**os.environ, "DEEPLAB_LIT_CACHE": str(tmp_path / "cache")}
-    arguments = [*TINIEST, "logger=csv", "max_steps=2", "data.seed=7"]
+    arguments = [*TINIEST, "logger=csv", "max_steps=2", "data.train_images=4", "data.val_images=4"]
 
     def limited():
         resource.setrlimit(resource.RLIMIT_FSIZE, (3000, resource.RLIM_INFINITY))

@@ -29,7 +29,7 @@ def wait_for(folder, pattern):
     raise AssertionError(f"no {pattern}")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_that_is_going_on_is_not_gone_on_with_by_another(tmp_path):
     arguments = [*TINIEST, "logger=csv", "max_steps=2000", "val_every=3", "resume=auto", "num_workers=1"]
     first = begin(tmp_path, *arguments)
