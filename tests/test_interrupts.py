@@ -137,6 +137,7 @@ def test_an_accumulated_step_is_finished_before_saving(tmp_path, monkeypatch):
     assert last(tmp_path)["global_step"] == 6
 
 
+@pytest.mark.long
 def test_dropout_depends_on_the_step_alone(tmp_path, monkeypatch):
     vgg = ["backbone=vgg16", "backbone.recipe.head_width=16"]
     short = ["model=largefov", "max_steps=3", "val_every=5"]

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,15 +46,22 @@ def one_at_a_time(path: Path, waiting: str | None = None) -> Iterator[None]:
     """
     lock = _lock(path)
     try:
-        lock.acquire(timeout=0)
+        _acquire(lock, 0)
     except Timeout:
         if waiting:
             print(waiting, file=sys.stderr)
-        lock.acquire()
+        _acquire(lock, -1)
     try:
         yield
     finally:
         lock.release()
+
+
+def _acquire(lock: FileLock, timeout: float) -> None:
+    try:
+        lock.acquire(timeout=timeout)
+    except NotImplementedError:  # a file system of a cluster that has no locks: better none than no training
+        warnings.warn(f"{lock.lock_file} cannot be locked on this file system: start nothing twice.", stacklevel=4)
 
 
 @contextmanager
@@ -65,7 +73,7 @@ def one_or_none(path: Path, refusal: str) -> Iterator[None]:
     """
     lock = _lock(path)
     try:
-        lock.acquire(timeout=_PATIENCE)
+        _acquire(lock, _PATIENCE)
     except Timeout as error:
         raise UserError(refusal) from error
     try:

@@ -25,7 +25,7 @@ SHARED = [
 QUIET = {"OMP_NUM_THREADS": "1"}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_train_and_measure_as_one(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()

@@ -230,7 +230,7 @@ def test_a_package_for_the_voc_server(tmp_path):
 @pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_a_stopped_prediction_leaves_whole_files_and_goes_on(user, tmp_path, how):
     (tmp_path / "many").mkdir()
-    for number in range(80):
+    for number in range(40):
         Image.fromarray(photograph(100, 150, number)).save(tmp_path / "many" / f"{number:03}.png")
     arguments = f"checkpoint={checkpoint(user)} images=many out=out crf=v2_resnet101 overlays=false" + FAST
     process = subprocess.Popen(
@@ -248,13 +248,13 @@ def test_a_stopped_prediction_leaves_whole_files_and_goes_on(user, tmp_path, how
     process.send_signal(how)
     _, said = process.communicate(timeout=60)
     there = len(finished())
-    assert 5 <= there < 80
+    assert 5 <= there < 40
     assert all(np.array(Image.open(file)).shape == (100, 150) for file in finished())
     if how is signal.SIGINT:
         assert process.returncode == 130 and "the same command does the rest" in said and "Traceback" not in said
     again = use("predict", tmp_path, arguments)
-    assert f"{80 - there} images written, {there} were there already" in again.stdout
-    assert len(finished()) == 80
+    assert f"{40 - there} images written, {there} were there already" in again.stdout
+    assert len(finished()) == 40
 
 
 def test_the_crf_as_the_last_layer_is_trained_and_evaluated(tmp_path):

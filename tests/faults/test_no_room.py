@@ -37,6 +37,7 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(tmp_path):
     assert [int(row["step"]) for row in rows(run_folder(tmp_path)) if row["train/loss"]] == list(range(40))
 
 
+@pytest.mark.long
 def test_a_cache_that_does_not_fit_is_no_cache(tmp_path):
     """The pictures of the embedded data set."""
     env = {**os.environ, "DEEPLAB_LIT_CACHE": str(tmp_path / "cache")}
