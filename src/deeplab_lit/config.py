@@ -372,7 +372,7 @@ class HyperparametersConfig:
     """How `python -m deeplab_lit.tune` searches."""
 
     space: dict[str, Any] = field(default_factory=dict)  # key of a training: {low, high, log, step} or {choices}
-    trials: int = 20  # in all, those of earlier calls and of other processes with them
+    trials: int = 20  # in all, with those of earlier calls and other processes; each of these may add one at the end
     prune: bool = True  # stop a trial whose mIoU is below the median of the others at the same step
     seed: int = 0  # of the proposals
 

@@ -10,9 +10,7 @@ import numpy as np
 from numba import prange
 
 from deeplab_lit.compiled import compiled, kernel
-
-LANES = 16
-NOTHING = np.float32(-3e38)
+from deeplab_lit.loss_kernels import blend
 
 
 def _upsampled_argmax(scores, above, below, down, left, right, across):
@@ -27,13 +25,10 @@ def _upsampled_argmax(scores, above, below, down, left, right, across):
     for job in prange(batch * height):
         n, y = job // height, job % height
         row, values = np.empty((columns, lanes), np.float32), np.empty(lanes, np.float32)
-        upper, lower, share_y = above[y], below[y], down[y]
-        for j in range(columns):
-            for c in range(lanes):
-                row[j, c] = scores[n, upper, j, c] + share_y * (scores[n, lower, j, c] - scores[n, upper, j, c])
+        blend(scores[n, above[y]], scores[n, below[y]], down[y], row)
         for x in range(width):
             first, second, share = left[x], right[x], across[x]
-            top = NOTHING
+            top = np.float32(-np.inf)
             for c in range(lanes):
                 value = row[first, c] + share * (row[second, c] - row[first, c])
                 values[c] = value

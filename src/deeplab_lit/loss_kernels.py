@@ -12,8 +12,13 @@ from numba import prange
 
 from deeplab_lit.compiled import compiled, kernel
 
-LANES = 16
-NOTHING = np.float32(-1e30)
+
+@compiled
+def blend(first, second, share, found):
+    """Write into ``found`` what lies between two rows of a map, ``share`` of the way to the second."""
+    for j in range(found.shape[0]):
+        for c in range(found.shape[1]):
+            found[j, c] = first[j, c] + share * (second[j, c] - first[j, c])
 
 
 @compiled
@@ -47,10 +52,8 @@ def _cross_entropy(scores, labels, weights, void, above, below, down, left, righ
         loss, weight, unknown = 0.0, 0.0, 0
         for y in range(height * part // parts, height * (part + 1) // parts):
             upper, lower, share_y = above[y], below[y], down[y]
-            for j in range(columns):
-                for c in range(lanes):
-                    row[j, c] = scores[n, upper, j, c] + share_y * (scores[n, lower, j, c] - scores[n, upper, j, c])
-                    of_row[j, c] = 0
+            blend(scores[n, upper], scores[n, lower], share_y, row)
+            of_row[:] = 0
             for x in range(width):
                 label = labels[n, y, x]
                 if label == void:
@@ -59,7 +62,7 @@ def _cross_entropy(scores, labels, weights, void, above, below, down, left, righ
                     unknown += 1
                     continue
                 first, second, share = left[x], right[x], across[x]
-                top = NOTHING
+                top = np.float32(-np.inf)
                 for c in range(lanes):
                     value = row[first, c] + share * (row[second, c] - row[first, c])
                     values[c] = value

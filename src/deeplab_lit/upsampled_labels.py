@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from deeplab_lit.coarse_maps import classes_last, places
 from deeplab_lit.kernels import kernels
 from deeplab_lit.models.deeplab import DeepLab
 from deeplab_lit.models.multiscale import MultiScaleInput
 from deeplab_lit.models.resize import resize
-from deeplab_lit.upsampled_loss import places
 
 
 def pixel_labels(network: Any, image: Float[Tensor, "batch 3 height width"]) -> Tensor:
@@ -43,9 +42,5 @@ def upsampled_argmax(
     compiled = kernels("label_kernels") if here and larger else None
     if compiled is None or not bool(scores.isfinite().all()):
         return resize(scores, size, align_corners).argmax(1)
-    batch, classes, *old = scores.shape
-    lanes = -(-classes // compiled.LANES) * compiled.LANES
-    padded = np.full((batch, *old, lanes), compiled.NOTHING, np.float32)
-    padded[..., :classes] = scores.detach().permute(0, 2, 3, 1).numpy()
-    rows, columns = (places(size[i], old[i], align_corners) for i in (0, 1))
-    return torch.from_numpy(compiled.upsampled_argmax(padded, *rows, *columns))
+    rows, columns = (places(size[i], scores.shape[2 + i], align_corners) for i in (0, 1))
+    return torch.from_numpy(compiled.upsampled_argmax(classes_last(scores), *rows, *columns))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from deeplab_lit.coarse_maps import classes_last, places
 from deeplab_lit.data.labels import VOID
 from deeplab_lit.kernels import kernels
 
@@ -52,12 +50,9 @@ class _Upsampled(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         compiled = kernels("loss_kernels")
         batch, classes, *size = scores.shape
-        lanes = -(-classes // compiled.LANES) * compiled.LANES
-        padded = np.full((batch, *size, lanes), compiled.NOTHING, np.float32)
-        padded[..., :classes] = scores.detach().permute(0, 2, 3, 1).numpy()
         rows, columns = (places(labels.shape[1 + i], size[i], align_corners) for i in (0, 1))
         sums, grad = compiled.cross_entropy(
-            padded, labels.numpy(), weights.float().numpy(), VOID, *rows, *columns, _PARTS
+            classes_last(scores), labels.numpy(), weights.float().numpy(), VOID, *rows, *columns, _PARTS
         )
         loss, weight, unknown = sums.sum(0)
         if unknown:
@@ -76,12 +71,3 @@ class _Upsampled(torch.autograd.Function):
     def backward(ctx: Any, of_loss: Tensor, _: Tensor) -> tuple[Tensor, None, None, None]:
         (grad,) = ctx.saved_tensors
         return grad * of_loss, None, None, None
-
-
-@functools.cache
-def places(new: int, old: int, align_corners: bool) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """For each new position the two old ones that it lies between, and the share of the second."""
-    steps = np.arange(new)
-    place = steps * ((old - 1) / max(new - 1, 1)) if align_corners else np.maximum((steps + 0.5) * old / new - 0.5, 0)
-    first = np.minimum(place.astype(np.int64), old - 1)
-    return first, np.minimum(first + 1, old - 1), (place - first).astype(np.float32)

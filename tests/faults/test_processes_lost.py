@@ -45,9 +45,8 @@ def test_of_two_processes_the_other_ends_and_the_pair_resumes(tmp_path):
     process = begin(tmp_path, *arguments)
     (second,) = [pid for pid in children(process.pid) if environment(pid).get("LOCAL_RANK") == "1"]
     os.kill(second, signal.SIGKILL)
-    began = time.monotonic()
     out, err = process.communicate(timeout=60)
-    assert process.returncode != 0 and time.monotonic() - began < 60
+    assert process.returncode != 0
     assert "another process of this training has ended" in err, out + err
     train_alone(tmp_path, *arguments, env=QUIET)
     assert [int(row["step"]) for row in rows(run_folder(tmp_path)) if row["train/loss"]] == list(range(300))

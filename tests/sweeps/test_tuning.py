@@ -40,9 +40,22 @@ def test_a_search_goes_on_until_its_number_of_trials(tmp_path):
     best = max(trials, key=lambda trial: trial.value)
     assert f"'model.rates={best.params['model.rates']}'" in done.stdout.splitlines()[-1]
     use("tune", tmp_path, "search.trials=3", *TINY)
-    assert len(study(tmp_path).trials) == 3
+    assert len({trial.params["optimizer.lr"] for trial in study(tmp_path).trials}) == 3
     use("tune", tmp_path, "search.trials=3", *TINY)
     assert len(study(tmp_path).trials) == 3
+
+
+@pytest.mark.long
+def test_processes_share_out_the_trials(tmp_path):
+    whole = command("tune", "search.trials=4", *TINY)
+    both = [subprocess.Popen(whole, cwd=tmp_path, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=400)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    trials = study(tmp_path).trials
+    # each may have begun its last while the other's was going on
+    assert {trial.state.name for trial in trials} == {"COMPLETE"} and len(trials) in (4, 5)
+    assert len({trial.params["optimizer.lr"] for trial in trials}) == len(trials)
+    assert all("trial " in each for each in said)
 
 
 @pytest.mark.long

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 from lightning.pytorch.callbacks import Callback
 from rich.table import Table
 
@@ -53,16 +54,16 @@ def tune(config: TuneConfig, given: Sequence[str]) -> Any:
         storage=optuna.storages.RDBStorage(
             f"sqlite:///{folder / 'study.db'}",
             heartbeat_interval=_BEAT,
-            heartbeat_stale_trial_callback=lambda study, trial: study.enqueue_trial(
-                trial.params
-            ),  # of a process that died
+            heartbeat_stale_trial_callback=_again,
         ),
-        sampler=optuna.samplers.TPESampler(seed=search.seed),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4) if search.prune else optuna.pruners.NopPruner(),
         load_if_exists=True,
     )
 
     def objective(trial: Any) -> float:
+        # by the trial: another call of the same command, and another process, must not propose the same again
+        seed = np.random.SeedSequence((search.seed, trial.number)).generate_state(1)[0]
+        study.sampler = optuna.samplers.TPESampler(seed=int(seed))
         chosen = propose(trial)
         told = [*given, *chosen, f"output={folder}", "name=trials", "resume=auto"]
         cfg = composed(told)
@@ -76,6 +77,11 @@ def tune(config: TuneConfig, given: Sequence[str]) -> Any:
         study.optimize(objective, n_trials=1)
     _show(study)
     return study
+
+
+def _again(study: Any, trial: Any) -> None:
+    """A trial whose process died is proposed once more."""
+    study.enqueue_trial(trial.params)
 
 
 class _Reports(Callback):
