@@ -45,6 +45,7 @@ def measure(trunk: str, last: bool, steps: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jemalloc", help="the library's file")
+    parser.add_argument("--trunks", nargs="+", choices=TRUNKS, default=["efficientnet_lite0"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
@@ -55,7 +56,7 @@ def main() -> None:
     tuned = {"LD_PRELOAD": options.jemalloc, "MALLOC_CONF": "dirty_decay_ms:-1,muzzy_decay_ms:-1"}
     allocators = {"malloc": {}, **({"jemalloc": tuned} if options.jemalloc else {})}
     settings = [(name, order, more) for name, more in allocators.items() for order in ("first", "last")]
-    for trunk in TRUNKS:
+    for trunk in options.trunks:
         sums = [0.0] * len(settings)
         for _ in range(options.rounds):
             for number, (_, order, more) in enumerate(settings):
