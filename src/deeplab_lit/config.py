@@ -195,6 +195,7 @@ class TrainConfig:
     crop_size: int  # pixels
     eval_size: int  # validation images are padded to at least this many pixels
     num_workers: int = 2  # loader processes; 0: load in the training process
+    decoded_gb: float = 0  # images are kept decoded, at most so many GB, in the cache folder; 0: decoded at each use
     atrous: str = "auto"  # the faster of "holes" and "interlace", the paper's two realisations, with equal results
     align_corners: bool  # bilinear resizing puts corner pixels on each other, as Caffe does
     sampling: str = "uniform"  # or "rare_classes": images with rare classes come more often

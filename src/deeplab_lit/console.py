@@ -17,6 +17,7 @@ from rich.table import Table
 
 from deeplab_lit.config import CRFConfig, DenseCRFConfig, TrainConfig
 from deeplab_lit.data.datamodule import SegmentationData
+from deeplab_lit.data.decoded import decoded_folder
 from deeplab_lit.data.transforms import Normalization
 from deeplab_lit.models.build import plain
 from deeplab_lit.runs import Run
@@ -88,6 +89,7 @@ def show_summary(
         "input": f"crop {config.crop_size}, scales {_list(config.scales.factors)}, augmentation "
         f"{config.augment.scale_range or config.augment.scale_list or 'without scaling'}, "
         f"{normalization}",
+        "decoded": config.decoded_gb and f"at most {config.decoded_gb:g} GB of them kept in {decoded_folder()}",
         "start": "\n           ".join(started) or f"{config.init.name} weights",
         "training": f"{config.max_steps} steps of batch {config.batch_size}"
         + (f" in each of {processes} processes" if processes != 1 else "")

@@ -17,7 +17,19 @@ from deeplab_lit.errors import UserError
 from deeplab_lit.files import write_text
 
 # they say where a run lies, how it is watched or how fast it goes, not what it computes
-_NOT_THE_RUN = ("resume", "output", "name", "logger", "num_workers", "pictures", "roots", "row", "crf", "preview")
+_NOT_THE_RUN = (
+    "resume",
+    "output",
+    "name",
+    "logger",
+    "num_workers",
+    "decoded_gb",
+    "pictures",
+    "roots",
+    "row",
+    "crf",
+    "preview",
+)
 
 
 @dataclass(frozen=True)

@@ -248,7 +248,7 @@ def _check_values(config: TrainConfig) -> None:
         raise UserError(f"ema={config.ema}: it is above 0 and below 1, such as 0.999, or null for no average.")
     if config.compile == "network" and config.scales.recompute:
         raise UserError("compile=network cannot compute scales twice: type compile=loss, or scales.recompute=false.")
-    for key in ("num_workers", "pictures"):
+    for key in ("num_workers", "decoded_gb", "pictures"):
         if getattr(config, key) < 0:
             raise UserError(f"{key}={getattr(config, key)}: it is at least 0.")
 

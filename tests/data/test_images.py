@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
-from deeplab_lit.data.split import Split, read_image
+from deeplab_lit.data.pictures import read_image
+from deeplab_lit.data.split import Split
 from deeplab_lit.data.transforms import Normalization, TrainTransform
 from deeplab_lit.errors import UserError
+from deeplab_lit.inference.photographs import read_photograph
 
 
 @pytest.fixture
@@ -95,3 +97,16 @@ def test_a_crop_larger_than_the_image_is_filled_with_mean_and_void(tmp_path, pic
     assert (sample["mask"] == 255).sum() == 97 * 97 - 30 * 40
     void = sample["mask"] == 255
     assert sample["image"][:, void].abs().max() < 0.01
+
+
+@pytest.mark.parametrize("kind", ["colour", "grey", "progressive", "half chroma", "turned"])
+def test_jpegs_are_read_as_pillow_reads_them(tmp_path, picture, kind):
+    file = Image.fromarray(picture[..., 0] if kind == "grey" else picture)
+    exif = file.getexif()
+    exif[0x0112] = 6 if kind == "turned" else 1
+    how = {"subsampling": 2 if kind == "half chroma" else 0, "progressive": kind == "progressive"}
+    file.save(tmp_path / "a.jpg", exif=exif, **how)
+    with Image.open(tmp_path / "a.jpg") as read:
+        expected = np.array(ImageOps.exif_transpose(read).convert("RGB"))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.jpg"), expected)
+    np.testing.assert_array_equal(read_photograph(tmp_path / "a.jpg"), expected)

@@ -1,9 +1,11 @@
+import cv2
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deeplab_lit.data.crop_kernels import crop_scaled
 from deeplab_lit.data.datamodule import collate
 from deeplab_lit.data.split import Example
 from deeplab_lit.data.transforms import EvalTransform, Normalization, TrainTransform, extra_transforms
@@ -44,6 +46,37 @@ def test_a_marked_place_of_image_and_mask_lands_together(seed, height, width, wh
         centre = [np.average(np.indices(ones.shape)[i], weights=bright) for i in (0, 1)]
         found = [np.indices(ones.shape)[i][ones].mean() for i in (0, 1)]
         assert np.abs(np.subtract(centre, found)).max() < 0.51
+
+
+@given(
+    size=st.tuples(st.integers(1, 80), st.integers(1, 80)),
+    scaled=st.tuples(st.integers(1, 130), st.integers(1, 130)),
+    offset=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    side=st.integers(1, 70),
+    mirrored=st.booleans(),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=200, deadline=None)
+def test_the_crop_is_that_of_the_whole_image_resized_by_opencv(size, scaled, offset, side, mirrored, seed):
+    rng = np.random.default_rng(seed)
+    image, mask = rng.integers(0, 256, (*size, 3), np.uint8), rng.integers(0, 21, size, np.uint8)
+    top, left = (int(share * max(0, length - side)) for share, length in zip(offset, scaled, strict=True))
+    whole = np.full((max(side, scaled[0]), max(side, scaled[1]), 3), (9, 8, 7), np.uint8)
+    whole_mask = np.full(whole.shape[:2], 255, np.uint8)
+    to = (scaled[1], scaled[0])
+    whole[: scaled[0], : scaled[1]] = cv2.resize(image, to, interpolation=cv2.INTER_LINEAR)
+    whole_mask[: scaled[0], : scaled[1]] = cv2.resize(mask, to, interpolation=cv2.INTER_NEAREST_EXACT)
+    turn = -1 if mirrored else 1
+    expected = whole[top : top + side, left : left + side][:, ::turn]
+    expected_mask = whole_mask[top : top + side, left : left + side][:, ::turn]
+
+    crop, crop_mask = np.empty((side, side, 3), np.uint8), np.empty((side, side), np.uint8)
+    crop_scaled(image, mask, *scaled, top, left, mirrored, np.array([9, 8, 7], np.uint8), 255, crop, crop_mask)
+    assert np.abs(crop.astype(int) - expected).max() <= 1  # OpenCV computes in fixed point
+    # a pixel on the line between two of the mask may take either: OpenCV's arithmetic rounds
+    tied = [((2 * np.arange(max(side, n)) + 1) * m % (2 * n) == 0) for n, m in zip(scaled, size, strict=True)]
+    sure = ~(tied[0][top : top + side, None] | tied[1][left : left + side])[:, ::turn]
+    np.testing.assert_array_equal(crop_mask[sure], expected_mask[sure])
 
 
 def test_masks_are_not_shifted_on_average():

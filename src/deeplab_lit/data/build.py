@@ -6,6 +6,7 @@ from typing import Any
 
 from deeplab_lit.config import TrainConfig
 from deeplab_lit.data.datamodule import SegmentationData, Source
+from deeplab_lit.data.decoded import DecodedCache, decoded_folder
 from deeplab_lit.data.frequencies import inverse_root, median_frequency, pixel_counts, repeat_factors
 from deeplab_lit.data.layout import Progress
 from deeplab_lit.data.source import open_source
@@ -40,7 +41,13 @@ def build_data(config: TrainConfig, normalization: Normalization, progress: Prog
         config.num_workers,
         config.seed,
     )
-    for split in (data.train_split, data.val_split):
+    splits = (data.train_split, data.val_split)
+    if config.decoded_gb:
+        files = [pair for split in splits for pair in zip(split.images, split.masks, strict=True)]
+        kept = DecodedCache(decoded_folder(), int(config.decoded_gb * 1e9), files, len(data.labels))
+        for split in splits:
+            split.decoded = kept
+    for split in splits:
         # reading a few examples shows a wrong class list or unreadable files before the network is built
         for index in range(0, len(split), max(1, len(split) // 16)):
             split[index]

@@ -16,7 +16,7 @@ from PIL import Image
 from deeplab_lit.data.labels import VOID, LabelSet
 from deeplab_lit.data.layout import Layout, Progress
 from deeplab_lit.data.parallel import spread
-from deeplab_lit.data.split import Bytes, read_image, read_mask
+from deeplab_lit.data.pictures import Bytes, read_image, read_mask
 from deeplab_lit.errors import UserError
 
 _SIDE = 32  # of the thumbnails that are compared

@@ -15,7 +15,7 @@ import numpy as np
 from deeplab_lit.data.labels import VOC_CLASSES, VOID, LabelSet
 from deeplab_lit.data.layout import Entry, Layout, Progress
 from deeplab_lit.data.parallel import spread
-from deeplab_lit.data.split import Bytes, read_mask, write_mask
+from deeplab_lit.data.pictures import Bytes, read_mask, write_mask
 from deeplab_lit.errors import UserError, closest
 from deeplab_lit.files import cache_folder, one_at_a_time, replacing, write_json
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from deeplab_lit.data.labels import VOID
 from deeplab_lit.data.layout import Progress
 from deeplab_lit.data.parallel import spread
-from deeplab_lit.data.split import Split, read_mask
+from deeplab_lit.data.pictures import read_mask
+from deeplab_lit.data.split import Split
 from deeplab_lit.files import cache_folder, replacing
 
 

@@ -13,7 +13,7 @@ from deeplab_lit.data.downloads import download_sbd, fetch_once
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.layout import Entry, Progress, read_list
 from deeplab_lit.data.parallel import spread
-from deeplab_lit.data.split import Bytes, write_mask
+from deeplab_lit.data.pictures import Bytes, write_mask
 from deeplab_lit.data.voc import VOC
 from deeplab_lit.errors import UserError
 from deeplab_lit.files import cache_folder, one_at_a_time, replacing

@@ -8,14 +8,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deeplab_lit.data.crop_kernels import crop_scaled, planes
 from deeplab_lit.data.labels import VOID
 from deeplab_lit.data.split import Example
 from deeplab_lit.errors import UserError, closest
@@ -60,12 +61,23 @@ class Normalization:
             raise UserError(f"normalization mean={mean}, std={std}: give three numbers each, the std positive.")
         return cls((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]), bgr)
 
-    def __call__(self, image: NDArray[np.uint8]) -> Tensor:
-        """RGB bytes (H, W, 3) -> float32 (3, H, W)."""
-        x = (image.astype(np.float32) - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
-        if self.bgr:
-            x = x[..., ::-1]
-        return torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1)))
+    def __call__(self, image: NDArray[np.uint8], room: tuple[int, int] | None = None) -> Tensor:
+        """RGB bytes (H, W, 3) -> float32 (3, H, W), or (3, *room), filled at the bottom and right with :attr:`fill`."""
+        table, channels = self._table
+        out = np.empty((3, *(room or image.shape[:2])), np.float32)
+        height, width = image.shape[:2]
+        for c, channel in enumerate(channels):
+            out[c, height:] = table[c, self.fill[channel]]
+            out[c, :height, width:] = table[c, self.fill[channel]]
+        planes(np.ascontiguousarray(image), table, channels, out)
+        return torch.from_numpy(out)
+
+    @cached_property
+    def _table(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """What each byte becomes in each plane (3, 256), and the channel that each plane is made of (3,)."""
+        channels = np.array([2, 1, 0] if self.bgr else [0, 1, 2])
+        mean, std = (np.array(values, np.float32)[channels, None] for values in (self.mean, self.std))
+        return (np.arange(256, dtype=np.float32) - mean) / std, channels
 
     def __str__(self) -> str:
         mean, std = (", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
@@ -85,19 +97,11 @@ _NAMED = {
 }
 
 
-class _DiscreteScale(A.RandomScale):  # type: ignore[misc]
-    """Random scaling by one of a list of factors, as the released nets were trained."""
-
-    def __init__(self, factors: Sequence[float], **arguments: Any) -> None:
-        super().__init__(scale_limit=0.0, **arguments)
-        self.factors = tuple(factors)
-
-    def get_params(self) -> dict[str, float]:
-        return {"scale": float(self.py_random.choice(self.factors))}
-
-
 class TrainTransform:
     """Random scale, pad at the bottom and right, random crop, mirror, normalise: the released data layer's order.
+
+    The first four are one pass that reads the crop's part of the image alone, with the results of resizing all of it
+    (linear; masks to the nearest).
 
     Args:
         crop_size: side of the square crop, in pixels; 321 in the papers.
@@ -129,25 +133,31 @@ class TrainTransform:
             raise UserError(
                 f"crop_size={crop_size} and the scale factors {scale_range or scale_list} must be positive."
             )
-        # cv2's INTER_NEAREST takes the pixel to the upper left, half a pixel off the image; _EXACT takes the nearest
-        how = {"interpolation": cv2.INTER_LINEAR, "mask_interpolation": cv2.INTER_NEAREST_EXACT, "p": 1.0}
-        steps: list[A.BasicTransform] = []
-        if scale_range:
-            steps.append(A.RandomScale(scale_limit=(scale_range[0] - 1, scale_range[1] - 1), **how))
-        if scale_list:
-            steps.append(_DiscreteScale(scale_list, **how))
-        steps += [_pad(crop_size, crop_size, normalization), A.RandomCrop(crop_size, crop_size)]
-        if flip:
-            steps.append(A.HorizontalFlip(p=0.5))
-        self._compose = A.Compose([*steps, *extra])
-        self._normalization = normalization
+        self._crop_size, self._normalization = crop_size, normalization
+        self._range, self._list, self._flip = scale_range, tuple(scale_list or ()), flip
+        self._extra = A.Compose(list(extra)) if extra else None
 
     def __call__(self, example: Example, seed: int) -> Sample:
         """Augment one example; ``seed`` alone decides how, whatever process or moment it is called in."""
-        # albumentations keeps a generator of its own that worker processes would share
-        self._compose.set_random_seed(seed)
-        result = self._compose(image=example.image, mask=example.mask)
-        return _sample(result, example.id, self._normalization)
+        draw, side = np.random.default_rng(seed), self._crop_size
+        factor = self._factor(draw)
+        height, width = (max(1, round(length * factor)) for length in example.mask.shape)
+        top, left = (int(draw.integers(max(0, length - side) + 1)) for length in (height, width))
+        mirrored = self._flip and draw.random() < 0.5
+        image, mask = np.empty((side, side, 3), np.uint8), np.empty((side, side), np.uint8)
+        fill = np.array(self._normalization.fill, np.uint8)
+        crop_scaled(example.image, example.mask, height, width, top, left, mirrored, fill, np.uint8(VOID), image, mask)
+        if self._extra:
+            # albumentations keeps a generator of its own that worker processes would share
+            self._extra.set_random_seed(seed)
+            result = self._extra(image=image, mask=mask)
+            image, mask = result["image"], result["mask"]
+        return {"image": self._normalization(image), "mask": _numbers(mask), "id": example.id}
+
+    def _factor(self, draw: np.random.Generator) -> float:
+        if self._list:
+            return float(draw.choice(self._list))
+        return float(draw.uniform(*self._range)) if self._range else 1.0
 
 
 class EvalTransform:
@@ -169,28 +179,15 @@ class EvalTransform:
     def __call__(self, example: Example) -> Sample:
         """Padding is void in the mask, so it is never counted; ``size`` in the sample is the original (H, W)."""
         height, width = example.mask.shape
-        pad = A.Compose([_pad(self._padded(height), self._padded(width), self._normalization)])
-        sample = _sample(pad(image=example.image, mask=example.mask), example.id, self._normalization)
-        return {**sample, "size": torch.tensor([height, width])}
+        room = (self._padded(height), self._padded(width))
+        mask = np.full(room, VOID, np.uint8)
+        mask[:height, :width] = example.mask
+        image = self._normalization(example.image, room)
+        return {"image": image, "mask": _numbers(mask), "id": example.id, "size": torch.tensor([height, width])}
 
 
-def _pad(height: int, width: int, normalization: Normalization) -> A.PadIfNeeded:
-    return A.PadIfNeeded(
-        height,
-        width,
-        position="top_left",
-        border_mode=cv2.BORDER_CONSTANT,
-        fill=normalization.fill,
-        fill_mask=VOID,
-    )
-
-
-def _sample(result: Mapping[str, Any], id: str, normalization: Normalization) -> Sample:
-    return {
-        "image": normalization(result["image"]),
-        "mask": torch.from_numpy(result["mask"].astype(np.int64)),
-        "id": id,
-    }
+def _numbers(mask: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(mask).long()
 
 
 def extra_transforms(configs: Sequence[Mapping[str, Any]]) -> list[A.BasicTransform]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deeplab_lit.data.labels import LabelSet
-from deeplab_lit.data.split import write_mask
+from deeplab_lit.data.pictures import write_mask
 from deeplab_lit.errors import UserError
 from deeplab_lit.files import replacing, save_image, write_json
 from deeplab_lit.render import overlay

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import glob
+import io
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from deeplab_lit.data.pictures import decode
 from deeplab_lit.errors import UserError
 
 Bytes = NDArray[np.uint8]
+_DEEP = ("I", "F")  # modes with more than 8 bits a channel
 _ENDINGS = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2"))
 
 
@@ -24,8 +27,11 @@ def read_photograph(path: Path) -> Bytes:
         UserError: the file cannot be read, or holds fractions or more than 16 bits, whose black and white are unknown.
     """
     try:
-        with Image.open(path) as file:
-            return _rgb(ImageOps.exif_transpose(file), path)
+        content = path.read_bytes()
+        with Image.open(io.BytesIO(content)) as file:
+            if file.mode.startswith(_DEEP):
+                return _rgb(ImageOps.exif_transpose(file), path)
+            return decode(file, content)
     except UserError:
         raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deeplab_lit.data.labels import LabelSet
-from deeplab_lit.data.split import write_mask
+from deeplab_lit.data.pictures import write_mask
 from deeplab_lit.files import replacing, save_image
 
 Bytes = NDArray[np.uint8]
