@@ -1,9 +1,10 @@
 """What the C library's memory costs a training step on a CPU: glibc's malloc beside jemalloc, in both memory orders.
 
-    python benchmarks/allocator.py --jemalloc /usr/lib/x86_64-linux-gnu/libjemalloc.so.2
-
 glibc gives large tensors back to the system after each use and takes them anew, page by page. Each setting is a process
 of its own; the settings take turns, and the ratio is that of the sums.
+
+A training takes jemalloc as `LD_PRELOAD=.../libjemalloc.so.2 MALLOC_CONF=dirty_decay_ms:-1,muzzy_decay_ms:-1 python -m
+deeplab_lit.train channels_last=true ...`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import os
 import subprocess
 import sys
 import time
+
+from common import parser, table
 
 TRUNKS = ("efficientnet_lite0", "resnet18", "resnet101")
 
@@ -42,17 +45,19 @@ def measure(trunk: str, last: bool, steps: int) -> None:
     print(sum(times[1:]))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--jemalloc", help="the library's file")
-    parser.add_argument("--trunks", nargs="+", choices=TRUNKS, default=["efficientnet_lite0"])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=4)
-    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+def main(arguments: list[str] | None = None) -> None:
+    parsed = parser(__doc__)
+    parsed.add_argument("--jemalloc", help="the library's file")
+    parsed.add_argument("--trunks", nargs="+", choices=TRUNKS, default=["efficientnet_lite0"])
+    parsed.add_argument("--rounds", type=int, default=3)
+    parsed.add_argument("--steps", type=int, default=4)
+    parsed.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    options = parsed.parse_args(arguments)
     if options.child:
         measure(options.child[0], options.child[1] == "last", options.steps)
         return
+    if options.quick:
+        options.rounds, options.steps = 1, 1
     tuned = {"LD_PRELOAD": options.jemalloc, "MALLOC_CONF": "dirty_decay_ms:-1,muzzy_decay_ms:-1"}
     allocators = {"malloc": {}, **({"jemalloc": tuned} if options.jemalloc else {})}
     settings = [(name, order, more) for name, more in allocators.items() for order in ("first", "last")]
@@ -63,10 +68,11 @@ def main() -> None:
                 child = [sys.executable, __file__, "--child", trunk, order, "--steps", str(options.steps)]
                 done = subprocess.run(child, env={**os.environ, **more}, capture_output=True, text=True, check=True)
                 sums[number] += float(done.stdout)
-        print(f"{trunk}, ASPP-L, crops of 321")
-        for (name, order, _), total in zip(settings, sums, strict=True):
-            step = total / options.rounds / options.steps
-            print(f"  {name:9} channels {order:5}  {step:7.3f} s a step   {sums[0] / total:.2f}", flush=True)
+        rows = [
+            [f"{name}, channels {order}", total / options.rounds / options.steps, sums[0] / total]
+            for (name, order, _), total in zip(settings, sums, strict=True)
+        ]
+        table([f"{trunk}, ASPP-L, crops of 321, float32", "seconds a step", "ratio"], rows)
 
 
 if __name__ == "__main__":

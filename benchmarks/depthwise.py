@@ -1,7 +1,5 @@
 """The backward pass of depthwise convolutions: PyTorch's own beside this library's, on the same maps in one run.
 
-    python benchmarks/depthwise.py
-
 The layers are those of an EfficientNet-Lite0 at output strides 16 and 8 on crops of 321, ten at a time: both gradients
 of PyTorch's convolution with holes, of the paper's other realisation where there are holes (subsample and interlace,
 PyTorch's dense convolution between), and of ours, the best of several runs each; then a whole training step with
@@ -10,12 +8,13 @@ PyTorch's dense convolution between), and of ours, the best of several runs each
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
+from common import parser, table
 from torch import Tensor
 
 from deeplab_lit.models import ASPP, DeepLab
@@ -40,17 +39,18 @@ def best(work: Callable[[], object], runs: int) -> float:
     return min(times)
 
 
-def layers(dtype: torch.dtype, runs: int) -> None:
-    print(f"{dtype}: channels, kernel, stride, rate, side; milliseconds with holes, interlaced, ours; holes over ours")
-    for channels, kernel, stride, rate, side in LAYERS:
+def layers(dtype: torch.dtype, runs: int, chosen: list[tuple[int, int, int, int, int]]) -> None:
+    rows: list[list[object]] = []
+    for channels, kernel, stride, rate, side in chosen:
         x = torch.randn(10, channels, side, side, dtype=dtype).contiguous(memory_format=torch.channels_last)
         padding = rate * (kernel // 2)
         conv = AtrousConv2d(channels, channels, kernel, stride, padding, rate, groups=channels, bias=False)
         theirs = 1e3 * best(backward(conv, "holes", x.requires_grad_()), runs)
-        interlaced = f"{1e3 * best(backward(conv, 'interlace', x), runs):7.1f}" if rate > 1 else "      -"
+        interlaced = 1e3 * best(backward(conv, "interlace", x), runs) if rate > 1 else ""
         ours = 1e3 * best(backward(conv, "auto", x), runs)
-        times = f"{theirs:7.1f} {interlaced} {ours:7.1f}   {theirs / ours:.1f}"
-        print(f"  {channels:5d} {kernel} {stride} {rate} {side:4d}   {times}", flush=True)
+        rows.append([f"{channels}, {kernel}, {stride}, {rate}, {side}", theirs, interlaced, ours, theirs / ours])
+    kind = str(dtype).removeprefix("torch.")
+    table([f"{kind}: channels, kernel, stride, rate, side", "holes, ms", "interlaced", "ours", "ratio"], rows)
 
 
 def backward(conv: AtrousConv2d, realisation: Realisation, x: Tensor) -> Callable[[], object]:
@@ -61,38 +61,38 @@ def backward(conv: AtrousConv2d, realisation: Realisation, x: Tensor) -> Callabl
     return lambda: torch.autograd.grad(y, [x, conv.weight], direction, retain_graph=True)
 
 
-def steps(output_stride: int, half: bool, runs: int) -> None:
-    network = DeepLab(EfficientNetLite0(output_stride, frozen_norm=True, frozen_affine=False), ASPP(1280, 21), False)
-    network = network.train().to(memory_format=torch.channels_last)
-    image = torch.randn(10, 3, 321, 321).contiguous(memory_format=torch.channels_last)
-    mask = torch.randint(0, 21, (10, 321, 321))
-
-    def step() -> None:
-        network.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            scores = network.scores(image)
-        F.cross_entropy(scores, mask).backward()
-
-    times = []
-    for realisation in ("holes", "interlace", "auto"):
-        set_realisation(network, realisation)
-        times.append(best(step, runs))
-    kind = "bfloat16" if half else "float32"
-    seconds = ", ".join(f"{each:.2f}" for each in times)
-    ratios = ", ".join(f"{each / times[-1]:.2f}" for each in times[:-1])
-    print(f"  output stride {output_stride}, {kind}: {seconds} s, ratios to ours {ratios}", flush=True)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=4)
-    runs = parser.parse_args().runs
-    for dtype in (torch.float32, torch.bfloat16):
-        layers(dtype, runs)
-    print("a training step of EfficientNet-Lite0 with ASPP-L, crop 321, batch 10: holes, interlace, ours")
-    for output_stride in (16, 8):
+def steps(strides: tuple[int, ...], runs: int, batch: int) -> None:
+    rows: list[list[object]] = []
+    for output_stride in strides:
+        trunk = EfficientNetLite0(output_stride, frozen_norm=True, frozen_affine=False)
+        network = DeepLab(trunk, ASPP(1280, 21), False).train().to(memory_format=torch.channels_last)
+        image = torch.randn(batch, 3, 321, 321).contiguous(memory_format=torch.channels_last)
+        mask = torch.randint(0, 21, (batch, 321, 321))
         for half in (False, True):
-            steps(output_stride, half, max(1, runs // 2))
+            times = []
+            for realisation in ("holes", "interlace", "auto"):
+                set_realisation(network, realisation)
+                times.append(best(partial(step, network, image, mask, half), runs))
+            kind = f"output stride {output_stride}, {'bfloat16' if half else 'float32'}"
+            rows.append([kind, *times, times[0] / times[2]])
+    table(["training step, seconds", "holes", "interlace", "auto", "auto over holes"], rows)
+
+
+def step(network: DeepLab, image: Tensor, mask: Tensor, half: bool) -> None:
+    network.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        scores = network.scores(image)
+    F.cross_entropy(scores, mask).backward()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parser(__doc__)
+    options.add_argument("--runs", type=int, default=4)
+    given = options.parse_args(arguments)
+    runs = 1 if given.quick else given.runs
+    for dtype in (torch.float32, torch.bfloat16):
+        layers(dtype, runs, LAYERS[8:10] if given.quick else LAYERS)
+    steps((16,) if given.quick else (16, 8), max(1, runs // 2), 1 if given.quick else 10)
 
 
 if __name__ == "__main__":

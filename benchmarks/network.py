@@ -1,8 +1,5 @@
 """The network's time against the plain eager float32 network of the same architecture, in one run.
 
-    python benchmarks/network.py
-    python benchmarks/network.py --compile --memory        # some minutes more
-
 Plain: PyTorch's convolutions as they stand, batch normalisation as layers of its own, float32, contiguous maps, and
 the loss on upsampled scores. Each line adds one thing; the last but the compiled ones is what a training takes by
 itself where the processor has bf16. Variants take turns, and the best of several turns counts.
@@ -15,13 +12,12 @@ import copy
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from common import best_in_turns, parser, table
 from torch import Tensor
 
 from deeplab_lit.hardware import resolve_precision
@@ -99,18 +95,6 @@ class Prepared:
         loss.backward()
 
 
-def in_turns(work: dict[str, Callable[[], object]], runs: int) -> dict[str, float]:
-    best = dict.fromkeys(work, float("inf"))
-    for each in work.values():
-        each()
-    for _ in range(runs):
-        for name, each in work.items():
-            start = time.perf_counter()
-            each()
-            best[name] = min(best[name], time.perf_counter() - start)
-    return best
-
-
 def compare(title: str, network: DeepLab, batch: int, variants: list[Variant], runs: int) -> None:
     torch.manual_seed(0)
     prepared = {variant.name: Prepared(network, variant) for variant in variants}
@@ -121,30 +105,29 @@ def compare(title: str, network: DeepLab, batch: int, variants: list[Variant], r
         if each.variant.compiled == "none"
     }
     labels = [prepared[variant.name].scores(image).argmax(1) for variant in (PLAIN, DEFAULT)]
-    show(f"{title}, forward pass, 513 x 513", in_turns(forward, runs))
-    print(f"  labels of the default equal to the plain network's on {(labels[0] == labels[1]).double().mean():.4f}")
+    forwards = best_in_turns(forward, runs)
     crop, mask = torch.randn(batch, 3, 321, 321), torch.randint(0, CLASSES, (batch, 321, 321))
-    steps = {name: lambda each=each: each.step(crop, mask) for name, each in prepared.items()}  # type: ignore[misc]
-    show(f"{title}, training step, 321 x 321, batch {batch}", in_turns(steps, runs))
-
-
-def show(title: str, times: dict[str, float]) -> None:
-    print(f"{title}: seconds, times as fast as the plain network")
-    plain = times[PLAIN.name]
-    for name, seconds in times.items():
-        print(f"  {name:40s} {seconds:7.3f}  {plain / seconds:5.2f}", flush=True)
+    steps = best_in_turns({name: lambda each=each: each.step(crop, mask) for name, each in prepared.items()}, runs)  # type: ignore[misc]
+    rows: list[list[object]] = []
+    for name, seconds in steps.items():
+        pass_ = [forwards[name], forwards[PLAIN.name] / forwards[name]] if name in forwards else ["", ""]
+        rows.append([name, *pass_, seconds, steps[PLAIN.name] / seconds])
+    columns = ["forward 513, seconds", "ratio", f"step 321, batch {batch}, seconds", "ratio"]
+    table([title, *columns], rows)
+    print(f"Labels of the default equal plain's on {(labels[0] == labels[1]).double().mean():.4f} of a random image.")
 
 
 KINDS = {"one scale": None, "three scales": False, "three scales, recompute": True}
 
 
 def memory() -> None:
-    print("peak memory of two training steps beyond the network's, ResNet-18, 321 x 321, batch 4, float32")
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "100000"}  # what is freed goes back to the system at once
+    rows = []
     for kind in KINDS:
         command = [sys.executable, __file__, "--memory-of", kind]
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-        print(f"  {kind:36s} {done.stdout.strip()} MB")
+        rows.append([kind, int(done.stdout)])
+    table(["ResNet-18, 321 x 321, batch 4, float32", "peak MB of a step beyond the network's"], rows)
 
 
 def memory_of(kind: str) -> None:
@@ -166,25 +149,27 @@ def peak() -> int:
     return int(line.split()[1]) // 1024
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=4)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--network", choices=["resnet101", "lite0", "both"], default="both")
-    parser.add_argument("--compile", action="store_true", help="also what torch.compile makes of the training step")
-    parser.add_argument("--memory", action="store_true", help="also the memory of multi-scale training")
-    parser.add_argument("--memory-of", choices=list(KINDS), help=argparse.SUPPRESS)
-    options = parser.parse_args()
+def main(arguments: list[str] | None = None) -> None:
+    parsed = parser(__doc__)
+    parsed.add_argument("--runs", type=int, default=4)
+    parsed.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parsed.add_argument("--network", choices=["resnet101", "lite0", "both"], default="both")
+    parsed.add_argument("--compile", action="store_true", help="also what torch.compile makes of the training step")
+    parsed.add_argument("--memory", action="store_true", help="also the memory of multi-scale training")
+    parsed.add_argument("--memory-of", choices=list(KINDS), help=argparse.SUPPRESS)
+    options = parsed.parse_args(arguments)
     torch.set_num_threads(options.threads)
     if options.memory_of:
         memory_of(options.memory_of)
         return
+    if options.quick:
+        options.runs, options.network = 1, "lite0"
     variants = VARIANTS + (COMPILED if options.compile else [])
-    print(f"PyTorch {torch.__version__}, {options.threads} threads")
     if options.network in ("resnet101", "both"):
-        compare("ResNet-101 + ASPP-L at stride 8", resnet101(), 2, variants, options.runs)
+        compare("ResNet-101 + ASPP-L at 8", resnet101(), 2, variants, options.runs)
     if options.network in ("lite0", "both"):
-        compare("EfficientNet-Lite0 + ASPP-L at stride 16", lite0(), 10, variants, options.runs)
+        batch = 1 if options.quick else 10
+        compare("EfficientNet-Lite0 + ASPP-L at 16", lite0(), batch, variants, options.runs)
     if options.memory:
         memory()
 
