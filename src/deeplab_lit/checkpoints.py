@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -142,18 +142,42 @@ def load(path: str | Path, allow: Sequence[str] = ()) -> Trained:
             f"{path} ({about['source']}) has a trunk, but no classifier of pixels: train one from it with "
             f"init=checkpoint init.path={path}."
         )
-    network = build_network(about["network"], len(about["labels"]["names"]), allowed=(*OWN, *allow)).eval()
-    if about.get("folded"):
-        network = folded_for_good(network)
     prefix = "network."
     weights = {
         key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)
     }
-    try:
-        network.load_state_dict(_complete(network, weights))
-    except RuntimeError as error:
-        raise UserError(f"{path} does not fit its own description: {' '.join(str(error).split())[:300]}") from error
+    if not allow:  # first without memory: a file may describe a network of any size
+        with torch.device("meta"):
+            _fitting(_built(about, path, allow), weights, path)
+    network = _built(about, path, allow)
+    network.load_state_dict(_fitting(network, weights, path))
     return _trained(network, content)
+
+
+def _built(about: Mapping[str, Any], path: str | Path, allow: Sequence[str]) -> Network:
+    try:
+        network = build_network(about["network"], len(about["labels"]["names"]), allowed=(*OWN, *allow)).eval()
+    except UserError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
+        why = " ".join(str(error).split())[:300]
+        raise UserError(f"{path} describes a network that cannot be built: {why}") from error
+    return folded_for_good(network) if about.get("folded") else network
+
+
+def _fitting(network: Network, weights: dict[str, Tensor], path: str | Path) -> dict[str, Tensor]:
+    """The weights, if they are those of the network; UserError if not.
+
+    With the counters of batch normalisation, which other code bases do not keep and nothing here reads.
+    """
+    wanted = network.state_dict()
+    counters = {name: value for name, value in wanted.items() if name.endswith("num_batches_tracked")}
+    found = {**counters, **weights}
+    for name in (*wanted, *found):
+        shapes = [tuple(each[name].shape) if name in each else "nothing" for each in (wanted, found)]
+        if shapes[0] != shapes[1]:
+            raise UserError(f"{path} does not fit its own description: {name} is {shapes[1]} instead of {shapes[0]}.")
+    return found
 
 
 def _trained(network: Scorer, content: dict[str, Any]) -> Trained:
@@ -169,9 +193,3 @@ def _trained(network: Scorer, content: dict[str, Any]) -> Trained:
         about.get("data"),
         about,
     )
-
-
-def _complete(network: Network, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """With the counters of batch normalisation, which other code bases do not keep and nothing here reads."""
-    counters = {name: value for name, value in network.state_dict().items() if name.endswith("num_batches_tracked")}
-    return {**counters, **weights}

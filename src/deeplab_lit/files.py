@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,6 +92,13 @@ def save_image(picture: Image.Image, path: Path, **options: Any) -> None:
     whole = io.BytesIO()
     picture.save(whole, **options)
     path.write_bytes(whole.getvalue())
+
+
+def refuse_bombs(archive: zipfile.ZipFile, path: Path) -> None:
+    """Raise UserError if a zip file of weights, which PyTorch does not compress, unpacks to more than it is."""
+    unpacked = sum(member.file_size for member in archive.infolist())
+    if unpacked > path.stat().st_size:
+        raise UserError(f"{path} unpacks to {unpacked} bytes, more than it has: no file of weights does.")
 
 
 @contextmanager

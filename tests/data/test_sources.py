@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab_lit.data.coco import COCO, COCO_CLASSES, COCO_IDS, draw
+from deeplab_lit.data.coco import COCO, COCO_CLASSES, COCO_IDS
+from deeplab_lit.data.coco_masks import draw
 from deeplab_lit.data.folder import Folder
 from deeplab_lit.data.labels import VOC_CLASSES
 from deeplab_lit.data.sbd import VOCAug, trainaug

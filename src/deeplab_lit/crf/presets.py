@@ -41,6 +41,7 @@ def preset(name: str, folder: Path | None = None) -> DenseCRF | None:
     """
     from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     from deeplab_lit.registry import conf_folder
 
@@ -58,7 +59,7 @@ def preset(name: str, folder: Path | None = None) -> DenseCRF | None:
         if content.get("name") == "none":
             return None
         config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DenseCRFConfig), content))
-    except (OmegaConfBaseException, AttributeError, TypeError, ValueError) as error:
+    except (OmegaConfBaseException, YAMLError, AttributeError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is no preset of the CRF: {str(error).splitlines()[0]}") from error
     assert isinstance(config, DenseCRFConfig)
     return build_crf(config)

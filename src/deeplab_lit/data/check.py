@@ -16,7 +16,7 @@ from PIL import Image
 from deeplab_lit.data.labels import VOID, LabelSet
 from deeplab_lit.data.layout import Layout, Progress
 from deeplab_lit.data.parallel import spread
-from deeplab_lit.data.pictures import Bytes, read_image, read_mask
+from deeplab_lit.data.pictures import FORMATS, Bytes, read_image, read_mask
 from deeplab_lit.errors import UserError
 
 _SIDE = 32  # of the thumbnails that are compared
@@ -149,7 +149,7 @@ def _look(labels: LabelSet, job: _Job) -> _Look:
         image = read_image(image_path, None if mask is None else (mask.shape[0], mask.shape[1]))
     except UserError as error:
         return _Look((*problems, str(error)))
-    with Image.open(image_path) as file:
+    with Image.open(image_path, formats=FORMATS) as file:
         mode = file.mode + (" turned by EXIF" if (file.height, file.width) != image.shape[:2] else "")
     small = np.asarray(Image.fromarray(image).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX))
     digest = hashlib.sha256(image.tobytes() + str(image.shape).encode()).digest()
@@ -178,7 +178,7 @@ def _mask_problems(
 
 
 def _palette(path: Path, labels: LabelSet) -> str:
-    with Image.open(path) as file:
+    with Image.open(path, formats=FORMATS) as file:
         if file.mode != "P":
             return "grey, no palette"
         given = np.zeros(768, np.uint8)

@@ -10,12 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from deeplab_lit.data.coco_masks import draw
 from deeplab_lit.data.labels import VOC_CLASSES, VOID, LabelSet
-from deeplab_lit.data.layout import Entry, Layout, Progress
+from deeplab_lit.data.layout import Entry, Layout, Progress, inside
 from deeplab_lit.data.parallel import spread
-from deeplab_lit.data.pictures import Bytes, read_mask, write_mask
+from deeplab_lit.data.pictures import read_mask, write_mask
 from deeplab_lit.errors import UserError, closest
 from deeplab_lit.files import cache_folder, one_at_a_time, replacing, write_json
 
@@ -37,6 +36,14 @@ _VOC_NAMES = {
     "airplane": "aeroplane", "motorcycle": "motorbike", "dining table": "diningtable", "potted plant": "pottedplant",
     "couch": "sofa", "tv": "tvmonitor",
 }  # fmt: skip
+# what is read of each entry
+_ID = (int, str)
+_PARTS: dict[str, dict[str, tuple[type, ...]]] = {
+    "images": {"id": _ID, "file_name": (str,), "height": (int,), "width": (int,)},
+    "annotations": {"id": _ID, "image_id": _ID, "category_id": _ID},
+    "categories": {"id": _ID, "name": (str,)},
+}
+_KINDS: dict[type, str] = {int: "a whole number", str: "a text"}
 _SETS = ("coco", "coco91", "voc", "file")
 # raised whenever the masks made of the same annotations change
 _VERSION = 1
@@ -171,7 +178,7 @@ def _label_set(classes: str, path: Path) -> LabelSet:
         return LabelSet(COCO_CLASSES)
     if classes == "coco91":
         return coco91()
-    categories = sorted(_read_json(path).get("categories", []), key=lambda category: category["id"])
+    categories = sorted(_read_json(path).get("categories", []), key=lambda category: str(category["id"]).zfill(20))
     if not categories:
         raise UserError(f"{path} has no categories: a segmentation needs at least one class beside the background.")
     return LabelSet(("background", *(str(category["name"]) for category in categories)))
@@ -180,13 +187,19 @@ def _label_set(classes: str, path: Path) -> LabelSet:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise UserError(f"{path} cannot be read as JSON ({error}): fetch it again.") from error
-    for part in ("images", "annotations", "categories"):
-        if not isinstance(content, dict) or not isinstance(content.get(part), list):
+    for part, keys in _PARTS.items():
+        entries = content.get(part) if isinstance(content, dict) else None
+        if not isinstance(entries, list):
             raise UserError(
                 f"{path} has no list {part!r}: COCO's instance annotations have images, annotations and categories."
             )
+        for entry in entries:
+            for key, kinds in keys.items():
+                if not isinstance(entry, dict) or type(entry.get(key)) not in kinds:
+                    wanted = " or ".join(_KINDS[kind] for kind in kinds)
+                    raise UserError(f"{path}: {part} holds {str(entry)[:80]}, which needs {key!r}, {wanted}.")
     return content
 
 
@@ -222,7 +235,7 @@ def _jobs(
         if annotation["image_id"] not in images:
             raise UserError(f"{where} belongs to image {annotation['image_id']}, which the file does not list.")
         if annotation["category_id"] not in numbers:
-            known = ", ".join(map(str, sorted(numbers)))
+            known = ", ".join(sorted(map(str, numbers)))
             raise UserError(
                 f"{where} has the category id {annotation['category_id']}, which the file's categories do not: they "
                 f"are {known if len(known) < 120 else known[:117] + '...'}."
@@ -230,65 +243,7 @@ def _jobs(
         number = numbers[annotation["category_id"]]
         if number is not None:
             of_image[annotation["image_id"]].append((VOID if annotation.get("iscrowd") else number, annotation))
-    return [(i["file_name"], int(i["height"]), int(i["width"]), of_image[id]) for id, i in images.items()]
-
-
-def draw(
-    objects: list[tuple[int, Any]], height: int, width: int, where: str = "the annotations", clip: bool = False
-) -> Bytes:
-    """The mask (H, W) of an image: crowds first, then objects from the largest to the smallest.
-
-    Args:
-        objects: (class index, or 255 for a crowd, and the annotation with ``id`` and ``segmentation``).
-        height, width: of the image, in pixels.
-        where: the file, for messages.
-        clip: cut polygons at the border of the image; otherwise they may leave it by a pixel at most.
-
-    Raises:
-        UserError: a segmentation that is none, or does not lie in the image.
-    """
-    from pycocotools import mask as coco_mask
-
-    drawn: list[tuple[bool, int, int, int, Any]] = []
-    for number, annotation in objects:
-        code = _code(annotation, height, width, f"{where}: annotation {annotation.get('id')}", clip)
-        # crowds before everything, whatever their size
-        drawn.append((number != VOID, -int(coco_mask.area(code)), len(drawn), number, code))
-    result = np.zeros((height, width), np.uint8)
-    for *_, number, code in sorted(drawn, key=lambda each: each[:3]):
-        result[coco_mask.decode(code).astype(bool)] = number
-    return result
-
-
-def _code(annotation: Mapping[str, Any], height: int, width: int, where: str, clip: bool) -> Any:
-    from pycocotools import mask as coco_mask
-
-    shape = annotation.get("segmentation")
-    if isinstance(shape, dict):
-        if list(shape.get("size", [])) != [height, width]:
-            raise UserError(f"{where} is a run-length code of size {shape.get('size')}, its image {[height, width]}.")
-        if isinstance(shape["counts"], list):
-            if sum(shape["counts"]) != height * width:
-                raise UserError(
-                    f"{where} has a run-length code that does not fill its image of {width}x{height} pixels."
-                )
-            return coco_mask.frPyObjects(shape, height, width)
-        return shape
-    if not isinstance(shape, list) or not shape:
-        raise UserError(f"{where} has no segmentation (polygons or a run-length code).")
-    for polygon in shape:
-        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
-            raise UserError(f"{where} has a polygon without three points: x and y in turn, at least six numbers.")
-        points = np.asarray(polygon, np.float64).reshape(-1, 2)
-        if not np.isfinite(points).all():
-            raise UserError(f"{where} has a polygon with coordinates that are no numbers.")
-        beyond = max(float((points - [width, height]).max()), float(-points.min()))
-        if beyond > 1 and not clip:
-            raise UserError(
-                f"{where} has a polygon that leaves its image ({width}x{height}) by {beyond:.0f} pixels: mend it, or "
-                "type data.clip=true to cut such polygons at the border."
-            )
-    return coco_mask.merge(coco_mask.frPyObjects(shape, height, width))
+    return [(inside(i["file_name"], path), i["height"], i["width"], of_image[id]) for id, i in images.items()]
 
 
 def _draw_one(path: Path, folder: Path, labels: LabelSet, clip: bool, job: tuple[str, int, int, Any]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def download_sbd(folder: Path) -> None:
 
 
 def _fetch(url: str, folder: Path, name: str, md5: str) -> None:
-    from torchvision.datasets.utils import check_integrity, download_and_extract_archive
+    from torchvision.datasets.utils import check_integrity, download_url
 
     file = folder / name
     try:
@@ -56,13 +57,27 @@ def _fetch(url: str, folder: Path, name: str, md5: str) -> None:
         damaged = file.is_file() and not check_integrity(str(file), md5)
         if damaged:
             raise UserError(f"{file} is not the official archive: its MD5 is not {md5}; delete it or put a whole copy.")
-        download_and_extract_archive(url, str(folder), filename=name, md5=md5)
+        download_url(url, str(folder), filename=name, md5=md5)
+        _extract(file, folder)
     except UserError:
         raise
     except (OSError, RuntimeError, EOFError) as error:
         raise UserError(
             f"{name} could not be fetched from {url} ({error}): get it from another place, put it into {folder} (its "
             f"MD5 is {md5}) and type the same command again."
+        ) from error
+
+
+def _extract(archive: Path, folder: Path) -> None:
+    """Extract a tar archive into ``folder``, and nothing beside it: no paths, links or devices that lead elsewhere."""
+    if not hasattr(tarfile, "data_filter"):
+        raise UserError("archives are extracted safely from Python 3.11.4 on: use that, or extract it by hand.")
+    try:
+        with tarfile.open(archive) as content:
+            content.extractall(folder, filter="data")
+    except tarfile.FilterError as error:
+        raise UserError(
+            f"{archive} would write outside its folder ({error}): it is not the official archive."
         ) from error
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from PIL import Image
 
 from deeplab_lit.data.labels import LabelSet
-from deeplab_lit.data.layout import Entry, Layout, find_list, read_list
+from deeplab_lit.data.layout import Entry, Layout, find_list, inside, read_list
+from deeplab_lit.data.pictures import FORMATS
 from deeplab_lit.errors import UserError
 
 
@@ -65,7 +66,9 @@ class Folder(Layout):
         given = self._lists[name]
         if given is not None:
             path = find_list(given, self.root, f"data.{name}")
-            return path, [self._entry(id, images.get(id, self.images / f"{id}.jpg")) for id in read_list(path)]
+            return path, [
+                self._entry(id, images.get(id, self.images / f"{inside(id, path)}.jpg")) for id in read_list(path)
+            ]
         ids = sorted(self._own(name, images))
         if not ids:
             raise UserError(f"{self.images} holds no image for {name}: give lists, data.train= and data.val=.")
@@ -83,7 +86,7 @@ class Folder(Layout):
 
     def _pictures(self) -> dict[str, Path]:
         Image.init()
-        suffixes = {suffix for suffix, kind in Image.EXTENSION.items() if kind in Image.OPEN}
+        suffixes = {suffix for suffix, kind in Image.EXTENSION.items() if kind in FORMATS}
         found: dict[str, Path] = {}
         for file in sorted(self.images.rglob("*")):
             if file.suffix.lower() in suffixes and not file.name.startswith("."):

@@ -116,6 +116,20 @@ def read_list(path: Path) -> list[str]:
     return lines
 
 
+def inside(name: str, where: str | Path) -> str:
+    """``name``, if it is a path below the folder that it is relative to.
+
+    Raises:
+        UserError: it leads elsewhere; ``where`` is what names it.
+    """
+    path = Path(name)
+    if path.is_absolute() or path.drive or ".." in path.parts or "\0" in name:
+        raise UserError(
+            f"{where} names {name!r}, which leads out of the data set's folder: names are relative to it, without '..'."
+        )
+    return name
+
+
 def refuse_doubles(ids: Sequence[str], path: str | Path) -> None:
     """Raise UserError naming the first id that stands twice."""
     seen: set[str] = set()

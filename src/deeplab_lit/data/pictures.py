@@ -14,6 +14,9 @@ from deeplab_lit.errors import UserError
 from deeplab_lit.files import save_image
 
 Bytes = NDArray[np.uint8]
+FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000")
+"""What is read, by Pillow's names; others, such as PostScript, would be handed to programs of their own."""
+
 _ORIENTATION = 0x0112  # EXIF tag
 _TURNED = (5, 6, 7, 8)  # its values that exchange height and width
 
@@ -31,7 +34,7 @@ def read_image(path: Path, shape: tuple[int, int] | None = None) -> Bytes:
     """
     try:
         content = path.read_bytes()
-        with Image.open(io.BytesIO(content)) as file:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as file:
             if file.mode.startswith(("I", "F")):
                 raise UserError(
                     f"{path} is a picture of mode {file.mode}, with more than 8 bits a channel: convert it to 8 bits."
@@ -65,7 +68,7 @@ def _is_to_be_turned(file: Image.Image, shape: tuple[int, int] | None) -> bool:
 def read_mask(path: Path) -> Bytes:
     """Read an index PNG as class indices (H, W), never as colours; raises UserError naming the file otherwise."""
     try:
-        with Image.open(path) as file:
+        with Image.open(path, formats=FORMATS) as file:
             if file.mode not in ("P", "L"):
                 raise UserError(
                     f"{path} is a picture of mode {file.mode}: masks are single-channel PNGs (palette or grey) whose "

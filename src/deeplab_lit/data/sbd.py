@@ -11,7 +11,7 @@ import numpy as np
 
 from deeplab_lit.data.downloads import download_sbd, fetch_once
 from deeplab_lit.data.labels import LabelSet
-from deeplab_lit.data.layout import Entry, Progress, read_list
+from deeplab_lit.data.layout import Entry, Progress, inside, read_list
 from deeplab_lit.data.parallel import spread
 from deeplab_lit.data.pictures import Bytes, write_mask
 from deeplab_lit.data.voc import VOC
@@ -110,7 +110,7 @@ class VOCAug(VOC):
                     f"{path} does not exist: give data.sbd=FOLDER, the one that holds SBD's train.txt, val.txt and cls "
                     "(benchmark_RELEASE/dataset in its archive), or data.download=true."
                 )
-            lists.append(read_list(path))
+            lists.append([inside(id, path) for id in read_list(path)])
         voc = [read_list(self.list_file(name)) for name in ("train", "val")]
         official = self.root / "ImageSets" / "Segmentation" / "val.txt"
         # whatever list is evaluated on, VOC's official val stays out of the training

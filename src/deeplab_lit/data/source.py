@@ -6,7 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deeplab_lit.components import create
-from deeplab_lit.data.layout import Progress
+from deeplab_lit.data.layout import Layout, Progress
+
+# keys that ask for a check of the data set, which does not know them
+_OF_THE_CHECK = ("check", "check_against")
+# a file from elsewhere does not choose the folders that are written to, nor what is fetched
+_WHERE_TO_WRITE = ("converted", "cache", "download")
 
 
 def open_source(
@@ -17,15 +22,15 @@ def open_source(
     Args:
         config: of the group ``data``.
         progress: told what is written.
-        allowed: prefixes that its ``_target_`` must have, for a config that comes out of a file; None trusts it.
+        allowed: prefixes that its ``_target_`` must have, for a config that comes out of a file, which then does not
+            choose where files are written; None trusts it.
 
     Raises:
         UserError: the config is wrong, or what it names is not there.
     """
-    # those two ask for a check of the data set, which does not know them
-    source = create(
-        {key: value for key, value in config.items() if key not in ("check", "check_against")}, "data", allowed=allowed
-    )
+    left = _OF_THE_CHECK if allowed is None else (*_OF_THE_CHECK, *_WHERE_TO_WRITE)
+    known = {key: value for key, value in config.items() if key not in left}
+    source = create(known, "data", allowed=allowed, kind=Layout)
     if hasattr(source, "prepare"):
         source.prepare(progress)
     return source

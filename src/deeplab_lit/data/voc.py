@@ -6,7 +6,7 @@ from pathlib import Path
 
 from deeplab_lit.data.downloads import download_voc, fetch_once
 from deeplab_lit.data.labels import LabelSet
-from deeplab_lit.data.layout import Entry, Layout, Progress, find_list, read_list, refuse_doubles
+from deeplab_lit.data.layout import Entry, Layout, Progress, find_list, inside, read_list, refuse_doubles
 from deeplab_lit.errors import UserError
 from deeplab_lit.files import cache_folder
 
@@ -82,13 +82,14 @@ class VOC(Layout):
 
     def entries(self, name: str) -> tuple[str | Path, list[Entry]]:
         path = self.list_file(name)
-        entries = [self._entry(line) for line in read_list(path)]
+        entries = [self._entry(line, path) for line in read_list(path)]
         refuse_doubles([entry.id for entry in entries], path)
         return path, entries
 
-    def _entry(self, line: str) -> Entry:
+    def _entry(self, line: str, where: Path) -> Entry:
         words = line.split()
         if len(words) == 2 and all("/" in word for word in words):
-            image, mask = (self.root / word.lstrip("/") for word in words)
+            image, mask = (self.root / inside(word.lstrip("/"), where) for word in words)
             return Entry(image.stem, image, mask)
-        return Entry(line, self.root / "JPEGImages" / f"{line}.jpg", self.root / "SegmentationClass" / f"{line}.png")
+        id = inside(line, where)
+        return Entry(id, self.root / "JPEGImages" / f"{id}.jpg", self.root / "SegmentationClass" / f"{id}.png")

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deeplab_lit.descriptions import CHECKPOINT_KEY, from_text, to_text
+from deeplab_lit.descriptions import CHECKPOINT_KEY, checked, from_text, to_text
 from deeplab_lit.errors import UserError
 from deeplab_lit.exports.tracing import INPUT, OUTPUT, no_graph
 
@@ -94,7 +94,7 @@ class OnnxNetwork(nn.Module):
         about = self._session.get_modelmeta().custom_metadata_map.get(CHECKPOINT_KEY)
         if about is None:
             raise UserError(f"{path} is an ONNX graph of another library: give one that deeplab_lit.export wrote.")
-        self.content = from_text(about)
+        self.content = checked({**from_text(about, str(path)), "state_dict": {}}, str(path))
 
     def scores(self, image: Tensor) -> Tensor:
         """Class scores (N, C, H, W) of normalised images (N, 3, H, W)."""

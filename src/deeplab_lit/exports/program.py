@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from deeplab_lit.descriptions import CHECKPOINT_KEY, from_text, to_text
 from deeplab_lit.errors import UserError
+from deeplab_lit.files import refuse_bombs
 
 _ABOUT = f"{CHECKPOINT_KEY}.json"
 _WEIGHTS = "data/weights/model_weights_config.json"
@@ -54,15 +56,18 @@ def read_program(path: Path) -> dict[str, Any]:
                 raise UserError(
                     f"{path} is an exported program of another library: give one that deeplab_lit.export wrote."
                 )
-            content = from_text(archive.read(files[f"extra/{_ABOUT}"]).decode())
+            refuse_bombs(archive, path)
+            content = from_text(archive.read(files[f"extra/{_ABOUT}"]).decode(), str(path))
             entries = json.loads(archive.read(files[_WEIGHTS]))["config"]
             state = {
                 name: _tensor(entry, archive.read(files[f"data/weights/{entry['path_name']}"]))
                 for name, entry in entries.items()
             }
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, AttributeError) as error:
+            content[CHECKPOINT_KEY]["folded"] = True
+    except UserError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise UserError(f"{path} is damaged: its weights cannot be read ({type(error).__name__}: {error}).") from error
-    content[CHECKPOINT_KEY]["folded"] = True
     return {**content, "state_dict": state}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from deeplab_lit.data.pictures import decode
+from deeplab_lit.data.pictures import FORMATS, decode
 from deeplab_lit.errors import UserError
 
 Bytes = NDArray[np.uint8]
@@ -28,7 +28,7 @@ def read_photograph(path: Path) -> Bytes:
     """
     try:
         content = path.read_bytes()
-        with Image.open(io.BytesIO(content)) as file:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as file:
             if file.mode.startswith(_DEEP):
                 return _rgb(ImageOps.exif_transpose(file), path)
             return decode(file, content)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -96,10 +98,10 @@ def read_probabilities(path: Path, size: tuple[int, int]) -> Floats:
         UserError: not such a file, another size, or values that are no probabilities.
     """
     try:
-        values = _array(path)
+        values = _array(path, size[0] * size[1] * VOID * 8 + 4096)
     except UserError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"it cannot be read as an array ({error}).") from error
     if values.ndim != 3 or values.dtype not in (np.uint8, np.float16, np.float32, np.float64):
         raise UserError(f"it is {values.dtype} {values.shape}: give (C, H, W), float16, float32 or uint8.")
@@ -125,17 +127,23 @@ def read_probabilities(path: Path, size: tuple[int, int]) -> Floats:
     return np.ascontiguousarray(np.maximum(scaled, 0) / np.maximum(sums, 1e-6))
 
 
-def _array(path: Path) -> NDArray[Any]:
-    content = np.load(path, allow_pickle=False)
-    if isinstance(content, np.ndarray):
-        return content
-    with content:
-        names = list(content)
-        if len(names) == 1:
-            return content[names[0]]
-        if "probabilities" not in names:
-            raise UserError(f"it holds {', '.join(names) or 'nothing'}: name the array 'probabilities'.")
-        return content["probabilities"]
+def _array(path: Path, most: int) -> NDArray[Any]:
+    """The array of a file; what says that it holds more than ``most`` bytes is refused before they are taken."""
+    if not zipfile.is_zipfile(path):
+        return np.load(path, mmap_mode="r", allow_pickle=False)  # mapped, it cannot be larger than its file
+    with zipfile.ZipFile(path) as archive:
+        names = [info.filename for info in archive.infolist()]
+        chosen = names[0] if len(names) == 1 else "probabilities.npy"
+        if chosen not in names:
+            held = ", ".join(name.removesuffix(".npy") for name in names)
+            raise UserError(f"it holds {held or 'nothing'}: name the array 'probabilities'.")
+        if archive.getinfo(chosen).file_size > most:
+            raise UserError(f"it unpacks to {archive.getinfo(chosen).file_size} bytes, more than its image can need.")
+        with archive.open(chosen) as member:
+            content = member.read(most + 1)  # what its header says may be a lie
+    if len(content) > most:
+        raise UserError(f"it unpacks to more than {most} bytes, more than its image can need.")
+    return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
 
 
 def _labels(classes: str | None) -> LabelSet:

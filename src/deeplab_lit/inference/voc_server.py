@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from deeplab_lit.data.labels import LabelSet, voc_colour
+from deeplab_lit.data.pictures import FORMATS
 from deeplab_lit.errors import UserError
 from deeplab_lit.files import replacing
 from deeplab_lit.inference.outputs import Outputs
@@ -71,7 +72,7 @@ def validate(package: Path, images: Mapping[str, Path], labels: LabelSet, comp: 
 
 def _faults(content: bytes, image: Path, classes: int, palette: list[int]) -> list[str]:
     try:
-        with Image.open(io.BytesIO(content)) as mask:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as mask:
             if mask.format != "PNG" or mask.mode != "P":
                 return [f"is a {mask.format} of mode {mask.mode}, not a PNG with a palette"]
             given = mask.getpalette() or []
@@ -84,7 +85,7 @@ def _faults(content: bytes, image: Path, classes: int, palette: list[int]) -> li
         found.append(f"has the index {used[0]}, classes are 0 to {classes - 1}")
     if given[: 3 * classes] != palette[: 3 * classes]:
         found.append("has another palette than VOC's")
-    with Image.open(image) as picture:
+    with Image.open(image, formats=FORMATS) as picture:
         turned = picture.getexif().get(0x0112) in (5, 6, 7, 8)
         expected = picture.size[::-1] if turned else picture.size
     if size != expected:

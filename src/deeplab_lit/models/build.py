@@ -32,9 +32,9 @@ def build_network(spec: Mapping[str, Any], num_classes: int, *, allowed: Sequenc
     Raises:
         UserError: a part of the description is wrong; the message names it.
     """
-    trunk = create(spec["backbone"], "backbone", allowed=allowed)
+    trunk = create(spec["backbone"], "backbone", allowed=allowed, kind=nn.Module)
     arguments: dict[str, Any] = {"in_channels": trunk.channels, "num_classes": num_classes}
-    if getattr(locate(spec["model"].get("_target_"), "model", allowed), "takes_taps", False):
+    if getattr(locate(spec["model"].get("_target_"), "model", allowed, nn.Module), "takes_taps", False):
         if not hasattr(trunk, "forward_taps"):
             raise UserError(
                 f"this model reads maps from inside the trunk, which {type(trunk).__name__} does not give: choose "
@@ -42,7 +42,7 @@ def build_network(spec: Mapping[str, Any], num_classes: int, *, allowed: Sequenc
             )
         arguments["tap_channels"] = trunk.tap_channels
         arguments["tap_steps"] = [trunk.output_stride // stride for stride in trunk.tap_strides]
-    head = create(spec["model"], "model", allowed=allowed, **arguments)
+    head = create(spec["model"], "model", allowed=allowed, kind=nn.Module, **arguments)
     network = DeepLab(trunk, head, spec["align_corners"])
     try:
         set_realisation(network, spec["atrous"])

@@ -7,6 +7,7 @@ of the layers for smaller inputs are known by their ends (``conv1_res075``, ``co
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -72,8 +73,11 @@ def _layer(message: Any, source: str) -> Layer:
 
 def _array(blob: Any, name: str, source: str) -> NDArray[np.float32]:
     dims = list(blob.shape.dim) if blob.HasField("shape") else [blob.num, blob.channels, blob.height, blob.width]
-    data = np.frombuffer(blob.data, "<f4") if blob.data else np.frombuffer(blob.double_data, "<f8").astype(np.float32)
-    if data.size != int(np.prod(dims)):
+    single = len(blob.data) // 4 * 4, len(blob.double_data) // 8 * 8
+    data = np.frombuffer(blob.data[: single[0]], "<f4")
+    if not blob.data:
+        data = np.frombuffer(blob.double_data[: single[1]], "<f8").astype(np.float32)
+    if min(dims, default=0) < 0 or data.size != math.prod(dims):
         raise UserError(
             f"{source}: layer {name!r} says it has {dims} weights, but holds {data.size}: the file is damaged."
         )

@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from deeplab_lit.data.downloads import HUB_FILE, fetched
-from deeplab_lit.descriptions import CHECKPOINT_KEY, from_text
+from deeplab_lit.descriptions import CHECKPOINT_KEY, checked, from_text
 from deeplab_lit.errors import UserError
 from deeplab_lit.exports.onnx_graph import is_onnx
 from deeplab_lit.exports.program import is_program, read_program
@@ -49,6 +49,10 @@ def read(path: str | Path) -> dict[str, Any]:
         UserError: no such file; it cannot be read, or would run code; or its layout is not known, with what was found.
     """
     path = found(path)
+    return checked(_read(path), str(path))
+
+
+def _read(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         first = file.read(9)
     # first, since the length of its header may look like the beginning of any other format
@@ -60,7 +64,17 @@ def read(path: str | Path) -> dict[str, Any]:
         return _from_torch(path)
     if is_onnx(path):
         raise UserError(f"{path} is an ONNX graph, to be evaluated, not trained: give what it was exported from.")
-    return caffe.convert(caffe.parse(path.read_bytes(), str(path)), str(path)).content()
+    return _from_caffe(path)
+
+
+def _from_caffe(path: Path) -> dict[str, Any]:
+    layers = caffe.parse(path.read_bytes(), str(path))
+    try:
+        return caffe.convert(layers, str(path)).content()
+    except UserError:
+        raise
+    except (LookupError, ValueError, TypeError) as error:  # names of a net that is known, over what is none
+        raise UserError(f"{path} is damaged: its layers do not make a net ({error}).") from error
 
 
 def _from_torch(path: Path) -> dict[str, Any]:
@@ -99,4 +113,4 @@ def _from_safetensors(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read as safetensors: {error}") from error
     if about is None:
         return convert_state_dict(state, str(path)).content()
-    return {**from_text(about), "state_dict": state}
+    return {**from_text(about, str(path)), "state_dict": state}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,21 @@ import torch
 from torch import Tensor
 
 from deeplab_lit.errors import UserError
+from deeplab_lit.files import refuse_bombs
 
 
 def load_file(path: Path, what: str) -> Any:
     """The content of a file, tensors on the CPU; raises UserError if it is no ``what`` or would run code."""
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                refuse_bombs(archive, path)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as {what}: {str(error).splitlines()[0]}") from error
+    except UserError:
+        raise
+    except Exception as error:  # PyTorch raises whatever a damaged file leads it to
+        words = str(error).splitlines() or [type(error).__name__]
+        raise UserError(f"{path} cannot be read as {what}: {words[0]}") from error
 
 
 def load_state_dict(path: Path, wanted: str) -> dict[str, Tensor]:
