@@ -80,13 +80,17 @@ class LabelSet:
         path = Path(path).expanduser()
         if not path.is_file():
             raise UserError(f"class list {str(path)!r} does not exist: give a text file with one class name a line.")
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise UserError(f"class list {path} is not a text file ({error}): it holds one class a line.") from error
         names, colours = [], []
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(lines, 1):
             words = line.split("#", 1)[0].split()
             if not words:
                 continue
             name, numbers = words, []
-            if len(words) > 3 and all(word.isdecimal() for word in words[-3:]):
+            if len(words) > 3 and all(word.isdecimal() and len(word) < 9 for word in words[-3:]):
                 name, numbers = words[:-3], [int(word) for word in words[-3:]]
             if any(number > 255 for number in numbers):
                 raise UserError(f"{path}, line {number}: colours are three numbers from 0 to 255, not {numbers}.")

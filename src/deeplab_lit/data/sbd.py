@@ -7,11 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from deeplab_lit.data.downloads import download_sbd, fetch_once
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.layout import Entry, Progress, inside, read_list
+from deeplab_lit.data.mat_files import byte_matrix
 from deeplab_lit.data.parallel import spread
 from deeplab_lit.data.pictures import Bytes, write_mask
 from deeplab_lit.data.voc import VOC
@@ -130,25 +129,27 @@ class VOCAug(VOC):
         return f"trainaug of {self.sbd} and {self.root}", found
 
 
+_NOT_SBD = "it is not one of SBD's cls/*.mat files."
+
+
 def read_sbd_mask(path: Path) -> Bytes:
     """The class indices (H, W) of an SBD .mat file.
 
     Raises:
         UserError: it cannot be read, or holds something else.
     """
-    from scipy.io import loadmat
-
     if not path.is_file():
         raise UserError(f"{path} does not exist, but SBD's lists name it: extract the archive again.")
     try:
-        mask = loadmat(path)["GTcls"][0]["Segmentation"][0]
+        return byte_matrix(path.read_bytes(), "GTcls", "Segmentation")
     except KeyError as error:
         raise UserError(f"{path} has no GTcls with a Segmentation: it is not one of SBD's cls/*.mat files.") from error
-    except Exception as error:  # scipy raises whatever a damaged file leads it to
-        raise UserError(f"{path} cannot be read as a .mat file ({type(error).__name__}: {error}).") from error
-    if not (isinstance(mask, np.ndarray) and mask.ndim == 2 and mask.dtype == np.uint8):
-        raise UserError(f"{path}: GTcls.Segmentation is no byte image: it is not one of SBD's cls/*.mat files.")
-    return mask
+    except TypeError as error:
+        raise UserError(
+            f"{path}: GTcls.Segmentation is no byte image: it is not one of SBD's cls/*.mat files."
+        ) from error
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} cannot be read as a .mat file: {error}.") from error
 
 
 def _convert(mats: Path, folder: Path, labels: LabelSet, id: str) -> None:

@@ -1,0 +1,89 @@
+"""Masks that are made once: by two processes at once, or by one that is killed half-way, never torn."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deeplab_lit.data.coco import COCO
+from deeplab_lit.data.sbd import VOCAug
+from tests.conftest import write_voc
+from tests.data.test_sources import write_sbd
+
+COUNT = 150
+
+
+def sbd(root):
+    write_voc(root / "VOC")
+    lists = root / "VOC" / "ImageSets" / "Segmentation"
+    (lists / "train.txt").write_text("picture_0\n")
+    (lists / "val.txt").write_text("picture_2\n")
+    masks = write_sbd(root / "sbd", [f"extra_{i}" for i in range(COUNT)], train=COUNT - 1)
+    return f"VOCAug({str(root / 'VOC')!r}, {str(root / 'sbd')!r}, {str(root / 'made')!r})", masks
+
+
+def coco(root):
+    """Each image is one rectangle, whose mask is known without drawing it."""
+    (root / "coco" / "annotations").mkdir(parents=True)
+    rng, masks, images, annotations = np.random.default_rng(0), {}, [], []
+    for number in range(COUNT):
+        top, left = (int(each) for each in rng.integers(0, 20, 2))
+        bottom, right = top + int(rng.integers(1, 20)), left + int(rng.integers(1, 20))
+        mask = np.zeros((40, 50), np.uint8)
+        mask[top:bottom, left:right] = 1
+        masks[f"{number:012d}"] = mask
+        images.append({"id": number, "file_name": f"{number:012d}.jpg", "height": 40, "width": 50})
+        corners = [left, top, right, top, right, bottom, left, bottom]
+        annotations.append({"id": number, "image_id": number, "category_id": 1, "segmentation": [corners]})
+    content = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "person"}]}
+    for name in ("train2017", "val2017"):
+        (root / "coco" / "annotations" / f"instances_{name}.json").write_text(json.dumps(content))
+    return f"COCO({str(root / 'coco')!r}, converted={str(root / 'made')!r})", masks
+
+
+SCRIPT = """
+from deeplab_lit.data.coco import COCO
+from deeplab_lit.data.sbd import VOCAug
+if __name__ == "__main__":
+    {source}.prepare()
+"""
+
+
+def begin(script):
+    """In a process group of its own, so that its workers can be killed with it."""
+    return subprocess.Popen([sys.executable, script], start_new_session=True, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [sbd, coco])
+def test_masks_are_whole_whoever_is_killed(tmp_path, make):
+    source, masks = make(tmp_path)
+    script = tmp_path / "make.py"
+    script.write_text(SCRIPT.format(source=source))
+    for moment in (0.0, 0.02):
+        process = begin(script)
+        while not list((tmp_path / "made").rglob("*.png")) and process.poll() is None:
+            time.sleep(0.005)
+        time.sleep(moment)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL, "it was done before"
+        for file in (tmp_path / "made").rglob("*.png"):
+            if not file.name.startswith("."):
+                np.testing.assert_array_equal(np.array(Image.open(file)), masks[file.stem])
+    both = [begin(script) for _ in range(2)]
+    for process in both:
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    train = {"VOCAug": VOCAug, "COCO": COCO}
+    split = eval(source, train).listing("train")
+    assert len(split) >= COUNT
+    for id, path in zip(split.ids, split.masks, strict=True):
+        if id in masks:
+            np.testing.assert_array_equal(np.array(Image.open(path)), masks[id])

@@ -1,0 +1,331 @@
+"""Damaged and invented files for everything that reads foreign bytes: only this library's own error comes out.
+
+``make fuzz`` gives each reader 10,000 inputs (DEEPLAB_LIT_FUZZ); a plain run some dozens. Each input has a second and
+little memory: what one takes beyond is an error too.
+"""
+
+import io
+import json
+import os
+import resource
+import tempfile
+import warnings
+import zipfile
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from safetensors.torch import save_file
+from scipy.io import savemat
+
+from deeplab_lit.checkpoints import load
+from deeplab_lit.data.coco import COCO
+from deeplab_lit.data.coco_masks import draw as drawn
+from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.pictures import read_image, read_mask
+from deeplab_lit.data.sbd import read_sbd_mask
+from deeplab_lit.data.transforms import Normalization
+from deeplab_lit.data.voc import VOC
+from deeplab_lit.descriptions import describe, to_text
+from deeplab_lit.errors import UserError
+from deeplab_lit.inference.photographs import read_photograph
+from deeplab_lit.inference.refining import read_probabilities
+from deeplab_lit.models.build import build_network
+from tests.weights import caffe_nets
+
+COUNT = int(os.environ.get("DEEPLAB_LIT_FUZZ", "40"))
+ROOM = 4 << 30  # bytes of address space beyond what the process has
+fuzz = settings(
+    max_examples=COUNT,
+    deadline=timedelta(seconds=1 if COUNT > 1000 else 5),  # a short run meets compilation and cold caches
+    suppress_health_check=list(HealthCheck),
+    database=None,
+    derandomize=COUNT <= 1000,
+)
+
+
+@pytest.fixture(autouse=True)
+def bounded():
+    """No input may take more memory than this."""
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (held + ROOM, before[1]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def survives(reader, content, name="file", folder=None):
+    """The reader gives a result or says what is wrong in one line."""
+    with tempfile.TemporaryDirectory() as inside:
+        path = Path(folder or inside) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        try:
+            reader(path)
+        except UserError as error:
+            assert str(error).strip()
+
+
+_TEXT = st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass"))
+_NUMBERS = [b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\0\0\0"]
+
+
+@st.composite
+def damaged(draw, seeds):
+    """A whole file with some bytes changed, cut, doubled or put in; sometimes bytes alone."""
+    content = bytearray(draw(st.sampled_from(seeds)))
+    for _ in range(draw(st.integers(0, 4))):
+        kind = draw(st.sampled_from(["byte", "cut", "number", "insert", "repeat"]))
+        at = draw(st.integers(0, max(0, len(content) - 1)))
+        if draw(st.booleans()):  # headers decide most
+            at = min(at, draw(st.integers(0, 400)))
+        if kind == "byte" and content:
+            content[at] = draw(st.integers(0, 255))
+        elif kind == "cut":
+            del content[at:]
+        elif kind == "number":
+            content[at : at + 4] = draw(
+                st.sampled_from([b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\0\0\0"])
+            )
+        elif kind == "insert":
+            content[at:at] = draw(st.binary(max_size=16))
+        else:
+            content[at:at] = content[at : at + draw(st.integers(1, 64))]
+    return bytes(content)
+
+
+def saved(picture, kind, **options):
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+_NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8))
+_MASK = _NOISE.convert("L").convert("P")
+_EXIF = Image.Exif()
+_EXIF[0x0112] = 6
+PICTURES = [
+    saved(_NOISE, "JPEG"), saved(_NOISE, "JPEG", exif=_EXIF, progressive=True), saved(_NOISE.convert("CMYK"), "JPEG"),
+    saved(_NOISE, "PNG"), saved(_MASK, "PNG"), saved(_NOISE.convert("L"), "PNG"), saved(_NOISE, "TIFF"),
+    saved(_NOISE, "TIFF", compression="tiff_lzw"), saved(_NOISE, "GIF"), saved(_NOISE, "BMP"), saved(_NOISE, "WEBP"),
+    saved(_NOISE, "PPM"),
+]  # fmt: skip
+
+
+@fuzz
+@given(damaged(PICTURES), st.sampled_from([read_image, read_mask, read_photograph]))
+def test_pictures_and_masks(content, reader):
+    survives(reader, content)
+
+
+@fuzz
+@given(
+    st.one_of(st.text(max_size=60).map(str.encode), st.binary(max_size=60), damaged([b"2007_000001\n2007_000002\n"]))
+)
+def test_split_lists(content):
+    def reader(path):
+        VOC(path.parents[2]).split("train")
+
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "JPEGImages").mkdir()
+        survives(reader, content, "ImageSets/Segmentation/train.txt", folder)
+
+
+@fuzz
+@given(st.one_of(_TEXT, damaged([b"sky 1 2 3\nroad 4 5 6\n"])))
+def test_class_lists(content):
+    survives(LabelSet.from_file, content)
+
+
+def _mat(**options):
+    file = io.BytesIO()
+    cell = np.zeros((1, 1), [("Segmentation", "O"), ("CategoriesPresent", "O")])
+    cell[0, 0] = (np.array(_MASK), np.array([1]))
+    savemat(file, {"GTcls": cell}, **options)
+    return file.getvalue()
+
+
+@fuzz
+@given(damaged([_mat(), _mat(do_compression=True)]))
+def test_sbd_masks(content):
+    survives(read_sbd_mask, content)
+
+
+_JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
+    max_leaves=6,
+)
+_RLE = st.one_of(
+    st.text(max_size=12), st.text("0123456789:;PQRSo", max_size=12), st.lists(st.integers(-3, 40), max_size=6)
+)
+_SEGMENTATION = st.one_of(
+    _JSON,
+    st.fixed_dictionaries({"size": st.sampled_from([[4, 5], [5, 4], None]), "counts": st.one_of(_RLE, _JSON)}),
+    st.lists(st.lists(st.one_of(st.floats(), st.integers(-9, 9), st.integers()), max_size=10), max_size=3),
+)
+
+
+@fuzz
+@given(_SEGMENTATION, st.booleans())
+def test_coco_shapes(segmentation, clip):
+    try:
+        mask = drawn([(1, {"id": 1, "segmentation": segmentation})], 4, 5, clip=clip)
+    except UserError:
+        return
+    assert mask.shape == (4, 5) and mask.max() <= 1
+
+
+_WHOLE = {
+    "images": [{"id": 1, "file_name": "a.jpg", "height": 4, "width": 5}],
+    "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[0, 0, 3, 0, 3, 3]], "iscrowd": 0}],
+    "categories": [{"id": 1, "name": "person"}],
+}
+
+
+@st.composite
+def annotations(draw):
+    content = json.loads(json.dumps(_WHOLE))
+    for _ in range(draw(st.integers(0, 3))):
+        part = draw(st.sampled_from(list(_WHOLE)))
+        if isinstance(content.get(part), list) and content[part] and draw(st.booleans()):
+            entry = content[part][0]
+            if isinstance(entry, dict):
+                entry[draw(st.sampled_from(list(_WHOLE[part][0])))] = draw(_JSON)
+        else:
+            content[part] = draw(_JSON)
+    return json.dumps(content).encode()
+
+
+@fuzz
+@given(st.one_of(annotations(), damaged([json.dumps(_WHOLE).encode()])), st.sampled_from(["coco", "voc", "file"]))
+def test_coco_annotations(content, classes):
+    def reader(path):
+        source = COCO(path.parents[1], classes=classes, converted=path.parents[1] / "out", train="a", val="a")
+        source.prepare()
+        source.entries("train")
+
+    with tempfile.TemporaryDirectory() as folder:
+        survives(reader, content, "annotations/instances_a.json", folder)
+        outside = [file for file in Path(folder).rglob("*.png") if Path(folder, "out") not in file.parents]
+        assert not outside
+
+
+def _caffe_seeds():
+    rng = np.random.default_rng(0)
+    norm = [rng.random(2), rng.random(2), rng.random(1)]
+    layers = [
+        caffe_nets.Layer("conv1_1", "Convolution", ["data"], "conv1_1", [rng.random((2, 3, 3, 3)), rng.random(2)]),
+        caffe_nets.Layer("res2a_branch1", "Convolution", ["conv1_1"], "res2a_branch1", [rng.random((2, 2, 1, 1))]),
+        caffe_nets.Layer("bn2a_branch1", "BatchNorm", ["res2a_branch1"], "res2a_branch1", norm),
+    ]
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for some in (layers, layers[1:], layers[:1]):
+            caffe_nets.write(Path(folder) / "a", some)
+            found.append((Path(folder) / "a").read_bytes())
+    return found
+
+
+@fuzz
+@given(damaged(_caffe_seeds()))
+def test_caffe_models(content):
+    survives(load, content)
+
+
+def _arrays():
+    values = np.random.default_rng(0).random((3, 4, 5)).astype(np.float32)
+    values /= values.sum(0)
+    plain, zipped, packed = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    np.save(plain, values)
+    np.savez(zipped, probabilities=values)
+    np.savez_compressed(packed, values.astype(np.float16))
+    return [plain.getvalue(), zipped.getvalue(), packed.getvalue()]
+
+
+@fuzz
+@given(damaged(_arrays()))
+def test_probabilities(content):
+    survives(lambda path: read_probabilities(path, (4, 5)), content)
+
+
+_SPEC = {
+    "backbone": {"_target_": "deeplab_lit.models.backbones.ResNet", "depth": 18},
+    "model": {"_target_": "deeplab_lit.models.heads.ASPP", "rates": [1, 2]},
+    "scales": [1.0],
+    "align_corners": False,
+    "atrous": "holes",
+}
+_ABOUT = describe(_SPEC, LabelSet(("sky", "road")), Normalization())
+
+
+def _checkpoints():
+    """Checkpoints whose weights are few, for most of what is read comes before them."""
+    content = {"state_dict": {"network.a": torch.zeros(2)}, "global_step": 1, "deeplab_lit": _ABOUT}
+    new, old, other = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    torch.save(content, new)
+    torch.save(content, old, _use_new_zipfile_serialization=False)
+    torch.save({"layer1.0.conv1.weight": torch.zeros(2)}, other)
+    with tempfile.TemporaryDirectory() as folder:
+        save_file(content["state_dict"], Path(folder) / "a", {"deeplab_lit": to_text(content)})
+        safe = (Path(folder) / "a").read_bytes()
+    return [new.getvalue(), old.getvalue(), other.getvalue(), safe]
+
+
+@fuzz
+@given(damaged(_checkpoints()))
+def test_checkpoints(content):
+    survives(load, content)
+
+
+_ODD = [10**9, -1, 0, [1] * 50, 1e308, [1.0, 10.0**9], "deeplab_lit.models.deeplab.DeepLab", "deeplab_lit.train.main"]
+
+
+@st.composite
+def descriptions(draw):
+    about = json.loads(json.dumps(_ABOUT))
+    for _ in range(draw(st.integers(1, 3))):
+        place, key = about, draw(st.sampled_from(list(about)))
+        while isinstance(place[key], dict) and place[key] and draw(st.integers(0, 3)):
+            place = place[key]
+            key = draw(st.sampled_from(list(place)))
+        place[key] = draw(
+            st.one_of(_JSON, st.sampled_from([10**9, -1, [1] * 50, 1e308, "deeplab_lit.models.build.DeepLab"]))
+        )
+    return about
+
+
+_STATE = {f"network.{key}": value for key, value in build_network(_SPEC, 2).state_dict().items()}
+_FEW = {key: value for key, value in _STATE.items() if value.numel() < 1000}
+
+
+@fuzz
+@given(descriptions())
+def test_descriptions(about):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.ckpt"
+        torch.save({"state_dict": _FEW, "global_step": 1, "deeplab_lit": about}, path)
+        try:
+            load(path)
+        except UserError as error:
+            assert str(error).strip()
+
+
+@fuzz
+@given(damaged(_arrays()), st.booleans())
+def test_zip_files(content, inside):
+    """Other archives under the names of checkpoints."""
+    if inside:
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("archive/data/weights/model_weights_config.json", content)
+            archive.writestr("archive/extra/deeplab_lit.json", content)
+        content = file.getvalue()
+    survives(load, content)
