@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ def is_program(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.partition("/")[2] == _WEIGHTS for name in archive.namelist())
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OverflowError, struct.error):
         return False  # whoever reads it as another kind says so
 
 
@@ -66,7 +66,7 @@ def read_program(path: Path) -> dict[str, Any]:
             content[CHECKPOINT_KEY]["folded"] = True
     except UserError:
         raise
-    except (zipfile.BadZipFile, zlib.error, LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except Exception as error:  # of the archive or of what it holds
         raise UserError(f"{path} is damaged: its weights cannot be read ({type(error).__name__}: {error}).") from error
     return {**content, "state_dict": state}
 

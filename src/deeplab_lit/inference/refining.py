@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +100,9 @@ def read_probabilities(path: Path, size: tuple[int, int]) -> Floats:
         values = _array(path, size[0] * size[1] * VOID * 8 + 4096)
     except UserError:
         raise
-    except (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"it cannot be read as an array ({error}).") from error
+    except Exception as error:  # NumPy and zlib raise whatever a damaged file leads them to
+        words = str(error).splitlines() or [type(error).__name__]
+        raise UserError(f"it cannot be read as an array ({words[0]}).") from error
     if values.ndim != 3 or values.dtype not in (np.uint8, np.float16, np.float32, np.float64):
         raise UserError(f"it is {values.dtype} {values.shape}: give (C, H, W), float16, float32 or uint8.")
     if values.shape[1:] != size and values.shape[:2] == size:
