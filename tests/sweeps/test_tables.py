@@ -222,6 +222,26 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
     assert {each["state"] for each in ends(tmp_path, "table3_aspp_vgg16").values()} == {"done"}
 
 
+@pytest.mark.long
+def test_a_killed_sweep_of_several_processes_goes_on(tmp_path):
+    """Its workers may outlive it for a while: the same command waits for their rows or goes on with them."""
+    arguments = ["experiments=table3_aspp_vgg16", *TINY, "max_steps=40", "val_every=5", "launcher=joblib"]
+    arguments += ["hydra.launcher.n_jobs=2", "num_workers=1"]
+    sweep = subprocess.Popen(command("train", *arguments), cwd=tmp_path, stdout=subprocess.DEVNULL)
+    folder, until = tmp_path / "runs" / "table3_aspp_vgg16", time.monotonic() + 240
+    while len(list(folder.glob("*/*/checkpoints/last.ckpt"))) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    sweep.kill()
+    sweep.wait()
+    assert len(list(folder.glob("*/*/result.json"))) < 3
+    train_alone(tmp_path, *arguments)
+    assert {each["state"] for each in ends(tmp_path, "table3_aspp_vgg16").values()} == {"done"}
+    for name in rows_of("table3_aspp_vgg16"):
+        (run,) = folder.glob(f"{name}/*/result.json")
+        steps = [int(line.split(",")[0]) for line in (run.parent / "metrics.csv").read_text().splitlines()[1:]]
+        assert steps == sorted(set(steps)) and steps[-1] == 39 and len(steps) == len(range(4, 40, 5)), steps
+
+
 @pytest.mark.slow
 def test_the_preview_trains_nothing_and_counts_what_is_trained(tmp_path):
     """With equal batches and steps Table 2's rows are two trainings, of one policy each."""
