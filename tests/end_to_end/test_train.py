@@ -234,3 +234,16 @@ def test_the_readmes_recipe_for_a_backbone_works(tmp_path):
     assert words[:4] == ["PYTHONPATH=.", "python", "-m", "deeplab_lit.train"]
     train_alone(tmp_path, *words[4:], *(a for a in TINY if "rate_scale" not in a), env={"PYTHONPATH": str(tmp_path)})
     assert "tiny" in run_folder(tmp_path).parts[-2]
+
+
+def test_images_kept_decoded_change_no_weight(tmp_path):
+    for name, more in (("plain", []), ("first", ["decoded_gb=1"]), ("second", ["decoded_gb=1"])):
+        (tmp_path / name).mkdir()
+        done = train(tmp_path / name, *TINIEST, *more)
+        assert ("decoded    at most 1 GB of them kept in" in done.stdout) == bool(more)
+    states = [
+        torch.load(run_folder(tmp_path / name) / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for name in ("plain", "first", "second")
+    ]
+    for key, value in states[0].items():
+        assert torch.equal(value, states[1][key]) and torch.equal(value, states[2][key]), key
