@@ -86,7 +86,7 @@ def section(name: str, given: argparse.Namespace) -> str:
 
 def sections(text: str) -> dict[str, str]:
     """The page's sections by their script."""
-    parts = re.split(r"^(?=## \w+\.py$)", text, flags=re.MULTILINE)[1:]
+    parts = re.split(r"^(?=## \w+\.py)", text, flags=re.MULTILINE)[1:]
     return {part[3 : part.index(".py")]: part.rstrip() + "\n" for part in parts}
 
 

@@ -231,4 +231,5 @@ def _standardised(looks: Sequence[_Look]) -> NDArray[np.float32]:
     flat = np.array([each.thumbnail for each in looks], np.float32).reshape(len(looks), -1)
     flat -= flat.mean(1, keepdims=True)
     # a picture of one colour looks like nothing
-    return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-3)
+    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-3)
+    return flat

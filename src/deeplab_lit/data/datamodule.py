@@ -155,6 +155,8 @@ def collate(samples: list[Sample]) -> Sample:
     width = max(sample["mask"].shape[1] for sample in samples)
 
     def padded(x: Tensor, value: int) -> Tensor:
+        if x.shape[-2:] == (height, width):
+            return x  # padding by nothing would copy it
         return torch.nn.functional.pad(x, (0, width - x.shape[-1], 0, height - x.shape[-2]), value=value)
 
     batch: Sample = {
