@@ -51,10 +51,10 @@ def timed(crf: DenseCRF, image: np.ndarray, probabilities: np.ndarray) -> tuple[
     return time.perf_counter() - start, result
 
 
-def warm_up(example: tuple[np.ndarray, np.ndarray]) -> None:
+def warm_up(example: tuple[np.ndarray, np.ndarray], most: tuple[int, ...]) -> None:
     """Compile, or read what was compiled: a variant for up to 8, 16 and 32 labels, for one thread and for several."""
     image, probabilities = example
-    for labels in (8, 16, len(probabilities)):
+    for labels in most:
         few = np.ascontiguousarray(probabilities[:labels]) + np.float32(1e-3)
         for threads in (None, 1):
             crf = DenseCRF(**V2_RESNET101, prune_threshold=0, threads=threads)
@@ -62,13 +62,14 @@ def warm_up(example: tuple[np.ndarray, np.ndarray]) -> None:
             crf.labels(image, few / few.sum(0))
 
 
-def one_at_a_time(inputs: list[tuple[np.ndarray, np.ndarray]], prune: float) -> None:
+def one_at_a_time(inputs: list[tuple[np.ndarray, np.ndarray]], prune: float, quick: bool) -> None:
     reference = DenseCRF(**V2_RESNET101, engine="pydensecrf", prune_threshold=0)
     ours = {
         "all labels": DenseCRF(**V2_RESNET101, prune_threshold=0),
         f"pruned at {prune:g}": DenseCRF(**V2_RESNET101, prune_threshold=prune),
     }
-    warm_up(inputs[0])
+    classes = len(inputs[0][1])
+    warm_up(inputs[0], (classes,) if quick else (8, 16, classes))
     theirs, times = [], {name: [] for name in ours}
     equal, close, kept = {name: [] for name in ours}, {name: [] for name in ours}, []
     for image, probabilities in inputs:
@@ -197,7 +198,7 @@ def main(arguments: list[str] | None = None) -> None:
     else:
         probabilities = [from_mask(example.mask, 21, seed) for seed, example in enumerate(examples)]
     inputs = list(zip(images, probabilities, strict=True))
-    one_at_a_time(inputs[: given.images], given.prune)
+    one_at_a_time(inputs[: given.images], given.prune, given.quick)
     steadiness(*inputs[0], 2 if given.quick else 20)
     if not given.quick:
         memory(*inputs[0])

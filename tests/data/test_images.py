@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import simplejpeg
 from PIL import Image, ImageOps
 
 from deeplab_lit.data.pictures import read_image
@@ -110,3 +111,14 @@ def test_jpegs_are_read_as_pillow_reads_them(tmp_path, picture, kind):
         expected = np.array(ImageOps.exif_transpose(read).convert("RGB"))
     np.testing.assert_array_equal(read_image(tmp_path / "a.jpg"), expected)
     np.testing.assert_array_equal(read_photograph(tmp_path / "a.jpg"), expected)
+
+
+def test_a_jpeg_with_bytes_that_belong_to_nothing_is_read(tmp_path, picture):
+    """As many of COCO's are: libjpeg warns, and gives the whole picture."""
+    Image.fromarray(picture).save(tmp_path / "a.jpg")
+    content = (tmp_path / "a.jpg").read_bytes()
+    assert content.endswith(b"\xff\xd9")
+    (tmp_path / "odd.jpg").write_bytes(content[:-2] + b"\x00\x12\x34" + content[-2:])
+    with pytest.raises(ValueError, match="extraneous"):
+        simplejpeg.decode_jpeg((tmp_path / "odd.jpg").read_bytes(), "RGB")
+    np.testing.assert_array_equal(read_image(tmp_path / "odd.jpg"), read_image(tmp_path / "a.jpg"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,9 @@ def decode(file: Image.Image, content: bytes, shape: tuple[int, int] | None = No
     if _is_to_be_turned(file, shape):
         file = ImageOps.exif_transpose(file)  # and with it, no JPEG any more
     if file.format == "JPEG" and file.mode in ("RGB", "L"):
-        return simplejpeg.decode_jpeg(content, "RGB")
+        # the slightest oddity, which many files on the web have, is an error here: Pillow knows which of them are
+        with suppress(ValueError):
+            return simplejpeg.decode_jpeg(content, "RGB")
     return np.array(file.convert("RGB"))
 
 
