@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
 
-.PHONY: help train test test-fast test-long fuzz bench lint format clean
+.PHONY: help train test test-fast test-long fuzz audit bench lint format clean
 
 help:
 	@echo "make train      train and evaluate on the embedded data set (ARGS='model=largefov ...' adds overrides)"
 	@echo "make test       install what the tests need and run them, but for the long ones"
 	@echo "make test-fast  the tests without the slow ones; make test-long the long ones"
 	@echo "make fuzz       10,000 damaged files for each reader of foreign bytes"
+	@echo "make audit      known weaknesses of what is installed, as pip-audit finds them"
 	@echo "make bench      the benchmarks, into benchmarks/README.md (ARGS='--root VOC2012 --checkpoint best.ckpt')"
 	@echo "make lint       ruff and mypy; make format mends what ruff can"
 
@@ -40,6 +41,10 @@ test-long: $(VENV)/.installed-dev
 
 fuzz: $(VENV)/.installed-dev
 	DEEPLAB_LIT_FUZZ=10000 $(RUN) -m pytest -n 2 tests/security/test_fuzz.py $(ARGS)
+
+audit: $(VENV)/.installed-dev
+	$(RUN) -m pip install --quiet pip-audit
+	$(RUN) -m pip_audit --skip-editable
 
 bench: $(VENV)/.installed-dev
 	$(RUN) benchmarks/run.py $(ARGS)
