@@ -38,7 +38,8 @@ def read(split):
 
 
 def on_disk(folder):
-    return sum(file.stat().st_size for file in folder.glob("*.raw"))
+    # what a killed process was writing has a dot before its name
+    return sum(file.stat().st_size for file in folder.glob("*.raw") if not file.name.startswith("."))
 
 
 def same(a, b):
