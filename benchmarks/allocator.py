@@ -20,7 +20,7 @@ from common import parser, table
 TRUNKS = ("efficientnet_lite0", "resnet18", "resnet101")
 
 
-def measure(trunk: str, last: bool, steps: int) -> None:
+def measure(trunk: str, last: bool, steps: int, given: int | None) -> None:
     import torch
     import torch.nn.functional as F
 
@@ -32,6 +32,7 @@ def measure(trunk: str, last: bool, steps: int) -> None:
     else:
         depth = int(trunk.removeprefix("resnet"))
         body, channels, batch = ResNet(depth, frozen_norm=True), 512 if depth == 18 else 2048, 10 if depth == 18 else 1
+    batch = given or batch
     order = torch.channels_last if last else torch.contiguous_format
     network = DeepLab(body, ASPP(channels, 21), False).train().to(memory_format=order)
     image = torch.randn(batch, 3, 321, 321).contiguous(memory_format=order)
@@ -54,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
     parsed.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     options = parsed.parse_args(arguments)
     if options.child:
-        measure(options.child[0], options.child[1] == "last", options.steps)
+        measure(options.child[0], options.child[1] == "last", options.steps, 1 if options.quick else None)
         return
     if options.quick:
         options.rounds, options.steps = 1, 1
@@ -66,6 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
         for _ in range(options.rounds):
             for number, (_, order, more) in enumerate(settings):
                 child = [sys.executable, __file__, "--child", trunk, order, "--steps", str(options.steps)]
+                child += ["--quick"] if options.quick else []
                 done = subprocess.run(child, env={**os.environ, **more}, capture_output=True, text=True, check=True)
                 sums[number] += float(done.stdout)
         rows = [

@@ -121,7 +121,7 @@ def test_the_best_average_is_scored_and_not_the_last(tmp_path, monkeypatch):
         original(self, name, value, **arguments)
 
     monkeypatch.setattr(Segmenter, "log", falling)
-    result = run(tmp_path, "ema=0.5", "optimizer.lr=0.05")
+    result = run(tmp_path, "ema=0.5", "optimizer.lr=0.02")
     assert result["best_step"] == 2
     seen = {row["step"]: row["val/pixel_accuracy"] for row in curve(tmp_path) if row["val/pixel_accuracy"]}
     assert len(set(seen.values())) > 1
