@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deeplab_lit.data.crop_kernels import crop_scaled
+from deeplab_lit.data.crops import planes, scaled_crop
 from deeplab_lit.data.datamodule import collate
 from deeplab_lit.data.split import Example
 from deeplab_lit.data.transforms import EvalTransform, Normalization, TrainTransform, extra_transforms
@@ -70,13 +70,29 @@ def test_the_crop_is_that_of_the_whole_image_resized_by_opencv(size, scaled, off
     expected = whole[top : top + side, left : left + side][:, ::turn]
     expected_mask = whole_mask[top : top + side, left : left + side][:, ::turn]
 
-    crop, crop_mask = np.empty((side, side, 3), np.uint8), np.empty((side, side), np.uint8)
-    crop_scaled(image, mask, *scaled, top, left, mirrored, np.array([9, 8, 7], np.uint8), 255, crop, crop_mask)
+    crop, crop_mask = scaled_crop(image, mask, scaled, (top, left), side, mirrored, (9, 8, 7))
     assert np.abs(crop.astype(int) - expected).max() <= 1  # OpenCV computes in fixed point
     # a pixel on the line between two of the mask may take either: OpenCV's arithmetic rounds
     tied = [((2 * np.arange(max(side, n)) + 1) * m % (2 * n) == 0) for n, m in zip(scaled, size, strict=True)]
     sure = ~(tied[0][top : top + side, None] | tied[1][left : left + side])[:, ::turn]
     np.testing.assert_array_equal(crop_mask[sure], expected_mask[sure])
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("scaled", [(31, 47), (90, 130)])
+def test_without_numba_opencv_does_the_same(monkeypatch, scaled, mirrored):
+    rng = np.random.default_rng(0)
+    image, mask = rng.integers(0, 256, (61, 83, 3), np.uint8), rng.integers(0, 21, (61, 83), np.uint8)
+    arguments = (image, mask, scaled, (3, 5) if scaled[0] > 70 else (0, 0), 70, mirrored, (9, 8, 7))
+    table, found = rng.random((3, 256)).astype(np.float32), [np.zeros((3, 70, 90), np.float32) for _ in range(2)]
+    planes(image, table, np.array([2, 1, 0]), found[0])
+    crop, crop_mask = scaled_crop(*arguments)
+    monkeypatch.setattr("deeplab_lit.data.crops.kernels", lambda name: None)
+    planes(image, table, np.array([2, 1, 0]), found[1])
+    np.testing.assert_array_equal(*found)
+    other, other_mask = scaled_crop(*arguments)
+    assert np.abs(crop.astype(int) - other).max() <= 1
+    np.testing.assert_array_equal(crop_mask, other_mask)
 
 
 def test_masks_are_not_shifted_on_average():

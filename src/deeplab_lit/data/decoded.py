@@ -65,25 +65,26 @@ class DecodedCache:
 
     def put(self, pair: Pair, image: Bytes, mask: Bytes) -> None:
         """Keep an example, if there is room."""
+        if self._full:
+            return
+        target, size = self._folder / self._names[pair], _HEADER + image.nbytes + mask.nbytes
         try:
-            if self._full or not self._reserve(_HEADER + image.nbytes + mask.nbytes):
-                self._full = True
-                return
-            with replacing(self._folder / self._names[pair], sync=False) as temporary, temporary.open("wb") as file:
-                file.write(_VERSION + np.array(mask.shape, np.uint32).tobytes())
-                file.write(np.ascontiguousarray(image).data)
-                file.write(np.ascontiguousarray(mask).data)
+            # one at a time, or two that decoded the same example would both take room for it
+            with one_at_a_time(self._used):
+                used = int(self._used.read_text())
+                if target.is_file() and target.stat().st_size == size:
+                    return
+                if used + size > self._bound:
+                    self._full = True
+                    return
+                write_text(self._used, str(used + size))  # first, so that a kill between the two leaves the bound
+                with replacing(target, sync=False) as temporary, temporary.open("wb") as file:
+                    file.write(_VERSION + np.array(mask.shape, np.uint32).tobytes())
+                    file.write(np.ascontiguousarray(image).data)
+                    file.write(np.ascontiguousarray(mask).data)
         except OSError as error:
             self._full = True
             warnings.warn(f"no more decoded images are kept in {self._folder} ({error}).", stacklevel=2)
-
-    def _reserve(self, size: int) -> bool:
-        with one_at_a_time(self._used):
-            used = int(self._used.read_text())
-            if used + size > self._bound:
-                return False
-            write_text(self._used, str(used + size))
-        return True
 
     def _make_room(self) -> int:
         """Remove what no process is writing any more and, oldest first, others' files; the bytes that are left."""

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deeplab_lit.data.crop_kernels import crop_scaled, planes
+from deeplab_lit.data.crops import planes, scaled_crop
 from deeplab_lit.data.labels import VOID
 from deeplab_lit.data.split import Example
 from deeplab_lit.errors import UserError, closest
@@ -69,7 +69,7 @@ class Normalization:
         for c, channel in enumerate(channels):
             out[c, height:] = table[c, self.fill[channel]]
             out[c, :height, width:] = table[c, self.fill[channel]]
-        planes(np.ascontiguousarray(image), table, channels, out)
+        planes(image, table, channels, out)
         return torch.from_numpy(out)
 
     @cached_property
@@ -144,9 +144,9 @@ class TrainTransform:
         height, width = (max(1, round(length * factor)) for length in example.mask.shape)
         top, left = (int(draw.integers(max(0, length - side) + 1)) for length in (height, width))
         mirrored = self._flip and draw.random() < 0.5
-        image, mask = np.empty((side, side, 3), np.uint8), np.empty((side, side), np.uint8)
-        fill = np.array(self._normalization.fill, np.uint8)
-        crop_scaled(example.image, example.mask, height, width, top, left, mirrored, fill, np.uint8(VOID), image, mask)
+        image, mask = scaled_crop(
+            example.image, example.mask, (height, width), (top, left), side, mirrored, self._normalization.fill
+        )
         if self._extra:
             # albumentations keeps a generator of its own that worker processes would share
             self._extra.set_random_seed(seed)
@@ -173,17 +173,21 @@ class EvalTransform:
     def __init__(self, size: int, normalization: Normalization, stride: int = 8) -> None:
         self._size, self._stride, self._normalization = size, stride, normalization
 
-    def _padded(self, side: int) -> int:
-        return max(self._size, -(-(side - 1) // self._stride) * self._stride + 1)
+    def _room(self, height: int, width: int) -> tuple[int, int]:
+        padded = (max(self._size, -(-(side - 1) // self._stride) * self._stride + 1) for side in (height, width))
+        return next(padded), next(padded)
+
+    def image(self, image: NDArray[np.uint8]) -> Tensor:
+        """RGB bytes (H, W, 3) as the network's input, float32 (3, padded H, padded W)."""
+        return self._normalization(image, self._room(*image.shape[:2]))
 
     def __call__(self, example: Example) -> Sample:
         """Padding is void in the mask, so it is never counted; ``size`` in the sample is the original (H, W)."""
         height, width = example.mask.shape
-        room = (self._padded(height), self._padded(width))
-        mask = np.full(room, VOID, np.uint8)
+        mask = np.full(self._room(height, width), VOID, np.uint8)
         mask[:height, :width] = example.mask
-        image = self._normalization(example.image, room)
-        return {"image": image, "mask": _numbers(mask), "id": example.id, "size": torch.tensor([height, width])}
+        size = torch.tensor([height, width])
+        return {"image": self.image(example.image), "mask": _numbers(mask), "id": example.id, "size": size}
 
 
 def _numbers(mask: NDArray[np.uint8]) -> Tensor:

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deeplab_lit.data.split import Example
 from deeplab_lit.data.transforms import EvalTransform, Normalization
 from deeplab_lit.errors import UserError
 from deeplab_lit.exports.onnx_graph import OnnxNetwork
@@ -103,8 +102,7 @@ class Predictor:
         return np.ascontiguousarray(found[0].float().cpu().numpy())
 
     def _input(self, image: Bytes) -> torch.Tensor:
-        sample = self._transform(Example(image, np.zeros(image.shape[:2], np.uint8), ""))
-        return sample["image"][None].to(self.device, memory_format=self._format)
+        return self._transform.image(image)[None].to(self.device, memory_format=self._format)
 
     @contextmanager
     def _inference(self) -> Iterator[None]:

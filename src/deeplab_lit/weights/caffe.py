@@ -73,10 +73,8 @@ def _layer(message: Any, source: str) -> Layer:
 
 def _array(blob: Any, name: str, source: str) -> NDArray[np.float32]:
     dims = list(blob.shape.dim) if blob.HasField("shape") else [blob.num, blob.channels, blob.height, blob.width]
-    single = len(blob.data) // 4 * 4, len(blob.double_data) // 8 * 8
-    data = np.frombuffer(blob.data[: single[0]], "<f4")
-    if not blob.data:
-        data = np.frombuffer(blob.double_data[: single[1]], "<f8").astype(np.float32)
+    raw, kind = (blob.data, np.dtype("<f4")) if blob.data else (blob.double_data, np.dtype("<f8"))
+    data = np.frombuffer(raw, kind, len(raw) // kind.itemsize).astype(np.float32, copy=False)
     if min(dims, default=0) < 0 or data.size != math.prod(dims):
         raise UserError(
             f"{source}: layer {name!r} says it has {dims} weights, but holds {data.size}: the file is damaged."

@@ -1,0 +1,55 @@
+"""Crops of scaled images and masks, and images as planes of floats: compiled, or by OpenCV where numba is missing."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from deeplab_lit.data.labels import VOID
+from deeplab_lit.data.pictures import Bytes
+from deeplab_lit.kernels import kernels
+
+
+def scaled_crop(
+    image: Bytes,
+    mask: Bytes,
+    scaled: tuple[int, int],
+    corner: tuple[int, int],
+    side: int,
+    mirrored: bool,
+    fill: tuple[int, int, int],
+) -> tuple[Bytes, Bytes]:
+    """A square of an image (H, W, 3) and its mask (H, W), resized: the image linearly, the mask to the nearest.
+
+    Args:
+        image, mask: as they lie on disk.
+        scaled: height and width after resizing.
+        corner: row and column of these that come first.
+        side: of the square, pixels.
+        mirrored: whether left and right change places, in the end.
+        fill: RGB of what lies beyond the image; the mask is void there.
+    """
+    compiled = kernels("data.crop_kernels")
+    crop, crop_mask = np.empty((side, side, 3), np.uint8), np.empty((side, side), np.uint8)
+    if compiled is not None:
+        image, mask, colour = np.ascontiguousarray(image), np.ascontiguousarray(mask), np.array(fill, np.uint8)
+        compiled.crop_scaled(image, mask, *scaled, *corner, mirrored, colour, np.uint8(VOID), crop, crop_mask)
+        return crop, crop_mask
+    rows, columns = (slice(start, start + side) for start in corner)
+    whole = cv2.resize(image, scaled[::-1], interpolation=cv2.INTER_LINEAR)[rows, columns]
+    labels = cv2.resize(mask, scaled[::-1], interpolation=cv2.INTER_NEAREST_EXACT)[rows, columns]
+    crop[:], crop_mask[:] = fill, VOID
+    crop[: whole.shape[0], : whole.shape[1]], crop_mask[: whole.shape[0], : whole.shape[1]] = whole, labels
+    return (crop[:, ::-1].copy(), crop_mask[:, ::-1].copy()) if mirrored else (crop, crop_mask)
+
+
+def planes(image: Bytes, table: NDArray[np.float32], channels: NDArray[np.int64], out: NDArray[np.float32]) -> None:
+    """Fill the upper left of ``out`` (3, h, w) from an image (H, W, 3): plane c is ``table[c]`` of ``channels[c]``."""
+    compiled = kernels("data.crop_kernels")
+    if compiled is not None:
+        compiled.planes(np.ascontiguousarray(image), table, channels, out)
+        return
+    height, width = image.shape[:2]
+    for c, channel in enumerate(channels):
+        out[c, :height, :width] = table[c][image[..., channel]]
