@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import simplejpeg
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
+from deeplab_lit.data.folder import Folder
 from deeplab_lit.data.pictures import read_image
 from deeplab_lit.data.split import Split
 from deeplab_lit.data.transforms import Normalization, TrainTransform
@@ -122,3 +123,18 @@ def test_a_jpeg_with_bytes_that_belong_to_nothing_is_read(tmp_path, picture):
     with pytest.raises(ValueError, match="extraneous"):
         simplejpeg.decode_jpeg((tmp_path / "odd.jpg").read_bytes(), "RGB")
     np.testing.assert_array_equal(read_image(tmp_path / "odd.jpg"), read_image(tmp_path / "a.jpg"))
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "tif", "webp", "bmp", "gif", "tga", "ppm", "jp2", "mpo", "avif"])
+def test_a_folder_takes_each_format(tmp_path, picture, ending):
+    if ending == "avif" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for name in ("a", "b"):
+        Image.fromarray(picture).save(tmp_path / "images" / f"{name}.{ending}")
+        Image.fromarray(np.ones((30, 40), np.uint8)).save(tmp_path / "masks" / f"{name}.png")
+        (tmp_path / f"{name}.txt").write_text(f"{name}\n")
+    (tmp_path / "classes.txt").write_text("sky\nroad\n")
+    split = Folder(tmp_path, tmp_path / "classes.txt", train="a", val="b").split("train")
+    assert np.abs(split[0].image.astype(int) - picture).mean() < 12

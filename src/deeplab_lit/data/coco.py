@@ -39,11 +39,11 @@ _VOC_NAMES = {
 # what is read of each entry
 _ID = (int, str)
 _PARTS: dict[str, dict[str, tuple[type, ...]]] = {
-    "images": {"id": _ID, "file_name": (str,), "height": (int,), "width": (int,)},
+    "images": {"id": _ID, "file_name": (str,), "height": (int, float), "width": (int, float)},
     "annotations": {"id": _ID, "image_id": _ID, "category_id": _ID},
     "categories": {"id": _ID, "name": (str,)},
 }
-_KINDS: dict[type, str] = {int: "a whole number", str: "a text"}
+_KINDS: dict[type, str] = {int: "a whole number", float: "a number", str: "a text"}
 _SETS = ("coco", "coco91", "voc", "file")
 # raised whenever the masks made of the same annotations change
 _VERSION = 1
@@ -178,7 +178,7 @@ def _label_set(classes: str, path: Path) -> LabelSet:
         return LabelSet(COCO_CLASSES)
     if classes == "coco91":
         return coco91()
-    categories = sorted(_read_json(path).get("categories", []), key=lambda category: str(category["id"]).zfill(20))
+    categories = sorted(_read_json(path).get("categories", []), key=lambda each: (type(each["id"]) is str, each["id"]))
     if not categories:
         raise UserError(f"{path} has no categories: a segmentation needs at least one class beside the background.")
     return LabelSet(("background", *(str(category["name"]) for category in categories)))
@@ -243,7 +243,16 @@ def _jobs(
         number = numbers[annotation["category_id"]]
         if number is not None:
             of_image[annotation["image_id"]].append((VOID if annotation.get("iscrowd") else number, annotation))
-    return [(inside(i["file_name"], path), i["height"], i["width"], of_image[id]) for id, i in images.items()]
+    return [
+        (inside(image["file_name"], path), _side(image["height"], path), _side(image["width"], path), of_image[id])
+        for id, image in images.items()
+    ]
+
+
+def _side(pixels: float, path: Path) -> int:
+    if pixels != pixels or pixels % 1:
+        raise UserError(f"{path}: an image has a side of {pixels} pixels, which is no whole number.")
+    return int(pixels)
 
 
 def _draw_one(path: Path, folder: Path, labels: LabelSet, clip: bool, job: tuple[str, int, int, Any]) -> int:

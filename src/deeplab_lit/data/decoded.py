@@ -71,9 +71,9 @@ class DecodedCache:
         try:
             # one at a time, or two that decoded the same example would both take room for it
             with one_at_a_time(self._used):
-                used = int(self._used.read_text())
-                if target.is_file() and target.stat().st_size == size:
+                if self.get(pair) is not None:
                     return
+                used = int(self._used.read_text())
                 if used + size > self._bound:
                     self._full = True
                     return

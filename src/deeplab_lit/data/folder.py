@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from PIL import Image
-
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.layout import Entry, Layout, find_list, inside, read_list
-from deeplab_lit.data.pictures import FORMATS
+from deeplab_lit.data.pictures import picture_endings
 from deeplab_lit.errors import UserError
 
 
@@ -85,11 +83,10 @@ class Folder(Layout):
         return Entry(id, image, self.masks / f"{id}.png")
 
     def _pictures(self) -> dict[str, Path]:
-        Image.init()
-        suffixes = {suffix for suffix, kind in Image.EXTENSION.items() if kind in FORMATS}
+        endings = picture_endings()
         found: dict[str, Path] = {}
         for file in sorted(self.images.rglob("*")):
-            if file.suffix.lower() in suffixes and not file.name.startswith("."):
+            if file.suffix.lower() in endings and not file.name.startswith("."):
                 id = file.relative_to(self.images).with_suffix("").as_posix()
                 if id in found:
                     raise UserError(f"{found[id]} and {file} share the name {id!r}: keep one of them.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,19 @@ from deeplab_lit.errors import UserError
 from deeplab_lit.files import save_image
 
 Bytes = NDArray[np.uint8]
-FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000")
+_AVIF = ("AVIF",) if find_spec("PIL.AvifImagePlugin") else ()  # younger Pillows have it
+FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", *_AVIF, "BMP", "GIF", "TGA", "PPM", "JPEG2000")
 """What is read, by Pillow's names; others, such as PostScript, would be handed to programs of their own."""
 
 _ORIENTATION = 0x0112  # EXIF tag
 _TURNED = (5, 6, 7, 8)  # its values that exchange height and width
+
+
+def picture_endings() -> set[str]:
+    """The endings of files in these formats, in lower case with their dots."""
+    Image.init()
+    # several JPEGs in one file, of which the first is the picture
+    return {ending for ending, kind in Image.EXTENSION.items() if kind in (*FORMATS, "MPO")}
 
 
 def read_image(path: Path, shape: tuple[int, int] | None = None) -> Bytes:
