@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
+SHARED = -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help train test test-fast test-long fuzz audit bench lint format clean
 
@@ -31,13 +32,13 @@ train: $(VENV)/.installed
 	$(RUN) -m deeplab_lit.train $(ARGS)
 
 test: $(VENV)/.installed-dev
-	$(RUN) -m pytest -n 2 --dist loadfile -m 'not long' $(ARGS)
+	$(RUN) -m pytest $(SHARED) -m 'not long' $(ARGS)
 
 test-fast: $(VENV)/.installed-dev
-	$(RUN) -m pytest -n 2 --dist loadfile -m 'not slow and not long' $(ARGS)
+	$(RUN) -m pytest $(SHARED) -m 'not slow and not long' $(ARGS)
 
 test-long: $(VENV)/.installed-dev
-	$(RUN) -m pytest -n 2 --dist loadfile -m long $(ARGS)
+	$(RUN) -m pytest $(SHARED) -m long $(ARGS)
 
 fuzz: $(VENV)/.installed-dev
 	DEEPLAB_LIT_FUZZ=10000 $(RUN) -m pytest -n 2 tests/security/test_fuzz.py $(ARGS)

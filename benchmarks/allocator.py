@@ -20,7 +20,7 @@ from common import parser, table
 TRUNKS = ("efficientnet_lite0", "resnet18", "resnet101")
 
 
-def measure(trunk: str, last: bool, steps: int, given: int | None) -> None:
+def measure(trunk: str, last: bool, steps: int, quick: bool) -> None:
     import torch
     import torch.nn.functional as F
 
@@ -32,11 +32,11 @@ def measure(trunk: str, last: bool, steps: int, given: int | None) -> None:
     else:
         depth = int(trunk.removeprefix("resnet"))
         body, channels, batch = ResNet(depth, frozen_norm=True), 512 if depth == 18 else 2048, 10 if depth == 18 else 1
-    batch = given or batch
+    batch, side = (1, 65) if quick else (batch, 321)
     order = torch.channels_last if last else torch.contiguous_format
     network = DeepLab(body, ASPP(channels, 21), False).train().to(memory_format=order)
-    image = torch.randn(batch, 3, 321, 321).contiguous(memory_format=order)
-    mask = torch.randint(0, 21, (batch, 321, 321))
+    image = torch.randn(batch, 3, side, side).contiguous(memory_format=order)
+    mask = torch.randint(0, 21, (batch, side, side))
     times = []
     for _ in range(steps + 1):
         start = time.perf_counter()
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
     parsed.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     options = parsed.parse_args(arguments)
     if options.child:
-        measure(options.child[0], options.child[1] == "last", options.steps, 1 if options.quick else None)
+        measure(options.child[0], options.child[1] == "last", options.steps, options.quick)
         return
     if options.quick:
         options.rounds, options.steps = 1, 1

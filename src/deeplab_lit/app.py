@@ -133,6 +133,9 @@ def _no_room(error: OSError) -> str:
     )
 
 
+_KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
+
+
 def explain(error: Exception, config_name: str) -> str:
     """One paragraph for a mistake: what was given, what is possible, what to type."""
     text = str(error)
@@ -146,6 +149,9 @@ def explain(error: Exception, config_name: str) -> str:
     if found := re.search(r"Could not find '([^']+)'", text):
         return _unknown_choice(found[1], text)
     # Hydra names the override, OmegaConf's error behind it says what is wrong with the value
+    kind = re.search(r"could not be converted to (Integer|Float)|is not a valid (bool)", f"{text} {error.__cause__}")
+    if kind and (given := re.search(r"Error merging override (\S+)", text)):
+        return f"{given[1]}: it takes {_KINDS[kind[1] or kind[2]]}."
     lines = [line.strip() for each in (error, error.__cause__) if each for line in str(each).splitlines()]
     told = [line for line in lines if line and not re.match(r"(full_key|object_type|reference_type):", line)]
     return "; ".join(dict.fromkeys(told)) + "."
