@@ -104,6 +104,7 @@ def score(
     assert scores is not None and matrix is not None
     result: dict[str, Any] = {
         **numbers(scores, data.labels),
+        "images": {"train": len(data.train_split), "validation": len(data.val_split)},
         "params": sum(parameter.numel() for parameter in segmenter.parameters()),
         "images_per_second": round(len(data.val_split) / spent, 3),
         "best_step": content["global_step"],

@@ -17,10 +17,13 @@ TABLE = "table4_resnet101"
 def write_run(folder, row, scale, seed, miou, crf=None, steps=20000, name="2026-01-01_00-00-00"):
     run = folder / "runs" / TABLE / row / f"{name}-{scale}-{seed}"
     run.mkdir(parents=True)
-    data = {"_target_": "deeplab_lit.data.sbd.VOCAug" if scale == "full" else "deeplab_lit.data.shapes.dataset.Shapes"}
+    data = {"_target_": "deeplab_lit.data.shapes.dataset.Shapes"}
+    if scale != "mini":
+        data = {"_target_": "deeplab_lit.data.sbd.VOCAug", "root": f"/data/{'VOC2012' if scale == 'full' else 'part'}"}
     OmegaConf.save({"row": {"scale": scale}, "seed": seed, "data": data}, run / "config.yaml")
     ious = {"sky": miou / 100, "road": None}
     result = {"miou": miou / 100, "steps": steps, "params": 44_050_000, "images_per_second": 2.5}
+    result |= {"images": {"train": 10582 if scale == "full" else 663, "validation": 201}}
     result |= {"per_class_iou": ious, "command": f"python -m deeplab_lit.train experiments={TABLE}/{row}"}
     if crf is not None:
         result["crf"] = {"miou": crf / 100, "per_class_iou": ious}
@@ -45,7 +48,7 @@ def test_every_cell_stands_beside_the_published_one(tmp_path):
     assert (msc["published"], msc["ours"], msc["status"], msc["seeds"]) == ("71.27", "71.33", "full", "0 1 2")
     assert msc["spread"] == f"{statistics.stdev((71.0, 72.5, 70.5)):.2f}" and msc["difference"] == "+0.06"
     assert (msc["gain_published"], msc["gain_ours"]) == ("+2.55", "+3.33")  # 71.27 - 68.72, 71.33 - 68.00
-    assert (msc["iterations"], msc["data"]) == ("20000", "VOCAug")
+    assert (msc["iterations"], msc["data"]) == ("20000", "VOCAug VOC2012 (10582)")
     crf = found["crf", "mIoU with CRF", "full"]
     assert (crf["published"], crf["ours"], crf["difference"]) == ("77.69", "77.00", "-0.69")
     assert found["aug", "mIoU", "full"]["status"] == "not run" and found["aug", "mIoU", "full"]["ours"] == ""
@@ -63,6 +66,7 @@ def test_a_value_of_a_smaller_scale_never_stands_as_a_full_one(tmp_path):
         assert row["ours"] == {"mini": "55.55", "subset": "44.44"}.get(row["scale"], "") * (row["row"] == "msc")
         assert row["difference"] == ""
     full, subset, mini = (tmp_path / "runs" / TABLE / "report.md").read_text().split("\n### ")[1:]
+    assert "VOCAug part (663)" in subset and "Shapes" in mini
     assert "55.55" not in full + subset and "44.44" not in full + mini and "55.55" in mini and "44.44" in subset
 
 

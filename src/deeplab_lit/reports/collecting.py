@@ -39,6 +39,16 @@ class Result:
     def steps(self) -> int:
         return int(self.content["steps"])
 
+    @property
+    def data(self) -> str:
+        """What it was trained on: the kind of data set, the name of its folder, how many images."""
+        words = [str(self.config["data"]["_target_"]).rsplit(".", 1)[-1]]
+        if root := self.config["data"].get("root"):
+            words.append(Path(root).name)
+        if count := self.content.get("images"):
+            words.append(f"({count['train']})")
+        return " ".join(words)
+
     def value(self, measure: str) -> float | None:
         """mIoU in percent, parameters in millions, validation images a second; None where it was not measured."""
         content = self.content

@@ -58,7 +58,7 @@ def _about(row: Row, scale: str) -> dict[str, str]:
     return {
         "seeds": " ".join(str(result.seed) for result in results),
         "iterations": " ".join(sorted({str(result.steps) for result in results})),
-        "data": " ".join(sorted({str(result.config["data"]["_target_"]).rsplit(".", 1)[-1] for result in results})),
+        "data": "; ".join(sorted({result.data for result in results})),
         "note": row.failures.get(scale, "") if row.status(scale) == "failed" else row.notes,
     }
 
