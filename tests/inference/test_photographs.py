@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deeplab_lit.data.pictures import picture_endings
 from deeplab_lit.errors import UserError
 from deeplab_lit.inference.photographs import as_rgb, find_images, read_photograph
 from tests.crf.test_dense import photograph
@@ -85,3 +86,9 @@ def test_files_folders_and_patterns(tmp_path):
         find_images(str(tmp_path / "**" / "a.*"))
     with pytest.raises(UserError, match="there is no picture"):
         find_images(str(tmp_path / "nowhere"))
+
+
+def test_a_folder_to_predict_and_one_to_train_on_take_the_same_formats(tmp_path):
+    for ending in (*picture_endings(), ".txt", ".ps"):
+        (tmp_path / f"picture_{ending[1:]}{ending}").touch()
+    assert {file.suffix for file in find_images(str(tmp_path)).values()} == picture_endings()

@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from deeplab_lit.data.pictures import FORMATS, decode
+from deeplab_lit.data.pictures import FORMATS, decode, picture_endings
 from deeplab_lit.errors import UserError
 
 Bytes = NDArray[np.uint8]
 _DEEP = ("I", "F")  # modes with more than 8 bits a channel
-_ENDINGS = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2"))
 
 
 def read_photograph(path: Path) -> Bytes:
@@ -95,7 +94,8 @@ def find_images(given: str) -> dict[str, Path]:
         found = {path.stem: [path]}
     else:
         if path.is_dir():
-            files = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in _ENDINGS]
+            endings = picture_endings()
+            files = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in endings]
             base = path
         else:
             files = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if Path(name).is_file()]  # noqa: PTH207
