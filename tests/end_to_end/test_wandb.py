@@ -142,7 +142,7 @@ def test_the_best_checkpoint_is_an_artifact(run, records):
     assert json.loads(artifact.metadata)["miou"] == pytest.approx(result["miou"])
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_row_of_a_table_stands_beside_the_published_numbers(tmp_path):
     train_alone(
         tmp_path,
