@@ -13,21 +13,22 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import MISSING, OmegaConf
 
+from deeplab_lit import command_configs as commands
 from deeplab_lit import config as schemas
 
 SCHEMAS: dict[str, type] = {
     "train": schemas.TrainConfig,
-    "evaluate": schemas.EvaluateConfig,
-    "predict": schemas.PredictConfig,
-    "refine": schemas.RefineConfig,
-    "convert": schemas.ConvertConfig,
-    "export": schemas.ExportConfig,
-    "push": schemas.PushConfig,
-    "crf_search": schemas.SearchConfig,
-    "summary": schemas.SummaryConfig,
-    "report": schemas.ReportConfig,
-    "dashboard": schemas.DashboardConfig,
-    "tune": schemas.TuneConfig,
+    "evaluate": commands.EvaluateConfig,
+    "predict": commands.PredictConfig,
+    "refine": commands.RefineConfig,
+    "convert": commands.ConvertConfig,
+    "export": commands.ExportConfig,
+    "push": commands.PushConfig,
+    "crf_search": commands.SearchConfig,
+    "summary": commands.SummaryConfig,
+    "report": commands.ReportConfig,
+    "dashboard": commands.DashboardConfig,
+    "tune": commands.TuneConfig,
     "augment": schemas.AugmentConfig,
     "crf": schemas.CRFConfig,
     "dense_crf": schemas.DenseCRFConfig,
@@ -108,7 +109,7 @@ class _TableConfig:
 
 
 def register_schemas() -> None:
-    """Make the dataclasses of :mod:`deeplab_lit.config` known to Hydra as ``/schema/NAME``, and the experiments."""
+    """Make :data:`SCHEMAS` known to Hydra as ``/schema/NAME``, and the experiments."""
     store = ConfigStore.instance()
     store.store(group="hydra/sweeper", name="table", node=_TableConfig)
     for name, schema in SCHEMAS.items():

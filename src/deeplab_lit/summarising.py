@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from deeplab_lit.command_configs import SummaryConfig
 from deeplab_lit.components import create
-from deeplab_lit.config import SummaryConfig, TrainConfig
+from deeplab_lit.config import TrainConfig
 from deeplab_lit.errors import UserError
 from deeplab_lit.models.analysis import (
     field_of_view,

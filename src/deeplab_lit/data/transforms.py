@@ -173,9 +173,11 @@ class EvalTransform:
     def __init__(self, size: int, normalization: Normalization, stride: int = 8) -> None:
         self._size, self._stride, self._normalization = size, stride, normalization
 
+    def _padded(self, side: int) -> int:
+        return max(self._size, -(-(side - 1) // self._stride) * self._stride + 1)
+
     def _room(self, height: int, width: int) -> tuple[int, int]:
-        padded = (max(self._size, -(-(side - 1) // self._stride) * self._stride + 1) for side in (height, width))
-        return next(padded), next(padded)
+        return self._padded(height), self._padded(width)
 
     def image(self, image: NDArray[np.uint8]) -> Tensor:
         """RGB bytes (H, W, 3) as the network's input, float32 (3, padded H, padded W)."""

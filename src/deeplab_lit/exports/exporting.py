@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from deeplab_lit.checkpoints import Trained, load
-from deeplab_lit.config import ExportConfig, ScalesConfig
+from deeplab_lit.command_configs import ExportConfig
+from deeplab_lit.config import ScalesConfig
 from deeplab_lit.descriptions import CHECKPOINT_KEY
 from deeplab_lit.errors import UserError
 from deeplab_lit.exports.checking import TOLERANCE, compare, images_to_check

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deeplab_lit.checkpoints import Trained, load
-from deeplab_lit.config import PushConfig
+from deeplab_lit.command_configs import PushConfig
 from deeplab_lit.data.downloads import HUB_FILE
 from deeplab_lit.descriptions import CHECKPOINT_KEY
 from deeplab_lit.errors import UserError

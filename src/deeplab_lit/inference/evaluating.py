@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from deeplab_lit.config import EvaluateConfig
+from deeplab_lit.command_configs import EvaluateConfig
 from deeplab_lit.crf.presets import build_crf
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.errors import UserError

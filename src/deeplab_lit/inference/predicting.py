@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab_lit.config import PredictConfig
+from deeplab_lit.command_configs import PredictConfig
 from deeplab_lit.crf.dense import DenseCRF
 from deeplab_lit.crf.presets import build_crf
 from deeplab_lit.data.labels import LabelSet

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab_lit.config import RefineConfig
+from deeplab_lit.command_configs import RefineConfig
 from deeplab_lit.crf.presets import build_crf
 from deeplab_lit.data.labels import VOID, LabelSet
 from deeplab_lit.errors import UserError

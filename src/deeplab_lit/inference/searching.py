@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
-from deeplab_lit.config import DenseCRFConfig, SearchConfig
+from deeplab_lit.command_configs import SearchConfig
+from deeplab_lit.config import DenseCRFConfig
 from deeplab_lit.crf.presets import build_crf
 from deeplab_lit.data.layout import Progress
 from deeplab_lit.data.split import Split

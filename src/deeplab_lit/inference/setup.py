@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from deeplab_lit.checkpoints import Trained, load
+from deeplab_lit.command_configs import EvaluateConfig, SearchConfig, UseConfig
 from deeplab_lit.components import OWN
-from deeplab_lit.config import EvaluateConfig, ScalesConfig, SearchConfig, UseConfig
+from deeplab_lit.config import ScalesConfig
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.layout import Progress
 from deeplab_lit.data.source import open_source

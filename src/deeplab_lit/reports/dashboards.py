@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from deeplab_lit.config import DashboardConfig
+from deeplab_lit.command_configs import DashboardConfig
 from deeplab_lit.errors import UserError
 from deeplab_lit.files import write_text
 from deeplab_lit.registry import tables

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from rich.console import Group
 from rich.live import Live
 
-from deeplab_lit.config import ReportConfig
+from deeplab_lit.command_configs import ReportConfig
 from deeplab_lit.errors import UserError
 from deeplab_lit.files import write_text
 from deeplab_lit.registry import experiments_folder, tables

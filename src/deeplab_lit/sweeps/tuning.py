@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from rich.table import Table
 
 from deeplab_lit.app import plain, typed
-from deeplab_lit.config import TuneConfig
+from deeplab_lit.command_configs import TuneConfig
 from deeplab_lit.errors import UserError
 from deeplab_lit.sweeps.starts import command
 from deeplab_lit.sweeps.tables import composed

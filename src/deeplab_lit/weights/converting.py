@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from deeplab_lit.config import ConvertConfig
+from deeplab_lit.command_configs import ConvertConfig
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.descriptions import CHECKPOINT_KEY
 from deeplab_lit.errors import UserError
