@@ -1,11 +1,13 @@
 """What happens beside the training."""
 
+from types import SimpleNamespace
+
 import lightning as L
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
-from deeplab_lit.callbacks import MovingAverage
+from deeplab_lit.callbacks import MovingAverage, progress_shown
 
 DECAY = 0.3  # reached after a few steps: (1 + n) / (10 + n) passes it between 2 and 3
 
@@ -69,3 +71,19 @@ def test_the_average_is_validated_and_kept_and_a_resume_goes_on_with_both(tmp_pa
     fit(tmp_path / "half", 4)
     resumed, _ = fit(tmp_path / "rest", 6, resume=tmp_path / "half" / "last.ckpt")
     assert resumed.layer.weight.item() == module.layer.weight.item() == pytest.approx(averages[-1])
+
+
+def test_the_time_left_is_told_without_the_slow_first_steps(monkeypatch, caplog):
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    trainer = SimpleNamespace(global_step=0, max_steps=1000, callback_metrics={"train/loss": 0.5})
+    lines = progress_shown()
+    lines.on_train_start(trainer, None)
+    with caplog.at_level("INFO", "deeplab_lit"):
+        for step in range(1, 31):
+            now += 100 if step == 1 else 1  # kernels are compiled in the first
+            trainer.global_step = step
+            lines.on_train_batch_end(trainer)
+    first, second = caplog.messages
+    assert first.startswith("step 1/1000") and first.endswith("1:40 gone")
+    assert second.startswith("step 22/1000") and second.endswith("2:01 gone, 16:18 left")  # 978 steps of a second

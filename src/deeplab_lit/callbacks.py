@@ -185,13 +185,18 @@ class _Lines(Callback):
     """Progress for logs and pipes: a line every twenty seconds and after each validation."""
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._began, self._first, self._spoke = time.monotonic(), trainer.global_step, time.monotonic()
+        self._began = self._spoke = time.monotonic()
+        self._paced: tuple[float, int] | None = None  # since when, and from which step on, the pace is taken
 
     def _say(self, trainer: L.Trainer, what: str) -> None:
-        self._spoke = time.monotonic()
-        step, gone = trainer.global_step, time.monotonic() - self._began
-        left = gone / max(1, step - self._first) * (trainer.max_steps - step)
-        log.info("step %d/%d  %s  %s gone, %s left", step, trainer.max_steps, what, _clock(gone), _clock(left))
+        step, now = trainer.global_step, time.monotonic()
+        line = f"step {step}/{trainer.max_steps}  {what}  {_clock(now - self._began)} gone"
+        if self._paced and step > self._paced[1]:
+            pace = (now - self._paced[0]) / (step - self._paced[1])
+            line += f", {_clock(pace * (trainer.max_steps - step))} left"
+        # the first steps compile kernels and fill caches
+        self._paced, self._spoke = self._paced or (now, step), now
+        log.info(line)
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         if time.monotonic() - self._spoke > 20:
