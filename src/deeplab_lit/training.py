@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -130,6 +132,9 @@ def _fit(trainer: L.Trainer, segmenter: Segmenter, data: SegmentationData, run: 
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
+        if hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread():
+            # PyTorch's handler would raise again for this loader at each child that ends, in the midst of tidying up
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         raise UserError(
             "a loader process was killed, most often because memory was short: a smaller num_workers needs less, and "
             "resume=auto goes on from the last checkpoint."

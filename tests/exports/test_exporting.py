@@ -83,7 +83,8 @@ def export_alone(folder, *jobs):
         f"ExportConfig(checkpoint={source!r}, format={format!r}, out={out!r}, images='photos', scales={scales})"
         for source, format, out, scales in jobs
     ]
-    script = "from deeplab_lit.command_configs import *\nfrom deeplab_lit.exports.exporting import export\n"
+    script = "from deeplab_lit.command_configs import ExportConfig\nfrom deeplab_lit.config import ScalesConfig\n"
+    script += "from deeplab_lit.exports.exporting import export\n"
     script += "\n".join(f"export({each})" for each in configs)
     done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stdout + done.stderr

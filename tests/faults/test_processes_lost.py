@@ -5,9 +5,12 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from deeplab_lit.errors import UserError
+from deeplab_lit.training import _fit
 from tests.end_to_end.running import command, train_alone
 from tests.end_to_end.test_processes import QUIET, SHARED, TWO
 from tests.end_to_end.test_train import TINIEST, rows, run_folder
@@ -63,3 +66,20 @@ def test_a_loader_that_was_killed_ends_the_run_with_a_reason(tmp_path):
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1, out + err
     assert "a loader process was killed" in err and "num_workers" in err and "Traceback" not in err, err
+
+
+def test_the_other_loaders_that_were_killed_do_not_disturb_the_ending():
+    """PyTorch's handler raises at any child's end, wherever the process is, as long as it knows a loader that died."""
+
+    def handler(number, frame):
+        raise RuntimeError("DataLoader worker (pid 2) is killed by signal: Killed.")
+
+    before = signal.signal(signal.SIGCHLD, handler)
+    try:
+        trainer = SimpleNamespace(fit=lambda *_, **__: os.kill(os.getpid(), signal.SIGCHLD))
+        with pytest.raises(UserError, match="a loader process was killed"):
+            _fit(trainer, None, None, SimpleNamespace(resume_from=None), True)
+        subprocess.run(["true"], check=True)
+        os.kill(os.getpid(), signal.SIGCHLD)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
