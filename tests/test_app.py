@@ -1,5 +1,6 @@
 """A user's mistake ends in one paragraph with the mend, before anything heavy is imported."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -109,3 +110,40 @@ def test_folders_beside_the_configs_are_no_groups(tmp_path, monkeypatch):
         typed = ["output=d", "name=e", "experiments=table3_aspp_vgg16"]
         cfg = hydra.compose("train", typed, return_hydra_config=True)
         assert list(cfg.hydra.sweeper.rows) == ["largefov", "aspp_s", "aspp_l"] and cfg.name == "e"
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict", "export", "push", "crf_search"])
+def test_a_checkpoint_that_is_not_there_is_answered_before_torch_is_imported(command, tmp_path):
+    given = {"predict": ["images=x", "out=y"], "push": ["repo=a/b"]}.get(command, [])
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", f"deeplab_lit.{command}", "checkpoint=nowhere.ckpt", *given],
+        capture_output=True, text=True, timeout=120, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 1 and "error: checkpoint 'nowhere.ckpt' does not exist" in done.stderr, done.stderr
+    assert not any(line.endswith("| torch") for line in done.stderr.splitlines())
+
+
+@pytest.mark.parametrize("what", ["all", "config"])
+def test_info_is_hydras_own_though_it_is_composed_once(what):
+    """Against Hydra without our shortcut, which composes several times."""
+    count = (
+        "from hydra._internal.config_loader_impl import ConfigLoaderImpl as Loader\n"
+        "from deeplab_lit import app, train\n"
+        "compose = Loader.load_configuration\n"
+        "Loader.load_configuration = lambda *a, **k: print('composing', file=sys.stderr) or compose(*a, **k)\n"
+    )
+
+    def shown(code):
+        arguments = ["--info", what, "model=aspp_l", "max_steps=7"]
+        done = subprocess.run(
+            [sys.executable, "-c", f"import sys\n{count}{code}train.main()", *arguments],
+            capture_output=True, text=True, timeout=120, check=True,
+        )  # fmt: skip
+        # of Hydra's own measurements each is another
+        lines = [line for line in done.stdout.splitlines() if not re.search(r"\d\.\d\d\d", line)]
+        return lines, done.stderr.count("composing")
+
+    theirs, often = shown("app._asks_for_info = lambda arguments: False\n")
+    ours, once = shown("")
+    assert ours == theirs and "max_steps: 7" in ours
+    assert often > 1 and once == 1

@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any, cast
 
 import hydra
@@ -23,7 +24,8 @@ from deeplab_lit.commands import all_keys
 from deeplab_lit.completing import complete
 from deeplab_lit.errors import UserError, closest
 from deeplab_lit.helping import help_text
-from deeplab_lit.registry import conf_folder, experiments_folder, register_schemas, tables
+from deeplab_lit.registry import compose_once, conf_folder, experiments_folder, register_schemas, tables
+from deeplab_lit.weights.finding import found, is_url
 
 _LAUNCHERS = ("joblib", "submitit")  # the extras that bring them
 
@@ -49,6 +51,7 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], None]], Ca
             # children of the job must not inherit what only keeps Hydra from printing traces itself
             full = os.environ.pop("HYDRA_FULL_ERROR", None) if ours else None
             try:
+                _check_weights(cfg)
                 job(cfg)
             except _MISTAKES as error:
                 # Hydra would announce it with lines of its own; a sweep must know which job failed
@@ -81,7 +84,8 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], None]], Ca
             ours, os.environ["HYDRA_FULL_ERROR"] = True, "1"
             try:
                 _check_words(sys.argv[1:], config_name)
-                program()
+                with compose_once() if _asks_for_info(sys.argv[1:]) else nullcontext():
+                    program()
             except _MISTAKES as error:
                 caught.append(error)
             except OSError as error:
@@ -100,6 +104,10 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], None]], Ca
         return main
 
     return decorate
+
+
+def _asks_for_info(arguments: list[str]) -> bool:
+    return any(argument.partition("=")[0] in ("-i", "--info") for argument in arguments)
 
 
 def _check_words(arguments: list[str], config_name: str) -> None:
@@ -124,6 +132,13 @@ def _check_words(arguments: list[str], config_name: str) -> None:
         parent = key.rpartition(".")[0]
         if not parent or (parent in parents and not chooses):
             raise UserError(_unknown_key(key, config_name))
+
+
+def _check_weights(cfg: DictConfig) -> None:
+    """Refuse a checkpoint that is not there, before torch is imported."""
+    path = OmegaConf.select(cfg, "checkpoint")
+    if isinstance(path, str) and not is_url(path):
+        found(path)
 
 
 def _no_room(error: OSError) -> str:

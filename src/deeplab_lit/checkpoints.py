@@ -28,7 +28,8 @@ from deeplab_lit.inference.photographs import as_rgb
 from deeplab_lit.inference.predictor import Predictor, Scorer
 from deeplab_lit.models.build import Network, build_network
 from deeplab_lit.models.folding import folded_for_good
-from deeplab_lit.weights.reading import found, read
+from deeplab_lit.weights.finding import found
+from deeplab_lit.weights.reading import read
 
 Bytes = NDArray[np.uint8]
 

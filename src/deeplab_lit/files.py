@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import json
 import os
 import sys
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from PIL import Image
 
 from deeplab_lit.errors import UserError
 
@@ -85,13 +83,6 @@ def one_or_none(path: Path, refusal: str) -> Iterator[None]:
 
 # torch's and numpy's words for a file that the disk did not take whole
 _CUT_SHORT = ("PytorchStreamWriter", "inline_container.cc", "iostream error", "requested and")
-
-
-def save_image(picture: Image.Image, path: Path, **options: Any) -> None:
-    """Write an image file; Pillow by itself is silent about a disk that took a part of it alone."""
-    whole = io.BytesIO()
-    picture.save(whole, **options)
-    path.write_bytes(whole.getvalue())
 
 
 def refuse_bombs(archive: zipfile.ZipFile, path: Path) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from hydra._internal import config_loader_impl
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
@@ -106,6 +111,31 @@ class _TableConfig:
     _target_: str = "hydra_plugins.deeplab_lit_tables.Table"
     name: str = MISSING
     rows: list[str] = MISSING
+
+
+@contextmanager
+def compose_once() -> Iterator[None]:
+    """Let Hydra's ``--info`` show one composition; by itself it composes the same config several times over."""
+    steps = ((config_loader_impl, "create_defaults_list"), (ConfigLoaderImpl, "load_configuration"))
+    originals = [getattr(owner, name) for owner, name in steps]
+    for (owner, name), original in zip(steps, originals, strict=True):
+        setattr(owner, name, _once(original))
+    try:
+        yield
+    finally:
+        for (owner, name), original in zip(steps, originals, strict=True):
+            setattr(owner, name, original)
+
+
+def _once(function: Callable[..., Any]) -> Callable[..., Any]:
+    results: list[Any] = []
+
+    def answer(*arguments: Any, **options: Any) -> Any:
+        if not results:
+            results.append(function(*arguments, **options))
+        return results[0]
+
+    return answer
 
 
 def register_schemas() -> None:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from deeplab_lit.data.labels import VOID, LabelSet
-from deeplab_lit.files import replacing, save_image
+from deeplab_lit.data.pictures import save_image
+from deeplab_lit.files import replacing
 
 Bytes = NDArray[np.uint8]
 _GAP, _MIN_SIDE = 6, 224

@@ -10,6 +10,7 @@ from pathlib import Path
 from deeplab_lit.data.layout import Progress
 from deeplab_lit.errors import UserError
 from deeplab_lit.files import cache_folder, one_at_a_time, replacing
+from deeplab_lit.weights.finding import HUB_FILE
 
 
 def fetch_once(
@@ -79,9 +80,6 @@ def _extract(archive: Path, folder: Path) -> None:
         raise UserError(
             f"{archive} would write outside its folder ({error}): it is not the official archive."
         ) from error
-
-
-HUB_FILE = "model.safetensors"
 
 
 def fetched(url: str) -> Path:

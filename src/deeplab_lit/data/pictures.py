@@ -6,6 +6,7 @@ import io
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import simplejpeg
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from deeplab_lit.errors import UserError
-from deeplab_lit.files import save_image
 
 Bytes = NDArray[np.uint8]
 _AVIF = ("AVIF",) if find_spec("PIL.AvifImagePlugin") else ()  # younger Pillows have it
@@ -91,6 +91,13 @@ def read_mask(path: Path) -> Bytes:
         raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path} cannot be read as a mask ({error}): replace it or take it off the list.") from error
+
+
+def save_image(picture: Image.Image, path: Path, **options: Any) -> None:
+    """Write an image file; Pillow by itself is silent about a disk that took a part of it alone."""
+    whole = io.BytesIO()
+    picture.save(whole, **options)
+    path.write_bytes(whole.getvalue())
 
 
 def write_mask(mask: Bytes, palette: Bytes, path: Path) -> None:

@@ -22,7 +22,7 @@ from deeplab_lit.exports.tracing import traced
 from deeplab_lit.files import replacing
 from deeplab_lit.models.build import Network, at_scales
 from deeplab_lit.models.refined import RefinedByCRF
-from deeplab_lit.weights.reading import found
+from deeplab_lit.weights.finding import found
 from deeplab_lit.weights.writing import save
 
 SUFFIXES = {"safetensors": ".safetensors", "torch_export": ".pt2", "onnx": ".onnx"}

@@ -11,13 +11,12 @@ from typing import Any
 
 from deeplab_lit.checkpoints import Trained, load
 from deeplab_lit.command_configs import PushConfig
-from deeplab_lit.data.downloads import HUB_FILE
 from deeplab_lit.descriptions import CHECKPOINT_KEY
 from deeplab_lit.errors import UserError
 from deeplab_lit.exports.onnx_graph import OnnxNetwork
 from deeplab_lit.files import write_json, write_text
 from deeplab_lit.hub.card import Evidence, card
-from deeplab_lit.weights.reading import found
+from deeplab_lit.weights.finding import HUB_FILE, found
 from deeplab_lit.weights.writing import save
 
 

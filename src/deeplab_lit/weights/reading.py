@@ -8,28 +8,14 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from deeplab_lit.data.downloads import HUB_FILE, fetched
 from deeplab_lit.descriptions import CHECKPOINT_KEY, checked, from_text
 from deeplab_lit.errors import UserError
 from deeplab_lit.exports.onnx_graph import is_onnx
 from deeplab_lit.exports.program import is_program, read_program
 from deeplab_lit.weights import caffe
+from deeplab_lit.weights.finding import found
 from deeplab_lit.weights.state_dicts import convert_state_dict
 from deeplab_lit.weights.torch_files import load_file
-
-
-def found(path: str | Path) -> Path:
-    """The file that ``path`` means: fetched once if it is a URL, and of a folder what ``deeplab_lit.push`` put there.
-
-    Raises:
-        UserError: there is none.
-    """
-    path = fetched(str(path)) if "://" in str(path) else Path(path).expanduser()
-    if (path / HUB_FILE).is_file():
-        return path / HUB_FILE
-    if not path.is_file():
-        raise UserError(f"checkpoint {str(path)!r} does not exist: a run keeps its own under checkpoints/best.ckpt.")
-    return path
 
 
 def read(path: str | Path) -> dict[str, Any]:
