@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.pictures import write_mask
 from deeplab_lit.data.split import Split
 from deeplab_lit.data.voc import VOC
+from deeplab_lit.errors import UserError
 
 
 def parser(doc: str | None, photographs: bool = False) -> argparse.ArgumentParser:
@@ -26,6 +28,14 @@ def parser(doc: str | None, photographs: bool = False) -> argparse.ArgumentParse
     if photographs:
         made.add_argument("--root", help="a folder in the VOC layout; pictures of noise are drawn if it is not given")
     return made
+
+
+def command(main: Callable[[], None]) -> None:
+    """Run a script; a user's mistake ends in one sentence."""
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from common import parser, photographs, table
+from common import command, parser, photographs, table
 
 from deeplab_lit.crf import DenseCRF
 
@@ -209,4 +209,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 import torchvision
 from albumentations.pytorch import ToTensorV2
-from common import parser, photographs, table, timed
+from common import command, parser, photographs, table, timed
 from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision import tv_tensors
@@ -159,4 +159,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -14,7 +14,7 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from common import parser, table
+from common import command, parser, table
 from torch import Tensor
 
 from deeplab_lit.models import ASPP, DeepLab
@@ -96,4 +96,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

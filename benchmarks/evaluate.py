@@ -21,7 +21,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from common import best_in_turns, parser, photographs, table, timed
+from common import best_in_turns, command, parser, photographs, table, timed
 
 SCALES = (0.5, 0.75, 1.0)
 CRF = {
@@ -213,4 +213,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

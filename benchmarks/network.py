@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from common import best_in_turns, parser, table
+from common import best_in_turns, command, parser, table
 from torch import Tensor
 
 from deeplab_lit.hardware import resolve_precision
@@ -175,4 +175,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)
