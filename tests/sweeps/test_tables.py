@@ -23,7 +23,7 @@ TABLES = sorted(file.stem for file in EXPERIMENTS.glob("*.yaml") if (EXPERIMENTS
 TINY = [
     "scale=mini", "data.train_images=24", "data.val_images=5", "max_steps=2", "val_every=2", "batch_size=2",
     "crop_size=49", "num_workers=0", "trainer.accelerator=cpu", "trainer.precision=32-true", "logger=csv", "pictures=0",
-    "backbone=timm", "backbone.name=test_resnet", "optimizer.lr=0.001",
+    "backbone=timm", "backbone.name=test_resnet", "init=random", "optimizer.lr=0.001",
 ]  # fmt: skip
 
 PUBLISHED = """
