@@ -20,7 +20,6 @@ from pathlib import Path
 from common import command, parser, table
 
 from deeplab_lit.errors import UserError
-from deeplab_lit.hardware import resolve_precision
 
 TRUNKS = ("efficientnet_lite0", "resnet18", "resnet101")
 
@@ -67,6 +66,8 @@ def main(arguments: list[str] | None = None) -> None:
     if options.child:
         measure(options.child[0], options.child[1] == "last", options.precision, options.steps, options.quick)
         return
+    from deeplab_lit.hardware import resolve_precision  # brings Lightning, which the children do not need
+
     if options.quick:
         options.rounds, options.steps = 1, 1
     precision = resolve_precision(options.precision, "cpu")
