@@ -22,7 +22,7 @@ from deeplab_lit.exports.tracing import traced
 from deeplab_lit.files import replacing
 from deeplab_lit.models.build import Network, at_scales
 from deeplab_lit.models.refined import RefinedByCRF
-from deeplab_lit.weights.finding import found
+from deeplab_lit.weights.finding import found, is_url
 from deeplab_lit.weights.writing import save
 
 SUFFIXES = {"safetensors": ".safetensors", "torch_export": ".pt2", "onnx": ".onnx"}
@@ -41,7 +41,7 @@ def export(config: ExportConfig) -> Path:
     if suffix is None:
         raise UserError(f"format={config.format!r}: choose one of {', '.join(SUFFIXES)}.")
     source = found(config.checkpoint)
-    beside = Path(source.name) if "://" in config.checkpoint else source  # not in a cache
+    beside = Path(source.name) if is_url(config.checkpoint) else source  # not in a cache
     out = Path(config.out).expanduser() if config.out else beside.with_suffix(suffix)
     if out.suffix != suffix:
         raise UserError(f"out={config.out}: the name of format={config.format} ends in {suffix}.")

@@ -17,6 +17,7 @@ from deeplab_lit.hardware import set_tf32
 from deeplab_lit.inference.pipeline import cores
 from deeplab_lit.inference.predictor import Predictor, Scorer
 from deeplab_lit.models.build import at_scales
+from deeplab_lit.weights.finding import is_url
 
 
 def open_network(config: UseConfig, eval_size: int | None = None) -> tuple[Trained, Predictor]:
@@ -96,7 +97,7 @@ def workers(given: int | None) -> int:
 def run_name(checkpoint: str | None) -> str:
     """What to call the results of a checkpoint: its run, or its file."""
     assert checkpoint is not None
-    path = Path(checkpoint.rstrip("/").rsplit("/", 1)[-1]) if "://" in checkpoint else Path(checkpoint).resolve()
+    path = Path(checkpoint.rstrip("/").rsplit("/", 1)[-1]) if is_url(checkpoint) else Path(checkpoint).resolve()
     if path.parent.name == "checkpoints":
         run = path.parent.parent
         return f"{run.parent.name}-{run.name}" if run.parent.name else run.name
