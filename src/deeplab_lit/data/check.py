@@ -228,7 +228,7 @@ def _same(
 
 
 def _standardised(looks: Sequence[_Look]) -> NDArray[np.float32]:
-    flat = np.array([each.thumbnail for each in looks], np.float32).reshape(len(looks), -1)
+    flat: NDArray[np.float32] = np.array([each.thumbnail for each in looks], np.float32).reshape(len(looks), -1)
     flat -= flat.mean(1, keepdims=True)
     # a picture of one colour looks like nothing
     flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-3)
