@@ -76,6 +76,20 @@ def test_broken_and_foreign_files_are_named(tmp_path):
             deeplab_lit.load(tmp_path / f"{name}.ckpt")
 
 
+def test_what_a_file_says_of_its_origin_may_be_missing_or_wrong(tmp_path):
+    """Both were found by make fuzz, as KeyErrors."""
+    save(tmp_path / "trunk.ckpt", {**SPEC, "model": None})
+    with pytest.raises(UserError, match=r"\(of this library\) has a trunk, but no classifier of pixels"):
+        deeplab_lit.load(tmp_path / "trunk.ckpt")
+    about = describe(SPEC, LABELS, Normalization())
+    for wrong in ({"source": "VGG"}, {"source": 3, "notes": []}, {"source": "VGG", "notes": [1]}):
+        save(tmp_path / "a.ckpt", deeplab_lit={**about, **wrong})
+        with pytest.raises(UserError, match="its source is not what a checkpoint of this library holds"):
+            deeplab_lit.load(tmp_path / "a.ckpt")
+    save(tmp_path / "a.ckpt", deeplab_lit={**about, "source": "VGG", "notes": ["of Caffe"]})
+    assert deeplab_lit.load(tmp_path / "a.ckpt").step == 7
+
+
 def test_a_resume_from_another_network_or_other_classes_is_refused(tmp_path):
     save(tmp_path / "a.ckpt")
     check_resumable(tmp_path / "a.ckpt", describe(SPEC, LABELS, Normalization()))

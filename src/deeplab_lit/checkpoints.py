@@ -139,9 +139,10 @@ def load(path: str | Path, allow: Sequence[str] = ()) -> Trained:
     content = read(file)
     about = content[CHECKPOINT_KEY]
     if about["network"]["model"] is None:
+        origin = about.get("source", "of this library")
         raise UserError(
-            f"{path} ({about['source']}) has a trunk, but no classifier of pixels: train one from it with "
-            f"init=checkpoint init.path={path}."
+            f"{path} ({origin}) has a trunk, but no classifier of pixels: train one from it with init=checkpoint "
+            f"init.path={path}."
         )
     prefix = "network."
     weights = {

@@ -94,6 +94,9 @@ _RIGHT: dict[str, Callable[[Any, Mapping[str, Any]], bool]] = {
         and type(about["normalization"]["bgr"]) is bool
     ),
     "data": lambda about, _: isinstance(about.get("data"), (dict, type(None))),
+    "source": lambda about, _: (
+        "source" not in about or (type(about["source"]) is str and all(type(note) is str for note in about["notes"]))
+    ),
     "evaluation size": lambda about, _: 0 < about.get("eval_size", 513) <= 65536,
     "step": lambda _, content: type(content["global_step"]) is int,
     "weights": lambda _, content: (
