@@ -54,5 +54,8 @@ def test_what_the_disk_cut_short_is_no_room(tmp_path, words):
     with pytest.raises(OSError, match="No space left") as caught, replacing(tmp_path / "a"):
         raise RuntimeError(words)
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "a"))
+    with pytest.raises(OSError, match="too large") as caught, replacing(tmp_path / "a"):
+        raise OSError(errno.EFBIG, "File too large")  # as a write says it, without a name
+    assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, str(tmp_path / "a"))
     with pytest.raises(RuntimeError, match="other"), replacing(tmp_path / "a"):
         raise RuntimeError("other")

@@ -5,7 +5,6 @@ Nothing heavy is imported here, so that a mistyped key is answered at once.
 
 from __future__ import annotations
 
-import errno
 import functools
 import os
 import re
@@ -23,13 +22,12 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from deeplab_lit.commands import all_keys
 from deeplab_lit.completing import complete
 from deeplab_lit.errors import UserError, closest
+from deeplab_lit.files import NO_ROOM
 from deeplab_lit.helping import help_text
 from deeplab_lit.registry import compose_once, conf_folder, experiments_folder, register_schemas, tables
 from deeplab_lit.weights.finding import found, is_url
 
 _LAUNCHERS = ("joblib", "submitit")  # the extras that bring them
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the user's share of it, a file's size
 
 _MISTAKES = (UserError, HydraException, OmegaConfBaseException)
 
@@ -53,9 +51,9 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], None]], Ca
             try:
                 _check_weights(cfg)
                 job(cfg)
-            except _MISTAKES as error:
+            except (*_MISTAKES, OSError) as error:
                 # Hydra would announce it with lines of its own; a sweep must know which job failed
-                if not ours or _is_of_sweep():
+                if not ours or _is_of_sweep() or not _is_mistake(error):
                     raise
                 caught.append(error)
             finally:
@@ -86,12 +84,10 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], None]], Ca
                 _check_words(sys.argv[1:], config_name)
                 with compose_once() if _asks_for_info(sys.argv[1:]) else nullcontext():
                     program()
-            except _MISTAKES as error:
-                caught.append(error)
-            except OSError as error:
-                if error.errno not in _NO_ROOM:
+            except (*_MISTAKES, OSError) as error:
+                if not _is_mistake(error):
                     raise
-                caught.append(UserError(_no_room(error)))
+                caught.append(error)
             except KeyboardInterrupt:
                 print("interrupted: what is finished is kept, the same command does the rest.", file=sys.stderr)
                 sys.exit(130)
@@ -141,6 +137,11 @@ def _check_weights(cfg: DictConfig) -> None:
         found(path)
 
 
+def _is_mistake(error: Exception) -> bool:
+    """Whether one paragraph tells the user all: of what the system refuses, a full disk alone."""
+    return isinstance(error, _MISTAKES) or (isinstance(error, OSError) and error.errno in NO_ROOM)
+
+
 def _no_room(error: OSError) -> str:
     return (
         f"{error.filename or 'a file'} could not be written: {error.strerror}. What was there before is whole. Make "
@@ -153,6 +154,8 @@ _KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or fal
 
 def explain(error: Exception, config_name: str) -> str:
     """One paragraph for a mistake: what was given, what is possible, what to type."""
+    if isinstance(error, OSError) and not isinstance(error, _MISTAKES):  # some of Hydra's are both
+        return _no_room(error)
     text = str(error)
     if isinstance(error, UserError):
         # a loader process wraps the message into its stack trace

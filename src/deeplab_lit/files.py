@@ -18,6 +18,9 @@ from filelock import FileLock, Timeout
 
 from deeplab_lit.errors import UserError
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a disk that is full: its own size, the user's share of it, the most that a file may take."""
+
 _PATIENCE = 10.0  # seconds: loader processes of a run that was killed hold on for some
 
 
@@ -107,9 +110,12 @@ def replacing(path: str | Path, sync: bool = True) -> Iterator[Path]:
         try:
             yield temporary
         except (RuntimeError, OSError) as error:
-            if not any(words in str(error) for words in _CUT_SHORT):
-                raise
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(path)) from error
+            code = getattr(error, "errno", None)
+            if code not in NO_ROOM:
+                if not any(words in str(error) for words in _CUT_SHORT):
+                    raise
+                code = errno.ENOSPC
+            raise OSError(code, os.strerror(code), os.fspath(path)) from error  # with a name, which writing lacks
         if sync:
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())

@@ -1,15 +1,20 @@
 """A disk that is full, by a limit on the size of files that is set while a training runs."""
 
+import errno
 import os
 import resource
 import subprocess
 import time
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from tests.end_to_end.running import command
+from deeplab_lit import render
+from tests.end_to_end.running import command, train, use
 from tests.end_to_end.test_train import TINIEST, rows, run_folder
+from tests.test_checkpoints import save
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of Linux")]
 
@@ -18,6 +23,7 @@ def end(process, within=120):
     out, err = process.communicate(timeout=within)
     assert process.returncode == 1, out + err
     assert "could not be written: " in err and "Make room" in err and "Traceback" not in err, err
+    assert "Error executing job" not in err, err
     return err
 
 
@@ -35,6 +41,42 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(tmp_path):
     assert not [file for file in found[0].parent.iterdir() if file.name not in ("best.ckpt", "last.ckpt")]
     subprocess.run(whole, cwd=tmp_path, check=True, capture_output=True, timeout=200)
     assert [int(row["step"]) for row in rows(run_folder(tmp_path)) if row["train/loss"]] == list(range(40))
+
+
+def test_a_picture_that_does_not_fit_costs_no_training(tmp_path, monkeypatch):
+    arguments = [*TINIEST, "logger=csv", "max_steps=4", "num_workers=0", "pictures=2", "resume=auto"]
+
+    def full(picture, path, **options):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(render, "save_image", full)
+        said = train(tmp_path, *arguments, expect=1).stderr
+    assert "could not be written: No space left" in said and "Make room" in said
+    folder = run_folder(tmp_path)
+    assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 4
+    assert train(tmp_path, *arguments).stdout.count("step 4/4") == 0, "trained again"
+    assert run_folder(tmp_path) == folder and list((folder / "pictures").iterdir())
+    assert [int(row["step"]) for row in rows(folder) if row["train/loss"]] == list(range(4))
+
+
+def test_predictions_that_do_not_fit_leave_those_before(tmp_path):
+    """Overlays, larger from photograph to photograph."""
+    save(tmp_path / "net.ckpt")
+    (tmp_path / "photos").mkdir()
+    for side in (40, 60, 300):
+        noise = np.random.default_rng(side).integers(0, 256, (side, side, 3), np.uint8)
+        Image.fromarray(noise).save(tmp_path / "photos" / f"{side:03}.png")
+    words = "checkpoint=net.ckpt images=photos out=out"
+    limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))}
+    pipes = {"cwd": tmp_path, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    assert "300.png could not be written" in end(subprocess.Popen(command("predict", words), **limit, **pipes))
+    overlays = tmp_path / "out" / "overlays"
+    assert sorted(file.name for file in overlays.iterdir()) == ["040.png", "060.png"]
+    before = [(overlays / name).read_bytes() for name in ("040.png", "060.png")]
+    use("predict", tmp_path, words)
+    assert sorted(file.name for file in overlays.iterdir()) == ["040.png", "060.png", "300.png"]
+    assert [(overlays / name).read_bytes() for name in ("040.png", "060.png")] == before
 
 
 @pytest.mark.long
