@@ -94,7 +94,7 @@ def test_processes_that_a_cluster_starts_share_one_run(tmp_path):
     assert json.loads((run_folder(tmp_path) / "result.json").read_text())["steps"] == 4
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_bad_file_ends_all_processes_with_its_name(tmp_path):
     write_voc(tmp_path / "mine", sizes=[(32, 40)] * 34, num_classes=3)
     file = tmp_path / "mine" / "JPEGImages" / "picture_1.jpg"  # not among those read before training

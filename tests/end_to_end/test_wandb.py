@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from deeplab_lit.registry import experiments_folder
-from tests.end_to_end.running import train_alone, use_alone
+from tests.end_to_end.running import train_alone, use
 from tests.end_to_end.test_train import TINIEST, rows, run_folder
 from tests.sweeps.test_tables import TINY as SWEPT
 
@@ -171,7 +171,7 @@ def test_a_row_of_a_table_stands_beside_the_published_numbers(tmp_path):
     assert {"model", "predictions"} <= artifacts
 
     # a dashboard asks for what the run holds, and for no more
-    use_alone("dashboard", tmp_path, f"group={about.run_group}")
+    use("dashboard", tmp_path, f"group={about.run_group}")
     specification = json.loads((tmp_path / "runs/table3_aspp_vgg16/dashboard-mini.json").read_text())
     (grid,) = [block for block in specification["spec"]["blocks"] if block["type"] == "panel-grid"]
     panels = [panel["config"] for panel in grid["metadata"]["panelBankSectionConfig"]["panels"]]
@@ -188,7 +188,7 @@ def test_a_row_of_a_table_stands_beside_the_published_numbers(tmp_path):
     assert columns - {"displayName"} <= set(summary)
 
     # the report's page is an artifact and a panel
-    use_alone("report", tmp_path, "wandb=mine")
+    use("report", tmp_path, "wandb=mine")
     (file,) = tmp_path.glob("runs/table3_aspp_vgg16/wandb/offline-run-*/run-*.wandb")
     records = read_records(file)
     (page,) = [record.artifact for record in records if record.WhichOneof("record_type") == "artifact"]
