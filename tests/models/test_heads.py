@@ -1,10 +1,11 @@
 import subprocess
 import sys
 
+import pytest
 import torch
 import torch.nn.functional as F
 
-from deeplab_lit.models.heads import Classifier
+from deeplab_lit.models.heads import ASPP, Classifier, FieldOfView, MultiScaleFeatures
 
 
 def test_few_classes_on_wide_features_train_in_bf16_without_breaking_the_heap():
@@ -33,3 +34,25 @@ def test_classifier_is_a_convolution_in_both_realisations():
     for realisation in ("holes", "interlace"):
         layer.realisation = realisation
         torch.testing.assert_close(layer(x), expected)
+
+
+@pytest.mark.parametrize("std", [0.01, 5e-4])
+def test_all_classifiers_start_with_the_spread_that_is_asked_for(std):
+    torch.manual_seed(0)
+    given = {} if std == 0.01 else {"init_std": std}  # the released nets' is the default
+    heads = [
+        FieldOfView(512, 21, **given),
+        FieldOfView(64, 21, hidden=512, **given),
+        ASPP(512, 21, **given),
+        ASPP(64, 21, hidden=512, **given),
+        MultiScaleFeatures(64, 21, [3, 8], [8, 8], tap_hidden=512, hidden=512, **given),
+    ]
+    for head in heads:
+        weights = [layer.weight.detach() for layer in head.modules() if isinstance(layer, Classifier)]
+        assert weights
+        for weight in weights:
+            assert float(weight.std()) == pytest.approx(std, rel=0.05)
+    # what the noise of the first scores is: by the root of the inputs
+    x = torch.randn(1, 512, 65, 65)
+    one, four = (head(x)[..., 24:-24, 24:-24].std().item() for head in (FieldOfView(512, 21, 1, 1, **given), heads[2]))
+    assert four / one == pytest.approx(6, rel=0.2)

@@ -45,9 +45,9 @@ def _summed(x: Tensor, classifiers: Sequence[nn.Conv2d]) -> Tensor:
     return scores + torch.stack([_bias(conv) for conv in gemm]).sum(0)[:, None, None]
 
 
-def _classifier(in_channels: int, num_classes: int, kernel_size: int = 1, rate: int = 1) -> nn.Conv2d:
+def _classifier(in_channels: int, num_classes: int, init_std: float, kernel_size: int = 1, rate: int = 1) -> nn.Conv2d:
     conv = Classifier(in_channels, num_classes, kernel_size, padding=rate * (kernel_size - 1) // 2, dilation=rate)
-    nn.init.normal_(conv.weight, std=0.01)
+    nn.init.normal_(conv.weight, std=init_std)
     nn.init.zeros_(_bias(conv))
     return conv
 
@@ -86,6 +86,8 @@ class FieldOfView(nn.Module):
         average_pool: the 3x3 average pooling (pool5a) of V1's released LargeFOV net, before fc6.
         dropout: probability of a channel activation to be dropped after fc6 and fc7.
         rate_scale: multiplies ``rate``: the papers' rates are for maps of 41x41.
+        init_std: standard deviation of the classifier's first weights, 0.01 in the released nets. The first scores'
+            grows with the root of its inputs: sixfold from one 1x1 classifier to ASPP's four of 3x3.
     """
 
     takes_taps = False
@@ -100,6 +102,7 @@ class FieldOfView(nn.Module):
         average_pool: bool = False,
         dropout: float = 0.5,
         rate_scale: float = 1.0,
+        init_std: float = 0.01,
     ) -> None:
         super().__init__()
         rate = scaled_rate(rate, rate_scale)
@@ -109,7 +112,7 @@ class FieldOfView(nn.Module):
         self.rate, self.num_classes = rate, num_classes
         self.pool5a = nn.AvgPool2d(3, stride=1, padding=1) if average_pool else nn.Identity()
         if hidden is None:
-            self.classifier = _classifier(in_channels, num_classes, kernel_size, rate)
+            self.classifier = _classifier(in_channels, num_classes, init_std, kernel_size, rate)
             return
         self.hidden = nn.Sequential()
         self.hidden.add_module("fc6", _hidden(in_channels, hidden, kernel_size, rate=rate))
@@ -118,7 +121,7 @@ class FieldOfView(nn.Module):
         self.hidden.add_module("fc7", _hidden(hidden, hidden))
         self.hidden.add_module("relu7", nn.ReLU(inplace=True))
         self.hidden.add_module("drop7", nn.Dropout(dropout))
-        self.classifier = _classifier(hidden, num_classes)
+        self.classifier = _classifier(hidden, num_classes, init_std)
 
     def forward(self, features: Features) -> Logits:
         x = self.pool5a(features)
@@ -139,6 +142,7 @@ class ASPP(nn.Module):
         hidden: width of fc6 and fc7 in each branch (1024 on VGG-16), or None for one convolution (ResNet).
         dropout: as in :class:`FieldOfView`.
         rate_scale: multiplies the rates: the papers' are for maps of 41x41.
+        init_std: as in :class:`FieldOfView`.
 
     Raises:
         ValueError: without any rate.
@@ -154,13 +158,14 @@ class ASPP(nn.Module):
         hidden: int | None = None,
         dropout: float = 0.5,
         rate_scale: float = 1.0,
+        init_std: float = 0.01,
     ) -> None:
         super().__init__()
         if not rates:
             raise ValueError("rates=[] gives no branch: name at least one, such as rates=[6,12,18,24].")
         self.num_classes, self.is_direct = num_classes, hidden is None
         self.branches = nn.ModuleList(
-            FieldOfView(in_channels, num_classes, 3, rate, hidden, dropout=dropout, rate_scale=rate_scale)
+            FieldOfView(in_channels, num_classes, 3, rate, hidden, False, dropout, rate_scale, init_std)
             for rate in rates
         )
 
@@ -194,6 +199,7 @@ class MultiScaleFeatures(nn.Module):
         tap_steps: stride of each 3x3 convolution that brings its map to the stride of the features.
         tap_hidden: width of the taps' hidden layers, 128 in the paper.
         kernel_size, rate, hidden, average_pool, dropout, rate_scale: the main head's, as in :class:`FieldOfView`.
+        init_std: of all classifiers, as there.
     """
 
     takes_taps = True
@@ -211,9 +217,12 @@ class MultiScaleFeatures(nn.Module):
         average_pool: bool = False,
         dropout: float = 0.5,
         rate_scale: float = 1.0,
+        init_std: float = 0.01,
     ) -> None:
         super().__init__()
-        self.main = FieldOfView(in_channels, num_classes, kernel_size, rate, hidden, average_pool, dropout, rate_scale)
+        self.main = FieldOfView(
+            in_channels, num_classes, kernel_size, rate, hidden, average_pool, dropout, rate_scale, init_std
+        )
         self.num_classes, self.rate = num_classes, self.main.rate
         self.taps = nn.ModuleList(
             nn.Sequential(
@@ -223,7 +232,7 @@ class MultiScaleFeatures(nn.Module):
                 _hidden(tap_hidden, tap_hidden),
                 nn.ReLU(inplace=True),
                 nn.Dropout(dropout),
-                _classifier(tap_hidden, num_classes),
+                _classifier(tap_hidden, num_classes, init_std),
             )
             for channels, step in zip(tap_channels, tap_steps, strict=True)
         )
