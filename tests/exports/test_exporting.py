@@ -99,7 +99,7 @@ def graph(folder):
         ("net.ckpt", "torch_export", "one.pt2", None),
         ("net.ckpt", "safetensors", "net.safetensors", "ScalesConfig([0.5, 1.0])"),
     )
-    words = "images=photos checkpoint=net.ckpt format=onnx out=msc.onnx scales.factors=[0.5,1.0]"
+    words = "images=photos checkpoint=net.ckpt format=onnx out=msc.onnx scales=msc scales.factors=[0.5,1.0]"
     command = use_alone("export", folder, words)
     return folder, (command.stdout, others)
 
