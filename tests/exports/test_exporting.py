@@ -320,14 +320,14 @@ def test_a_safetensors_header_of_any_length_is_known(tmp_path):
     content = read(tmp_path / "net.ckpt")
     seen = set()
     for filler in range(0, 256, 8):
-        content["deeplab_lit"]["source"] = "x" * filler
+        content["deeplab_lit"]["filler"] = "x" * filler
         save(content, tmp_path / "a.safetensors")
         seen.add((tmp_path / "a.safetensors").read_bytes()[0])
         assert read(tmp_path / "a.safetensors")["global_step"] == 7
     assert {0x80, 0x08} <= seen
     # a length that looks like the beginning of an ONNX graph
     length = int.from_bytes((tmp_path / "a.safetensors").read_bytes()[:8], "little")
-    content["deeplab_lit"]["source"] += "x" * (0x0A0308 - length)
+    content["deeplab_lit"]["filler"] += "x" * (0x0A0308 - length)
     save(content, tmp_path / "a.safetensors")
     assert (tmp_path / "a.safetensors").read_bytes()[:3] == b"\x08\x03\x0a"
     assert deeplab_lit.load(tmp_path / "a.safetensors").step == 7
