@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from deeplab_lit.registry import experiments_folder
-from tests.end_to_end.running import train_alone, use
+from tests.end_to_end.running import train_alone, use, use_alone
 from tests.end_to_end.test_train import TINIEST, rows, run_folder
 from tests.sweeps.test_tables import TINY as SWEPT
 
@@ -188,7 +188,7 @@ def test_a_row_of_a_table_stands_beside_the_published_numbers(tmp_path):
     assert columns - {"displayName"} <= set(summary)
 
     # the report's page is an artifact and a panel
-    use("report", tmp_path, "wandb=mine")
+    use_alone("report", tmp_path, "wandb=mine")  # wandb writes the rest when its process ends
     (file,) = tmp_path.glob("runs/table3_aspp_vgg16/wandb/offline-run-*/run-*.wandb")
     records = read_records(file)
     (page,) = [record.artifact for record in records if record.WhichOneof("record_type") == "artifact"]

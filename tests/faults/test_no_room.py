@@ -12,9 +12,11 @@ import torch
 from PIL import Image
 
 from deeplab_lit import render
+from deeplab_lit.data.transforms import Normalization
+from deeplab_lit.descriptions import describe
 from tests.end_to_end.running import command, train, use
 from tests.end_to_end.test_train import TINIEST, rows, run_folder
-from tests.test_checkpoints import save
+from tests.test_checkpoints import LABELS, SPEC, save
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of Linux")]
 
@@ -62,7 +64,7 @@ def test_a_picture_that_does_not_fit_costs_no_training(tmp_path, monkeypatch):
 
 def test_predictions_that_do_not_fit_leave_those_before(tmp_path):
     """Overlays, larger from photograph to photograph."""
-    save(tmp_path / "net.ckpt")
+    save(tmp_path / "net.ckpt", deeplab_lit=describe(SPEC, LABELS, Normalization(), eval_size=65))
     (tmp_path / "photos").mkdir()
     for side in (40, 60, 300):
         noise = np.random.default_rng(side).integers(0, 256, (side, side, 3), np.uint8)
