@@ -101,6 +101,7 @@ def test_what_is_no_space_is_refused(space):
         _proposals(space)
 
 
+@pytest.mark.filterwarnings("ignore:The value 0.30000000000000004")  # which Optuna's own samplers propose
 def test_proposals_are_overrides():
     space = {"a": {"b": {"low": 1, "high": 3}, "c": {"choices": [[1, 2]]}}, "d": {"low": 0.1, "high": 0.3, "step": 0.1}}
     trial = optuna.trial.FixedTrial({"a.b": 2, "a.c": "[1, 2]", "d": 0.30000000000000004})

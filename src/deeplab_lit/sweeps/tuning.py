@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,14 +49,18 @@ def tune(config: TuneConfig, given: Sequence[str]) -> Any:
     folder = Path(config.output).expanduser() / config.name
     folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        study_name=config.name,
-        direction="maximize",
-        storage=optuna.storages.RDBStorage(
+    with warnings.catch_warnings():
+        # signs of life are experimental to Optuna, which is no matter of who searches
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        storage = optuna.storages.RDBStorage(
             f"sqlite:///{folder / 'study.db'}",
             heartbeat_interval=_BEAT,
             heartbeat_stale_trial_callback=_again,
-        ),
+        )
+    study = optuna.create_study(
+        study_name=config.name,
+        direction="maximize",
+        storage=storage,
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4) if search.prune else optuna.pruners.NopPruner(),
         load_if_exists=True,
     )
