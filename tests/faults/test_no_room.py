@@ -53,8 +53,9 @@ def test_a_picture_that_does_not_fit_costs_no_training(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr(render, "save_image", full)
-        said = train(tmp_path, *arguments, expect=1).stderr
-    assert "could not be written: No space left" in said and "Make room" in said
+        done = train(tmp_path, *arguments, expect=1)
+    assert "could not be written: No space left" in done.stderr and "Make room" in done.stderr
+    assert "step 4/4" in done.stdout
     folder = run_folder(tmp_path)
     assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 4
     assert train(tmp_path, *arguments).stdout.count("step 4/4") == 0, "trained again"

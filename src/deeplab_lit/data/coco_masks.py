@@ -15,6 +15,7 @@ from deeplab_lit.data.labels import VOID
 from deeplab_lit.data.pictures import Bytes
 from deeplab_lit.errors import UserError
 
+_LONGEST = 65535  # pixels a side, a JPEG's most; a PNG takes time by its rows too
 _FARTHEST = 100_000  # pixels; the drawing takes time and memory by the length of an edge
 
 
@@ -35,8 +36,11 @@ def draw(
     from pycocotools import mask as coco_mask
 
     most = 2 * (Image.MAX_IMAGE_PIXELS or 1 << 27)  # as of images that are read
-    if height < 1 or width < 1 or height * width > most:
-        raise UserError(f"{where}: an image of {width}x{height} pixels: it has at least 1, and at most {most}.")
+    if min(height, width) < 1 or max(height, width) > _LONGEST or height * width > most:
+        raise UserError(
+            f"{where}: an image of {width}x{height} pixels: it has at least 1 and at most {most}, and at most "
+            f"{_LONGEST} a side."
+        )
     drawn: list[tuple[bool, int, int, int, Any]] = []
     for number, annotation in objects:
         code = _code(annotation, height, width, f"{where}: annotation {annotation.get('id')}", clip)
