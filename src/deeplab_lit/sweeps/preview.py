@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lightning as L
@@ -57,7 +57,8 @@ def preview(planned: Sequence[Planned]) -> list[dict[str, Any]]:
         sizes = [config.batch_size, config.crop_size, classes, config.trainer.get("accumulate_grad_batches", 1)]
         mark = json.dumps([spec, sizes, each.record["loss"], each.record["optimizer"]["name"]], sort_keys=True)
         if mark not in measured:
-            measured[mark] = costs(config, each.record), seconds_per_step(config, spec, classes)
+            with wide_console().status(f"measuring {_MEASURED + 1} steps of {each.name}"):  # on a terminal alone
+                measured[mark] = costs(config, each.record), seconds_per_step(config, spec, classes)
         cost, seconds = measured[mark]
         images = config.batch_size * sizes[-1]
         found.append(
@@ -78,6 +79,7 @@ def seconds_per_step(config: TrainConfig, spec: dict[str, Any], classes: int) ->
     """The time of one optimiser step on this machine, on random images."""
     labels = LabelSet(tuple(f"class {number}" for number in range(classes)))
     arguments = trainer_arguments(config)
+    config = replace(config, optimizer=replace(config.optimizer, lr=0.0))  # the recipe may not suit random weights: NaN
     segmenter = build_segmenter(config, build_network(spec, classes), labels, arguments)
     shape = (config.batch_size, config.crop_size, config.crop_size)
     batch = {
