@@ -12,8 +12,8 @@ from omegaconf import DictConfig
 
 from deeplab_lit.commands import about, all_keys, groups_of, keys
 from deeplab_lit.completing import candidates
-from deeplab_lit.helping import help_text
-from deeplab_lit.registry import SCHEMAS, conf_folder
+from deeplab_lit.helping import help_text, table_text
+from deeplab_lit.registry import SCHEMAS, conf_folder, tables
 from tests.models.test_pairs import compose
 
 COMMANDS = sorted(file.stem for file in conf_folder().glob("*.yaml") if file.stem in SCHEMAS)
@@ -70,14 +70,41 @@ def test_the_commands_to_copy_compose(command):
         compose_of(command, [*named, *overrides])
 
 
-def compose_of(command, overrides):
+@pytest.mark.parametrize("table", tables())
+def test_a_tables_rows_are_those_that_it_runs_with_their_numbers(table):
+    text = table_text(table)
+    rows = compose_of("train", [f"experiments={table}"], with_hydra=True).hydra.sweeper.rows
+    lines = [line.split() for line in text.split("\n\n")[-1].splitlines() if re.match(r"  \w", line)]
+    assert [line[0] for line in lines][: len(rows)] == rows
+    for name, *rest in lines:
+        row = compose(f"experiments={table}/{name}").row
+        own = {
+            key: float(value) for key, value in zip(("miou", "crf_miou"), rest[::2], strict=False) if is_number(value)
+        }
+        if name != "crf":  # whose published number without the CRF is the row before's
+            assert own == {key: value for key, value in row.published.items() if key in ("miou", "crf_miou")}, name
+        assert " ".join(row.notes.split()) in " ".join(text.split())
+
+
+def is_number(word):
+    return re.fullmatch(r"\d+\.\d\d", word) is not None
+
+
+def test_a_reader_that_closes_early_ends_help_quietly():
+    words = [sys.executable, "-m", "deeplab_lit.train", "--help"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+        started.stdout.close()
+        assert started.stderr.read() == ""
+
+
+def compose_of(command, overrides, with_hydra=False):
     import hydra
 
     from deeplab_lit.registry import register_schemas
 
     register_schemas()
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
-        return hydra.compose(command, overrides=overrides)
+        return hydra.compose(command, overrides=overrides, return_hydra_config=with_hydra)
 
 
 def test_words_are_completed():
@@ -115,7 +142,10 @@ def test_bash_completes(line, reply):
     assert [word for word in done.stdout.split("\n") if word] == reply, done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["-sc", "query=bash"], ["--cfg", "job"], ["max_stepps=1"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["experiments=factorial", "--help"], ["-sc", "query=bash"], ["--cfg", "job"], ["max_stepps=1"]],
+)
 def test_nothing_heavy_is_imported(arguments):
     code = (
         f"import sys; sys.argv = ['train', *{arguments}]\n"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -23,7 +24,7 @@ from deeplab_lit.commands import all_keys
 from deeplab_lit.completing import complete
 from deeplab_lit.errors import UserError, closest
 from deeplab_lit.files import NO_ROOM
-from deeplab_lit.helping import help_text
+from deeplab_lit.helping import help_text, table_text
 from deeplab_lit.registry import compose_once, conf_folder, experiments_folder, register_schemas, tables
 from deeplab_lit.weights.finding import found, is_url
 
@@ -65,7 +66,9 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], None]], Ca
         @functools.wraps(job)
         def main() -> None:
             if {"-h", "--help"} & set(sys.argv[1:]):
-                print(help_text(config_name))
+                _end_with_the_reader()
+                table = _table_of(sys.argv[1:])
+                print(table_text(table) if table else help_text(config_name))
                 return
             if sys.argv[1:2] == ["-sc"]:
                 try:
@@ -100,6 +103,17 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], None]], Ca
         return main
 
     return decorate
+
+
+def _end_with_the_reader() -> None:
+    """Let a pipe that closes early, as ``| head`` does, end the process as it ends other programs."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+
+def _table_of(arguments: list[str]) -> str | None:
+    chosen = [each.split("=", 1)[1].split("/")[0] for each in arguments if each.startswith("experiments=")]
+    return chosen[-1] if chosen and chosen[-1] in tables() else None
 
 
 def _asks_for_info(arguments: list[str]) -> bool:

@@ -35,6 +35,15 @@ class Choice:
     meaning: str
 
 
+@dataclasses.dataclass(frozen=True)
+class RowOfTable:
+    """A row of a published table: its name, what is published (mIoU without and with the CRF), and what it is."""
+
+    name: str
+    published: tuple[float | None, float | None]
+    notes: str
+
+
 def keys(command: str) -> list[Key]:
     """The keys outside the groups, in the order of the dataclass; meanings are its comments."""
     hidden = {*groups_of(command), "row"}
@@ -65,6 +74,26 @@ def about(command: str) -> tuple[str, list[str]]:
     examples = [line.strip() for line in comments if line.startswith("   ")]
     text = " ".join(line.strip() for line in comments if not line.startswith("   "))
     return text.split(". Every ", 1)[0].split(": ", 1)[1].rstrip("."), examples
+
+
+def about_table(table: str) -> tuple[str, str]:
+    """What a table of the papers shows, and the command that runs it."""
+    file = experiments_folder() / f"{table}.yaml"
+    command = next(line for line in file.read_text().splitlines() if line.startswith("# python"))
+    return _about(file), command.removeprefix("# ")
+
+
+def rows_of_table(table: str) -> list[RowOfTable]:
+    """The rows of a table in its order, then those of its folder that others start from."""
+    folder = experiments_folder() / table
+    first = _read(folder.with_suffix(".yaml"))["hydra"]["sweeper"]["rows"]
+    others = sorted(file.stem for file in folder.glob("*.yaml") if file.stem not in first)
+    found = []
+    for name in [*first, *others]:
+        row = _read(folder / f"{name}.yaml")["row"]
+        published = row.get("published", {})
+        found.append(RowOfTable(name, (published.get("miou"), published.get("crf_miou")), row["notes"]))
+    return found
 
 
 def all_keys(command: str, arguments: Sequence[str]) -> list[str]:
