@@ -12,8 +12,6 @@ _FLAGS = """\
 -m                   a sweep: KEY=A,B or GROUP=A,B runs each combination
 -sc install=bash     eval "$(python -m deeplab_lit.{command} -sc install=bash)" completes groups, choices and keys
 --hydra-help         more flags, Hydra's"""
-
-
 _TRAIN = "python -m deeplab_lit.train"
 
 
@@ -48,7 +46,7 @@ def table_text(table: str) -> str:
         f"{_TRAIN} experiments={table}/{rows[0].name} scale=mini",
     ]
     parts = [f"experiments={table}: {shows}", "\n".join(f"  {each}" for each in examples)]
-    lines = ["rows, with the published mIoU without / with the CRF; each is experiments=" + f"{table}/ROW by itself"]
+    lines = [f"rows, with the published mIoU without / with the CRF; each is experiments={table}/ROW by itself"]
     for row in rows:
         numbers = " / ".join("-" if each is None else f"{each:.2f}" for each in row.published)
         lines += _columns(f"  {row.name:18}{'' if row.published == (None, None) else numbers}", row.notes, 36)

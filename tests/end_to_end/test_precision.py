@@ -30,5 +30,6 @@ def test_bfloat16_learns_as_well_as_float32(tmp_path):
     half = learnt(tmp_path / "half", "bf16-mixed")
     print(exact, half)
     assert exact[1] < 0.6 * exact[0]  # it learns
+    assert abs(half[0] / exact[0] - 1) < 0.02  # of four seeds 0.01 at most, before rounding parts them
     # last losses of four seeds: 0.76 to 0.83 in float32, 0.79 to 0.85 in bfloat16; mIoU 0.18 to 0.22 and 0.20 to 0.25
     assert half[1] < 1.15 * exact[1]
