@@ -46,6 +46,7 @@ from deeplab_lit.preparing import preparing
 from deeplab_lit.runs import Run, find_finished, fingerprint, open_run
 from deeplab_lit.runs import record as save_config
 from deeplab_lit.segmenter import Compiled, Segmenter
+from deeplab_lit.synchronised import SynchronisedNorms
 from deeplab_lit.weights.reading import read
 from deeplab_lit.weights.start import start
 
@@ -286,7 +287,13 @@ def _trainer(config: TrainConfig, arguments: dict[str, Any], **more: Any) -> L.T
         "enable_model_summary": False,
         "enable_progress_bar": sys.stdout.isatty(),
         "enable_checkpointing": "callbacks" in more,
-        "plugins": [WholeFileCheckpoint()],
+    }
+    arguments = {key: value for key, value in arguments.items() if key not in ("plugins", "sync_batchnorm")} | {
+        "plugins": [
+            WholeFileCheckpoint(),
+            *([SynchronisedNorms()] if arguments.get("sync_batchnorm") else []),
+            *(arguments.get("plugins") or []),
+        ]
     }
     try:
         return L.Trainer(**{**fixed, **arguments, **more})

@@ -80,3 +80,16 @@ def test_more_processes_than_validation_images_are_refused(tmp_path):
     arguments = [each for each in SHARED if "val_images" not in each]
     done = train_alone(tmp_path, *arguments, *TWO, "data.val_images=1", expect=1, env=QUIET)
     assert "1 validation image(s) for 2 processes" in done.stderr
+
+
+@pytest.mark.slow
+def test_synchronised_frozen_normalisation_trains_as_in_one_process(tmp_path):
+    """As ``trainer=slurm`` asks of a single GPU; trained batch normalisation would be refused on a CPU."""
+    ends = []
+    for name, arguments in (("plain", []), ("synchronised", [*TWO, "trainer.devices=1", "trainer.sync_batchnorm=true"])):
+        (tmp_path / name).mkdir()
+        train_alone(tmp_path / name, *SHARED, "scales.recompute=true", *arguments, env=QUIET)
+        last = run_folder(tmp_path / name) / "checkpoints" / "last.ckpt"
+        ends.append(torch.load(last, weights_only=True)["state_dict"])
+    for key, value in ends[0].items():
+        torch.testing.assert_close(ends[1][key], value, atol=1e-6, rtol=1e-5, msg=key)

@@ -1,8 +1,13 @@
+import copy
+
+import pytest
 import torch
 from torch import nn
 
-from deeplab_lit.models.backbones import ResNet
-from deeplab_lit.models.norm import FrozenBatchNorm2d
+from deeplab_lit.models import ASPP, DeepLab, ResNet
+from deeplab_lit.models.norm import FrozenBatchNorm2d, statistics_held
+from deeplab_lit.models.timm_trunk import TimmTrunk
+from deeplab_lit.synchronised import SynchronisedNorms
 
 
 def test_frozen_norm_stays_frozen_through_validation_and_training():
@@ -45,3 +50,55 @@ def test_statistics_alone_can_be_held():
     trunk(torch.randn(2, 3, 33, 33)).square().mean().backward()
     assert torch.equal(trunk.bn1.running_mean, before) and trunk.bn1.weight.grad is not None
     assert all(layer.weight.requires_grad for layer in trunk.modules() if isinstance(layer, FrozenBatchNorm2d))
+
+
+def trained_statistics(network):
+    torch.manual_seed(0)
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean.normal_(0, 0.3)
+            layer.running_var.uniform_(0.5, 2)
+    return network
+
+
+def test_synchronising_leaves_frozen_normalisation_alone():
+    """Lightning's own conversion made new modules, beside which convolutions went on folding the old ones."""
+    network = trained_statistics(DeepLab(ResNet(18, frozen_norm=True), ASPP(512, 3, rates=[1, 2]))).train()
+    image = torch.randn(1, 3, 65, 65)
+    with torch.no_grad():
+        before = network(image)
+        assert SynchronisedNorms().apply(network) is network
+        network.train()
+        torch.testing.assert_close(network(image), before)
+    assert not any(isinstance(layer, nn.SyncBatchNorm) for layer in network.modules())
+
+
+@pytest.mark.parametrize("trunk", [lambda: ResNet(18), lambda: TimmTrunk("regnety_002", 16)])
+def test_synchronised_normalisation_is_the_module_that_was_there(trunk):
+    network = trained_statistics(DeepLab(trunk(), ASPP(trunk().channels, 3, rates=[1, 2])))
+    reference = copy.deepcopy(network)
+    names, keys = [name for name, _ in network.named_modules()], list(network.state_dict())
+    SynchronisedNorms().apply(network)
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert norms and all(isinstance(layer, nn.SyncBatchNorm) for layer in norms)
+    image = torch.randn(2, 3, 64, 64)
+    for mode in (True, False):  # in one process both are plain batch normalisation, with timm's activation
+        torch.testing.assert_close(network.train(mode)(image), reference.train(mode)(image), atol=1e-5, rtol=1e-4)
+    for name, value in reference.state_dict().items():
+        torch.testing.assert_close(network.state_dict()[name], value, msg=name)
+    assert ([name for name, _ in network.named_modules()], list(network.state_dict())) == (names, keys)
+    SynchronisedNorms().revert(network)
+    assert not any(isinstance(layer, nn.SyncBatchNorm) for layer in network.modules())
+    torch.testing.assert_close(network(image), reference(image), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("convert", [SynchronisedNorms().apply, nn.SyncBatchNorm.convert_sync_batchnorm])
+def test_synchronised_statistics_are_held_too(convert):
+    network = convert(nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))).train()
+    before = copy.deepcopy(network.state_dict())
+    with statistics_held(network):
+        network(torch.randn(2, 3, 5, 5))
+    for name, value in before.items():
+        assert torch.equal(network.state_dict()[name], value), name
+    network(torch.randn(2, 3, 5, 5))
+    assert network[1].num_batches_tracked == 1 and network[1].momentum == 0.1

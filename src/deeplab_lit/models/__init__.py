@@ -5,6 +5,7 @@ from deeplab_lit.models.backbones import VGG16, ResNet
 from deeplab_lit.models.deeplab import DeepLab
 from deeplab_lit.models.heads import ASPP, FieldOfView, MultiScaleFeatures
 from deeplab_lit.models.multiscale import MultiScaleInput
+from deeplab_lit.models.norm import synchronise_norms
 from deeplab_lit.models.refined import RefinedByCRF
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "ResNet",
     "dilate",
     "set_realisation",
+    "synchronise_norms",
 ]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class FrozenBatchNorm2d(nn.BatchNorm2d):
@@ -42,15 +44,59 @@ def freeze_norm(module: nn.Module, affine: bool = True) -> None:
                 parameter.requires_grad_(not affine)
 
 
+class _Synchronised(nn.SyncBatchNorm):
+    """Batch normalisation of the class ``own`` whose statistics of a training batch are those of all processes."""
+
+    own: type[nn.Module]
+    process_group: Any = None  # all processes
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training:
+            return self.own.forward(self, input)
+        found = super().forward(input)
+        # timm's BatchNormAct2d has dropout and an activation of its own
+        return self.act(self.drop(found)) if hasattr(self, "act") and hasattr(self, "drop") else found
+
+
+@functools.cache
+def _synchronised(kind: type[nn.Module]) -> type[nn.Module]:
+    return type(f"Synchronised{kind.__name__}", (_Synchronised, kind), {"own": kind})
+
+
+def synchronise_norms(module: nn.Module) -> None:
+    """Share the batch statistics of trained batch normalisation between processes, in place; on GPUs alone.
+
+    PyTorch's ``convert_sync_batchnorm`` puts new modules in the place of the old ones. Here the modules stay, since
+    convolutions hold those that are part of their filters (:func:`deeplab_lit.models.folding.fold_norms`), and frozen
+    batch normalisation, which has no batch statistics, stays as it is.
+    """
+    for layer in module.modules():
+        if isinstance(layer, _BatchNorm) and not isinstance(layer, (FrozenBatchNorm2d, nn.SyncBatchNorm)):
+            layer.__class__ = _synchronised(type(layer))
+
+
+def unsynchronise_norms(module: nn.Module) -> None:
+    """Undo :func:`synchronise_norms`."""
+    for layer in module.modules():
+        if isinstance(layer, _Synchronised):
+            layer.__class__ = layer.own
+
+
 @contextmanager
 def statistics_held(module: nn.Module) -> Iterator[None]:
-    """Inside, batch normalisation that is trained normalises as ever, but its running statistics stay as they are."""
-    held = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d) and layer.training]
-    before = [(layer.momentum, layer.num_batches_tracked) for layer in held]
+    """Inside, trained batch normalisation normalises with batch statistics, and leaves its running statistics alone."""
+    held = [layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.training]
+    counters = [(layer.num_batches_tracked, _copy(layer.num_batches_tracked), layer.momentum) for layer in held]
     for layer in held:
-        layer.momentum, layer.num_batches_tracked = 0.0, None
+        layer.momentum = 0.0
     try:
         yield
     finally:
-        for layer, (momentum, counter) in zip(held, before, strict=True):
-            layer.momentum, layer.num_batches_tracked = momentum, counter
+        for layer, (counter, before, momentum) in zip(held, counters, strict=True):
+            layer.momentum = momentum
+            if counter is not None:
+                counter.copy_(before)
+
+
+def _copy(counter: Tensor | None) -> Tensor | None:
+    return None if counter is None else counter.clone()

@@ -1,0 +1,20 @@
+"""Batch normalisation over all processes of a training, as a plugin of ``lightning.Trainer``."""
+
+from __future__ import annotations
+
+from lightning.pytorch.plugins import LayerSync
+from torch import nn
+
+from deeplab_lit.models.norm import synchronise_norms, unsynchronise_norms
+
+
+class SynchronisedNorms(LayerSync):
+    """What ``trainer.sync_batchnorm`` does in the place of Lightning's own conversion; see :func:`synchronise_norms`."""
+
+    def apply(self, model: nn.Module) -> nn.Module:
+        synchronise_norms(model)
+        return model
+
+    def revert(self, model: nn.Module) -> nn.Module:
+        unsynchronise_norms(model)
+        return model
