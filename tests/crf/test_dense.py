@@ -305,3 +305,37 @@ def test_first_marginals_and_logarithms():
     np.testing.assert_allclose(unary[:, :5].T, np.log(clipped), atol=2e-6)
     np.testing.assert_allclose(marginals[:, :5].T, clipped / clipped.sum(0), rtol=1e-5)
     assert (marginals[:, 5:] == 0).all() and (unary[:, 5:] < -1000).all()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_more_classes_than_a_byte_counts(engine):
+    """Label 290 of 300 came back as 34."""
+    pytest.importorskip("pydensecrf") if engine == "pydensecrf" else None
+    image = photograph(24, 32)
+    p = np.zeros((300, 24, 32), np.float32)
+    p[[2, 34, 290]] = coarse_probabilities(image, 3)
+    for threshold in (0, 0.01):
+        crf = DenseCRF(**SMALL, engine=engine, prune_threshold=threshold)
+        labels = crf.labels(image, p)
+        assert labels.dtype == np.uint16 and 290 in labels and set(np.unique(labels)) <= {2, 34, 290}
+        np.testing.assert_array_equal(labels, crf(image, p).argmax(0))
+    one = np.zeros_like(p)
+    one[290] = 1
+    assert (DenseCRF(**SMALL, engine=engine).labels(image, one) == 290).all()
+    assert DenseCRF(**SMALL, engine=engine).labels(image, p[:256] / p[:256].sum(0)).dtype == np.uint8
+
+
+@pytest.mark.parametrize("name", [*V2_RESNET, "iterations", "prune_threshold"])
+@pytest.mark.parametrize("value", [(3, 4), [3.0], np.ones(21), "3", None, float("nan"), float("inf"), True])
+def test_every_number_is_one_number(name, value):
+    with pytest.raises(UserError, match=rf"crf\.{name}=.*: it is one number"):
+        DenseCRF(**{**V2_RESNET, name: value})
+
+
+def test_numbers_of_other_libraries_are_numbers():
+    crf = DenseCRF(**{name: np.float64(value) for name, value in V2_RESNET.items()}, iterations=np.int64(3))
+    image = photograph(16, 20)
+    p = coarse_probabilities(image, 3)
+    np.testing.assert_allclose(crf(image, p), DenseCRF(**V2_RESNET, iterations=3)(image, p), atol=1e-6)
+    with pytest.raises(UserError, match=r"crf\.iterations=2\.5: it is a whole number"):
+        DenseCRF(**V2_RESNET, iterations=2.5)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
+import numbers
 import warnings
 from typing import Any, Literal, Protocol, get_args
 
@@ -21,6 +23,7 @@ _ENGINES = {
     "pydensecrf": "deeplab_lit.crf.pydensecrf",
     "torch": "deeplab_lit.crf.layer",
 }
+_MOST_LABELS = 96  # of the compiled engine: numba passes no longer rows to parallel loops
 
 
 class Parameters(Protocol):
@@ -48,14 +51,16 @@ class DenseCRF:
             (``"symmetric"``, pydensecrf's default), only ``"before"``, only ``"after"`` (the papers' own code, to which
             the published weights belong), or ``"none"``.
         engine: ``"permutohedral"`` (this library's), ``"pydensecrf"`` (the reference), or ``"torch"`` (the layer
-            for training, slower; on the GPU if there is one).
+            for training, slower; on the GPU if there is one). Images with more than 96 labels after pruning are given
+            to ``"torch"`` in the place of ``"permutohedral"``.
         prune_threshold: classes whose probability stays below this everywhere in an image are left out and get 0; 0
             keeps all.
         threads: None: all cores for one image, or as many threads as PyTorch is told to use. 1: one core, for
             callers that run several images in threads of their own; the work does not hold the interpreter's lock.
 
     Raises:
-        UserError: a width that is not positive, a negative weight, an unknown engine or normalisation.
+        UserError: a width or weight that is not one number, a width that is not positive, a negative weight, an
+            unknown engine or normalisation.
     """
 
     def __init__(
@@ -71,20 +76,18 @@ class DenseCRF:
         prune_threshold: float = 0.01,
         threads: int | None = None,
     ) -> None:
-        for name, value in (
-            ("bilateral_xy_std", bilateral_xy_std),
-            ("bilateral_rgb_std", bilateral_rgb_std),
-            ("gaussian_xy_std", gaussian_xy_std),
+        for name, value, least in (
+            ("bilateral_weight", bilateral_weight, "at least 0"),
+            ("bilateral_xy_std", bilateral_xy_std, "more than 0"),
+            ("bilateral_rgb_std", bilateral_rgb_std, "more than 0"),
+            ("gaussian_weight", gaussian_weight, "at least 0"),
+            ("gaussian_xy_std", gaussian_xy_std, "more than 0"),
+            ("iterations", iterations, "at least 0"),
+            ("prune_threshold", prune_threshold, "at least 0"),
         ):
-            if not value > 0:
-                raise UserError(f"crf.{name}={value}: it is more than 0.")
-        for name, value in (
-            ("bilateral_weight", bilateral_weight),
-            ("gaussian_weight", gaussian_weight),
-            ("iterations", iterations),
-        ):
-            if not value >= 0:
-                raise UserError(f"crf.{name}={value}: it is at least 0.")
+            _check_number(name, value, least)
+        if iterations != int(iterations):
+            raise UserError(f"crf.iterations={iterations}: it is a whole number.")
         if normalization not in get_args(Normalization):
             raise UserError(
                 f"crf.normalization={normalization!r}: choose one of {', '.join(get_args(Normalization))}."
@@ -92,14 +95,14 @@ class DenseCRF:
             )
         if engine not in _ENGINES:
             raise UserError(f"crf.engine={engine!r}: choose one of {', '.join(_ENGINES)}.{closest(engine, _ENGINES)}")
-        if not 0 <= prune_threshold < 1:
+        if prune_threshold >= 1:
             raise UserError(f"crf.prune_threshold={prune_threshold}: it is from 0 to less than 1.")
         if threads not in (None, 1):
             raise UserError(f"crf.threads={threads}: null for all cores, or 1.")
         self.bilateral_weight, self.bilateral_xy_std = bilateral_weight, bilateral_xy_std
         self.bilateral_rgb_std = bilateral_rgb_std
         self.gaussian_weight, self.gaussian_xy_std = gaussian_weight, gaussian_xy_std
-        self.iterations, self.normalization, self.engine = iterations, normalization, engine
+        self.iterations, self.normalization, self.engine = int(iterations), normalization, engine
         self.prune_threshold, self.threads = prune_threshold, threads
 
     def __call__(self, image: Bytes, probabilities: Floats) -> Floats:
@@ -114,24 +117,28 @@ class DenseCRF:
         """
         _check(image, probabilities)
         kept = self._kept(probabilities)
+        engine = _import(self.engine, len(kept))
         if len(kept) == len(probabilities) > 1:
-            return _import(self.engine).refine(self, image, probabilities)
+            return engine.refine(self, image, probabilities)
         result = np.zeros_like(probabilities)
-        result[kept] = 1 if len(kept) == 1 else _import(self.engine).refine(self, image, probabilities[kept])
+        result[kept] = 1 if len(kept) == 1 else engine.refine(self, image, probabilities[kept])
         return result
 
-    def labels(self, image: Bytes, probabilities: Floats) -> Bytes:
-        """The most probable class of each pixel (H, W) after the mean field; raises as calling it does."""
-        engine = _import(self.engine)
-        if not hasattr(engine, "decide"):
-            return self(image, probabilities).argmax(0).astype(np.uint8)
+    def labels(self, image: Bytes, probabilities: Floats) -> NDArray[np.unsignedinteger[Any]]:
+        """The most probable class of each pixel (H, W) after the mean field; raises as calling it does.
+
+        uint8 for up to 256 classes, uint16 for more.
+        """
         _check(image, probabilities)
-        kept = self._kept(probabilities)
+        kind, kept = np.min_scalar_type(len(probabilities) - 1), self._kept(probabilities)
+        engine = _import(self.engine, len(kept))
+        if not hasattr(engine, "decide"):
+            return self(image, probabilities).argmax(0).astype(kind)
         if len(kept) == 1:
-            return np.full(image.shape[:2], kept[0], np.uint8)
+            return np.full(image.shape[:2], kept[0], kind)
         if len(kept) == len(probabilities):
             return engine.decide(self, image, probabilities)
-        return kept.astype(np.uint8)[engine.decide(self, image, probabilities[kept])]
+        return kept.astype(kind)[engine.decide(self, image, probabilities[kept])]
 
     def _kept(self, probabilities: Floats) -> NDArray[np.intp]:
         highest = probabilities.reshape(len(probabilities), -1).max(1)
@@ -140,7 +147,17 @@ class DenseCRF:
         return kept if len(kept) else np.array([highest.argmax()])
 
 
-def _import(name: str) -> Any:
+def _check_number(name: str, value: Any, least: str) -> None:
+    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not math.isfinite(value):
+        raise UserError(f"crf.{name}={value}: it is one number.")
+    if value < 0 or (value == 0 and least == "more than 0"):
+        raise UserError(f"crf.{name}={value}: it is {least}.")
+
+
+def _import(name: str, labels: int) -> Any:
+    """The module of an engine for so many labels."""
+    if name == "permutohedral" and labels > _MOST_LABELS:
+        name = "torch"
     try:
         return importlib.import_module(_ENGINES[name])
     except ImportError as error:

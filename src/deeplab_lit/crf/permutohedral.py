@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deeplab_lit.compiled import threads
 from deeplab_lit.crf import lattice as lattices
@@ -33,7 +34,7 @@ def refine(crf: Parameters, image: Bytes, probabilities: Floats) -> Floats:
     return _run(crf, image, probabilities, labels=False)
 
 
-def decide(crf: Parameters, image: Bytes, probabilities: Floats) -> Bytes:
+def decide(crf: Parameters, image: Bytes, probabilities: Floats) -> NDArray[np.unsignedinteger[Any]]:
     """The most probable class (H, W) of each pixel; marginals that nobody asks for are not written."""
     return _run(crf, image, probabilities, labels=True)
 
@@ -41,7 +42,8 @@ def decide(crf: Parameters, image: Bytes, probabilities: Floats) -> Bytes:
 def _run(crf: Parameters, image: Bytes, probabilities: Floats, labels: bool) -> Any:
     classes, height, width = probabilities.shape
     if crf.iterations == 0:
-        return probabilities.argmax(0).astype(np.uint8) if labels else probabilities / probabilities.sum(0)
+        most_probable = probabilities.argmax(0).astype(np.min_scalar_type(classes - 1))
+        return most_probable if labels else probabilities / probabilities.sum(0)
     # numba's threads answer one caller at a time; whoever comes meanwhile computes alone
     with _one_caller(crf.threads is None) as parallel:
         smooth = _smoothness(height, width, crf.gaussian_xy_std, crf.gaussian_weight, crf.normalization)
@@ -123,7 +125,7 @@ def infer(
         half: store values in half precision; None: where the processor converts it.
 
     Returns:
-        Marginals, float32 (C, N), or labels, uint8 (N,).
+        Marginals, float32 (C, N), or labels (N,), uint8 for up to 256 classes.
     """
     half = stores_half() if half is None else half
     probabilities = np.ascontiguousarray(probabilities)
@@ -150,7 +152,7 @@ def infer(
         if iteration < iterations - 1:
             meanfield.update[parallel](unary, *sources, marginals, lanes)
     if labels:
-        result: Any = np.empty(count, np.uint8)
+        result: Any = np.empty(count, np.min_scalar_type(classes - 1))
         meanfield.decide[parallel](unary, *sources, result, classes, lanes)
     else:
         result = np.empty((classes, count), np.float32)

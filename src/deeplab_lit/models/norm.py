@@ -55,7 +55,8 @@ class _Synchronised(nn.SyncBatchNorm):
             return self.own.forward(self, input)
         found = super().forward(input)
         # timm's BatchNormAct2d has dropout and an activation of its own
-        return self.act(self.drop(found)) if hasattr(self, "act") and hasattr(self, "drop") else found
+        activation: Any = self
+        return activation.act(activation.drop(found)) if hasattr(self, "act") and hasattr(self, "drop") else found
 
 
 @functools.cache
@@ -72,31 +73,28 @@ def synchronise_norms(module: nn.Module) -> None:
     """
     for layer in module.modules():
         if isinstance(layer, _BatchNorm) and not isinstance(layer, (FrozenBatchNorm2d, nn.SyncBatchNorm)):
-            layer.__class__ = _synchronised(type(layer))
+            layer.__class__ = _synchronised(type(layer))  # type: ignore[assignment, arg-type]
 
 
 def unsynchronise_norms(module: nn.Module) -> None:
     """Undo :func:`synchronise_norms`."""
     for layer in module.modules():
         if isinstance(layer, _Synchronised):
-            layer.__class__ = layer.own
+            layer.__class__ = layer.own  # type: ignore[assignment]
 
 
 @contextmanager
 def statistics_held(module: nn.Module) -> Iterator[None]:
     """Inside, trained batch normalisation normalises with batch statistics, and leaves its running statistics alone."""
     held = [layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.training]
-    counters = [(layer.num_batches_tracked, _copy(layer.num_batches_tracked), layer.momentum) for layer in held]
+    before = [(layer.momentum, None if layer.num_batches_tracked is None else layer.num_batches_tracked.clone())
+              for layer in held]  # fmt: skip
     for layer in held:
         layer.momentum = 0.0
     try:
         yield
     finally:
-        for layer, (counter, before, momentum) in zip(held, counters, strict=True):
+        for layer, (momentum, counter) in zip(held, before, strict=True):
             layer.momentum = momentum
-            if counter is not None:
-                counter.copy_(before)
-
-
-def _copy(counter: Tensor | None) -> Tensor | None:
-    return None if counter is None else counter.clone()
+            if counter is not None and layer.num_batches_tracked is not None:
+                layer.num_batches_tracked.copy_(counter)
