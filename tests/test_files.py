@@ -59,3 +59,14 @@ def test_what_the_disk_cut_short_is_no_room(tmp_path, words):
     assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, str(tmp_path / "a"))
     with pytest.raises(RuntimeError, match="other"), replacing(tmp_path / "a"):
         raise RuntimeError("other")
+
+
+def test_new_folders_are_nobody_elses(tmp_path):
+    """Two commands that begin in one second; evaluate asked whether the folder was there, and then made it."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from deeplab_lit.files import new_folder
+
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(lambda _: new_folder(tmp_path / "a" / "b"), range(64)))
+    assert len(set(found)) == 64 and all(folder.is_dir() and folder.parent == tmp_path / "a" / "b" for folder in found)

@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass
 class SGDConfig:
-    """Stochastic gradient descent as the papers train (V2, section 4.1)."""
+    """Stochastic gradient descent as the papers train (V2, section 4.1.1)."""
 
     lr: float = 1e-3
     momentum: float = 0.9
@@ -36,7 +36,7 @@ class AdamWConfig:
 
 @dataclass
 class PolyConfig:
-    """lr * (1 - step / max_steps) ** power (V2, section 4.1.1)."""
+    """lr * (1 - step / max_steps) ** power (V2, section 4.1.2)."""
 
     power: float = 0.9
     warmup: int = 0  # steps of linear rise first
@@ -45,7 +45,7 @@ class PolyConfig:
 
 @dataclass
 class StepConfig:
-    """lr * factor ** (step // every) (V1, section 4.1)."""
+    """lr * factor ** (step // every) (V1, section 5)."""
 
     every: int = 2000
     factor: float = 0.1

@@ -7,10 +7,11 @@ import json
 import os
 import sys
 import tempfile
+import time
 import warnings
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,21 @@ def replacing(path: str | Path, sync: bool = True) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def new_folder(parent: Path) -> Path:
+    """Make a folder below ``parent`` that is named by the time, and that no other process has.
+
+    Raises:
+        UserError: a thousand folders of this second are there.
+    """
+    stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
+    for attempt in range(1000):
+        folder = parent / (stamp if attempt == 0 else f"{stamp}_{attempt}")
+        with suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            return folder
+    raise UserError(f"{parent} has a thousand folders of this second: choose another output=FOLDER.")
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The training loss: cross-entropy on the coarse map against labels shrunk, never blended (V1, section 3; V2, 4.1)."""
+"""The training loss: cross-entropy of score maps against shrunk labels (V1, section 3.1; V2, section 4)."""
 
 from __future__ import annotations
 

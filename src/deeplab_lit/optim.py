@@ -1,4 +1,4 @@
-"""Optimisers with the published multipliers, and the learning-rate policies (V2, section 4.1)."""
+"""Optimisers with the published multipliers, and the learning-rate policies (V2, sections 4.1.1 and 4.1.2)."""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 
 from deeplab_lit.errors import UserError
-from deeplab_lit.files import write_text
+from deeplab_lit.files import new_folder, write_text
 
 # they say where a run lies, how it is watched or how fast it goes, not what it computes
 _NOT_THE_RUN = (
@@ -96,17 +95,9 @@ def open_run(config: Mapping[str, Any], make: bool = True) -> Run:
 
 
 def _new(parent: Path, config: Mapping[str, Any]) -> Run:
-    stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
-    for attempt in range(1000):
-        folder = parent / (stamp if attempt == 0 else f"{stamp}_{attempt}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        run = Run(folder)
-        record(run, config)
-        return run
-    raise UserError(f"{parent} has a thousand runs of this second: choose another output=FOLDER.")
+    run = Run(new_folder(parent))
+    record(run, config)
+    return run
 
 
 def record(run: Run, config: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from deeplab_lit.models.norm import synchronise_norms, unsynchronise_norms
 
 
 class SynchronisedNorms(LayerSync):
-    """What ``trainer.sync_batchnorm`` does in the place of Lightning's own conversion; see :func:`synchronise_norms`."""
+    """What ``trainer.sync_batchnorm=true`` does; see :func:`deeplab_lit.models.norm.synchronise_norms`."""
 
     def apply(self, model: nn.Module) -> nn.Module:
         synchronise_norms(model)

@@ -86,7 +86,10 @@ def test_more_processes_than_validation_images_are_refused(tmp_path):
 def test_synchronised_frozen_normalisation_trains_as_in_one_process(tmp_path):
     """As ``trainer=slurm`` asks of a single GPU; trained batch normalisation would be refused on a CPU."""
     ends = []
-    for name, arguments in (("plain", []), ("synchronised", [*TWO, "trainer.devices=1", "trainer.sync_batchnorm=true"])):
+    for name, arguments in (
+        ("plain", []),
+        ("synchronised", [*TWO, "trainer.devices=1", "trainer.sync_batchnorm=true"]),
+    ):
         (tmp_path / name).mkdir()
         train_alone(tmp_path / name, *SHARED, "scales.recompute=true", *arguments, env=QUIET)
         last = run_folder(tmp_path / name) / "checkpoints" / "last.ckpt"

@@ -44,7 +44,7 @@ table3_aspp_vgg16/aspp_l 68.96 71.57
 table4_resnet101/baseline 68.72
 table4_resnet101/msc 71.27
 table4_resnet101/coco 73.28
-table4_resnet101/aug 74.88
+table4_resnet101/aug 74.87
 table4_resnet101/largefov 75.54
 table4_resnet101/aspp 76.35
 table4_resnet101/crf 76.35 77.69

@@ -92,6 +92,8 @@ def test_the_common_deeplab_v2_gives_its_own_outputs(tmp_path, theirs):
         torch.testing.assert_close(found, whole, atol=1e-4 * whole.abs().max().item(), rtol=1e-4)
     assert trained.normalization == Normalization((122.675, 116.669, 104.008), (1.0, 1.0, 1.0), bgr=True)
     assert trained.labels == LabelSet.voc()
+    # heads of few classes are one matrix product in "auto" alone
+    assert all(layer.realisation == "auto" for layer in trained.network.modules() if hasattr(layer, "realisation"))
 
 
 def test_trained_with_several_scales_it_fuses_their_maximum(tmp_path, theirs):

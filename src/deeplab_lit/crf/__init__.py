@@ -1,4 +1,4 @@
-"""The fully connected CRF (V1, section 3.2; V2, section 3.3): arrays in, arrays out.
+"""The fully connected CRF (V1, section 4.2; V2, section 3.3): arrays in, arrays out.
 
 :class:`deeplab_lit.crf.layer.CRFLayer` is the same as a layer of a network.
 """

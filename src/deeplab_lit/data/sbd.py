@@ -1,4 +1,4 @@
-"""VOC's training set with the Semantic Boundaries Dataset: the 10,582 images of the papers' "trainaug" (V2, 4.2)."""
+"""VOC's training set with the Semantic Boundaries Dataset: the papers' 10,582 "trainaug" images (V2, section 4.1)."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from deeplab_lit.command_configs import EvaluateConfig
 from deeplab_lit.crf.presets import build_crf
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.errors import UserError
-from deeplab_lit.files import write_json, write_text
+from deeplab_lit.files import new_folder, write_json, write_text
 from deeplab_lit.inference.charts import confusion_chart, trimap_chart
 from deeplab_lit.inference.evaluation import Evaluation, ImageResult, evaluate, numbers
 from deeplab_lit.inference.setup import every, open_network, open_split, run_name, workers
@@ -82,7 +82,7 @@ def evaluate_checkpoint(config: EvaluateConfig, record: dict[str, Any], command:
         "split": config.split,
         "command": command,
     }
-    folder = _new_folder(Path(config.output).expanduser() / run_name(config.checkpoint))
+    folder = new_folder(Path(config.output).expanduser() / run_name(config.checkpoint))
     confusion_chart(found.matrices, stages, labels, folder / "confusion.png")
     trimap_chart(dict(zip(stages, curves, strict=True)), folder / "trimap.png")
     write_text(folder / "images.csv", _images(found, stages))
@@ -93,16 +93,6 @@ def evaluate_checkpoint(config: EvaluateConfig, record: dict[str, Any], command:
     _show(scores, stages, labels, found)
     print(f"{len(chosen)} images in {seconds:.1f} s; results: {folder}")
     return result
-
-
-def _new_folder(parent: Path) -> Path:
-    stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
-    for attempt in range(1000):
-        folder = parent / (stamp if attempt == 0 else f"{stamp}_{attempt}")
-        if not folder.exists():
-            folder.mkdir(parents=True)
-            return folder
-    raise UserError(f"{parent} has a thousand results of this second: choose another output=FOLDER.")
 
 
 def _images(found: Evaluation, stages: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""The papers' search for the CRF's parameters, on cached probabilities (V1, section 4.1; V2, section 4.1)."""
+"""The papers' search for the CRF's parameters, on cached probabilities (V1, section 5; V2, section 4.1.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Accuracy near the boundaries of objects: bands around the void pixels (V1, section 5.2; V2, section 4.1.1)."""
+"""Accuracy near the boundaries of objects: bands around the void pixels (V1, section 5; V2, section 4.1.2)."""
 
 from __future__ import annotations
 

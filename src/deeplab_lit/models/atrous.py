@@ -186,7 +186,7 @@ def dilate(trunk: Trunk, output_stride: int, *, dilate_pools: bool = True) -> Tr
     Args:
         trunk: takes images (N, 3, H, W) and gives features (N, C, h, w); its native stride is a power of two.
         output_stride: image pixels for one feature pixel, a power of two.
-        dilate_pools: give pooling layers holes too. The released VGG nets do not (V2, section 4.1).
+        dilate_pools: give pooling layers holes too. The released VGG nets do not.
 
     Raises:
         ValueError: the stride is no power of two, or a layer cannot be widened (it says which, and why).

@@ -127,7 +127,7 @@ class VGG16(nn.Module):
         return self.features(image)
 
     def forward_taps(self, image: Float[Tensor, "batch 3 height width"]) -> tuple[Tensor, list[Tensor]]:
-        """The features, and the maps that the multi-scale-feature net reads: the image and pool1 to pool4 (V1, 4.3)."""
+        """The features, and the maps of V1's multi-scale features: the image and pool1 to pool4 (V1, section 4.3)."""
         taps: list[Any] = [image]
         x = image
         for i, layer in enumerate(self.features):

@@ -1,4 +1,4 @@
-"""Heads: from trunk features to class scores at the same stride (V1, section 3.1; V2, sections 3.2 and 4.1)."""
+"""Heads: from trunk features to class scores at the same stride (V1, section 3.2; V2, sections 3.2 and 4.1.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Multi-scale inputs with shared weights, fused by the maximum (V2, section 4.2.2)."""
+"""Multi-scale inputs with shared weights, fused by the maximum (V2, section 4.1.2)."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Foreign:
             "model": self.model,
             "scales": list(self.scales),
             "align_corners": self.align_corners,
-            "atrous": "holes",
+            "atrous": "auto",
             "msc_loss": "full_map" if self.align_corners else "own_map",
         }
         labels = names_for(self.classes)

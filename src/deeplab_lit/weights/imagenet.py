@@ -64,7 +64,7 @@ def read_torchvision(name: str, weights: str, path: str | Path | None = None) ->
 def convert_fc(
     state: Mapping[str, Tensor], kernel: int, width: int, surgery: Surgery = "subset", seed: int = 0
 ) -> FullyConnected:
-    """Turn VGG-16's fc6 (7x7, 4096) and fc7 into convolutions of another size (V1, section 3.1).
+    """Turn VGG-16's fc6 (7x7, 4096) and fc7 into convolutions of another size (V1, section 3.2).
 
     ``decimation`` keeps evenly spaced taps and every n-th filter. ``subset`` keeps the same taps and a random subset
     of the filters. ``average`` takes means: of neighbouring taps, and of groups of filters, whose weights towards the
