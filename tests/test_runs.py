@@ -1,12 +1,17 @@
 import csv
+import dataclasses
 import time
 
 import pytest
 
+from deeplab_lit import identity
+from deeplab_lit.app import plain
+from deeplab_lit.config import TrainConfig
 from deeplab_lit.errors import UserError
 from deeplab_lit.files import replacing, write_json
 from deeplab_lit.loggers import CsvLogger, wandb_is_configured
-from deeplab_lit.runs import fingerprint, open_run
+from deeplab_lit.runs import fingerprint, open_run, read_config
+from tests.models.test_pairs import compose
 
 
 def config(tmp_path, **changes):
@@ -59,6 +64,75 @@ def test_fingerprint_sees_what_is_computed_and_nothing_else(tmp_path):
     base = config(tmp_path)
     assert fingerprint(base) == fingerprint({**base, "output": "other", "logger": {"wandb": None}})
     assert fingerprint(base) != fingerprint({**base, "seed": 1})
+
+
+def composed(*overrides):
+    return plain(compose("name=x", *overrides))
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "trainer.devices=2", "+trainer.num_nodes=2", "trainer.log_every_n_steps=1", "trainer=ddp", "trainer=gpu",
+        "compile=loss", "channels_last=true", "atrous=holes", "eval_batch_size=3", "num_workers=0", "decoded_gb=1",
+        "pictures=0", "on_nan=skip", "logger=csv", "name=y", "output=elsewhere", "crf=v2_resnet101", "roots.voc=x",
+        "data.cache=elsewhere", "resume=auto", "preview=true",
+    ],
+)  # fmt: skip
+def test_what_leaves_the_weights_alone_is_no_part_of_a_run(override):
+    """Trainings on other devices, and those that are watched otherwise, began anew without a word."""
+    assert fingerprint(composed(override)) == fingerprint(composed())
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=1", "batch_size=3", "max_steps=7", "val_every=3", "crop_size=65", "eval_size=161", "ema=0.9",
+        "optimizer.lr=1", "schedule.power=1", "augment.flip=false", "model.rates=[1]", "backbone.output_stride=16",
+        "scales=msc", "loss.resolution=map", "sampling=rare_classes", "parity.normalization=bgr_bytes", "tf32=false",
+        "trainer.precision=32-true", "trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=1",
+        "data.train_images=5", "data.domain=source", "train_only_new=true", "align_corners=true",
+    ],
+)  # fmt: skip
+def test_what_changes_the_weights_is(override):
+    assert fingerprint(composed(override)) != fingerprint(composed())
+
+
+def test_a_trained_crf_is_part_of_a_run():
+    trained = ["crf=v2_resnet101", "crf.trainable=true"]
+    assert fingerprint(composed(*trained)) != fingerprint(composed())
+    assert fingerprint(composed(*trained)) != fingerprint(composed(*trained, "crf.iterations=2"))
+
+
+def test_a_planner_recognises_what_a_job_of_slurm_trains(monkeypatch):
+    """SLURM's variables are set in the job alone."""
+    planned = fingerprint(composed("trainer=slurm"))
+    monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "4")
+    monkeypatch.setenv("SLURM_NNODES", "2")
+    job = composed("trainer=slurm")
+    assert (job["trainer"]["devices"], job["trainer"]["num_nodes"]) == (4, 2)
+    assert fingerprint(job) == planned
+
+
+def test_every_key_of_a_training_decides_its_weights_or_is_named_as_one_that_does_not():
+    known = {field.name for field in dataclasses.fields(TrainConfig)}
+    assert set(identity._NOT_THE_WEIGHTS) < known and set(identity._NOT_THE_WEIGHTS_IN) < known
+
+
+def test_a_run_is_found_by_its_config_as_it_lies_on_disk(tmp_path):
+    """Numbers and texts go through YAML."""
+    given = composed("optimizer.lr=1e-5", "model.rate_scale=0.30000000000000004", f"output={tmp_path}", "crf.name=none")
+    run = open_run(given)
+    assert fingerprint(read_config(run)) == fingerprint(given)
+
+
+def test_auto_says_why_it_starts_anew(tmp_path):
+    first = open_run(config(tmp_path, optimizer={"lr": 0.1}))
+    first.checkpoints.mkdir()
+    first.last.touch()
+    new = open_run(config(tmp_path, optimizer={"lr": 0.2}, resume="auto"))
+    assert new.resume_from is None and new.folder != first.folder
+    assert (new.other, new.changes) == (first.folder, ("optimizer.lr: 0.1 -> 0.2",))
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):

@@ -110,6 +110,8 @@ def show_summary(
         if not text:
             continue
         log.info("%-10s %s", name, text)
+    if run.other:
+        log.info("resume     nothing is gone on with: %s has another config", run.other)
     for change in run.changes:
         log.info("changed    %s", change)
 

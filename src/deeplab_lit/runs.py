@@ -6,29 +6,18 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+import yaml
 from omegaconf import OmegaConf
 
 from deeplab_lit.errors import UserError
 from deeplab_lit.files import new_folder, write_text
+from deeplab_lit.identity import deciding, differing
 
-# they say where a run lies, how it is watched or how fast it goes, not what it computes
-_NOT_THE_RUN = (
-    "resume",
-    "output",
-    "name",
-    "logger",
-    "num_workers",
-    "decoded_gb",
-    "pictures",
-    "roots",
-    "row",
-    "crf",
-    "preview",
-)
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -39,11 +28,13 @@ class Run:
         folder: holds config.yaml, checkpoints/, metrics.csv, pictures/, train.log and, at the end, result.json.
         resume_from: the checkpoint to go on from, or None for a new run.
         changes: how the config differs from the one that the run was started with, a line for each key.
+        other: for a new run under ``resume=auto``, the newest run of its name; ``changes`` are then to that one.
     """
 
     folder: Path
     resume_from: Path | None = None
     changes: tuple[str, ...] = ()
+    other: Path | None = None
 
     @property
     def checkpoints(self) -> Path:
@@ -66,13 +57,8 @@ class Run:
 
 
 def fingerprint(config: Mapping[str, Any]) -> str:
-    """A hash of all that decides what a training computes; a CRF after the network is no part of that."""
-    relevant = {key: value for key, value in config.items() if key not in _NOT_THE_RUN}
-    if (config.get("crf") or {}).get("trainable"):
-        relevant["crf"] = config["crf"]
-    if (config.get("row") or {}).get("start_run"):
-        relevant["start_run"] = config["row"]["start_run"]
-    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
+    """A hash of what decides the weights of a training; see :func:`deeplab_lit.identity.deciding`."""
+    return hashlib.sha256(json.dumps(deciding(config), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def open_run(config: Mapping[str, Any], make: bool = True) -> Run:
@@ -89,6 +75,10 @@ def open_run(config: Mapping[str, Any], make: bool = True) -> Run:
         found = _newest(root, fingerprint(config))
         if found:
             return found
+        others = [run for run in _below(root) if run.folder.parent == root / config["name"] and run.last.is_file()]
+        if others:
+            new = _new(root / config["name"], config) if make else Run(root / config["name"])
+            return replace(new, other=others[-1].folder, changes=_changes(read_config(others[-1]), config))
     elif resume:
         return _existing(Path(resume).expanduser(), config)
     return _new(root / config["name"], config) if make else Run(root / config["name"])
@@ -103,15 +93,18 @@ def _new(parent: Path, config: Mapping[str, Any]) -> Run:
 def record(run: Run, config: Mapping[str, Any]) -> None:
     """Write the config that a run goes by from now on."""
     write_text(run.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(config))))
-    write_text(run.folder / ".fingerprint", fingerprint(config))
+
+
+def _below(root: Path) -> list[Run]:
+    """The runs below ``root``, the newest last."""
+    # a name may be of two parts, as those of rows are: TABLE/ROW
+    files = [*root.glob("*/*/config.yaml"), *root.glob("*/*/*/config.yaml")]
+    return [Run(file.parent) for file in sorted(files, key=lambda file: (file.stat().st_mtime, file.parent.name))]
 
 
 def _of(root: Path, wanted: str) -> list[Run]:
     """The runs below ``root`` with this fingerprint, the newest last."""
-    # a name may be of two parts, as those of rows are: TABLE/ROW
-    marks = [*root.glob("*/*/.fingerprint"), *root.glob("*/*/*/.fingerprint")]
-    marks = [mark for mark in marks if mark.read_text().strip() == wanted]
-    return [Run(mark.parent) for mark in sorted(marks, key=lambda mark: (mark.stat().st_mtime, mark.parent.name))]
+    return [run for run in _below(root) if fingerprint(read_config(run)) == wanted]
 
 
 def _newest(root: Path, wanted: str) -> Run | None:
@@ -134,9 +127,8 @@ def find_result(root: Path, config: Mapping[str, Any]) -> Run | None:
 
 def read_config(run: Run) -> dict[str, Any]:
     """The resolved config of a run."""
-    found = OmegaConf.to_container(OmegaConf.load(run.folder / "config.yaml"))
-    assert isinstance(found, dict)
-    return cast(dict[str, Any], found)
+    with (run.folder / "config.yaml").open(encoding="utf-8") as file:
+        return cast(dict[str, Any], yaml.load(file, _LOADER) or {})
 
 
 def _existing(path: Path, config: Mapping[str, Any]) -> Run:
@@ -152,25 +144,12 @@ def _existing(path: Path, config: Mapping[str, Any]) -> Run:
         checkpoint = path
     else:
         raise UserError(f"resume={str(path)!r} does not exist: give a run directory, a checkpoint, or resume=auto.")
-    before: Any = (
-        OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")) if (folder / "config.yaml").is_file() else {}
-    )
-    changes = tuple(
-        f"{key}: {old!r} -> {new!r}" for key, (old, new) in sorted(_differences(before, config).items())
-        if key.split(".")[0] not in _NOT_THE_RUN
-    )  # fmt: skip
-    return Run(folder, checkpoint, changes)
+    before = read_config(Run(folder)) if (folder / "config.yaml").is_file() else {}
+    return Run(folder, checkpoint, _changes(before, config) if before else ())
 
 
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
-    found: dict[str, tuple[Any, Any]] = {}
-    for key in before.keys() | after.keys():
-        old, new = before.get(key), after.get(key)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            found |= _differences(old, new, f"{prefix}{key}.")
-        elif old != new:
-            found[f"{prefix}{key}"] = old, new
-    return found
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(f"{key}: {old!r} -> {new!r}" for key, (old, new) in differing([before, after], seed=True).items())
 
 
 def command_line(argv: list[str]) -> str:

@@ -7,8 +7,7 @@ import re
 from omegaconf import DictConfig
 
 from deeplab_lit.app import check_no_table, check_pair, entry_point, overrides, typed
-
-_ITS_OWN = ("search", "space", "name", "output", "resume")  # the others are of each trial
+from deeplab_lit.identity import OF_THE_STUDY
 
 
 @entry_point("tune")
@@ -18,7 +17,7 @@ def main(cfg: DictConfig) -> None:
     config = typed(cfg)
     from deeplab_lit.sweeps.tuning import tune
 
-    tune(config, [each for each in overrides() if re.split("[.@=]", each.lstrip("+~"))[0] not in _ITS_OWN])
+    tune(config, [each for each in overrides() if re.split("[.@=]", each.lstrip("+~"))[0] not in OF_THE_STUDY])
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from deeplab_lit.crf.presets import build_crf
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.layout import read_list
 from deeplab_lit.errors import UserError
+from deeplab_lit.identity import PREDICTION
 from deeplab_lit.inference.outputs import Outputs, conclude
 from deeplab_lit.inference.photographs import find_images, read_photograph
 from deeplab_lit.inference.pipeline import ahead
@@ -25,8 +26,6 @@ from deeplab_lit.preparing import preparing
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
-# what decides the results
-_SETTINGS = ("checkpoint", "scales", "flip", "window", "overlap", "crf")
 
 
 def predict(config: PredictConfig, record: dict[str, Any]) -> None:
@@ -57,7 +56,7 @@ def predict(config: PredictConfig, record: dict[str, Any]) -> None:
             f"format=voc_server takes VOC's 21 classes, this checkpoint scores "
             f"{', '.join(trained.labels.names[:4])}, ..."
         )
-    settings = {key: record[key] for key in _SETTINGS} | {"step": trained.step}
+    settings = {key: record[key] for key in PREDICTION} | {"step": trained.step}
     out = Outputs(config.out, trained.labels, settings, config.overlays, config.probabilities, config.overwrite)
     waiting = {name: path for name, path in images.items() if not out.is_done(name)}
     bad = _run(waiting, predictor, crf, out, workers(config.workers))

@@ -14,6 +14,7 @@ from deeplab_lit.command_configs import RefineConfig
 from deeplab_lit.crf.presets import build_crf
 from deeplab_lit.data.labels import VOID, LabelSet
 from deeplab_lit.errors import UserError
+from deeplab_lit.identity import REFINEMENT
 from deeplab_lit.inference.outputs import Outputs, conclude
 from deeplab_lit.inference.photographs import find_images, read_photograph
 from deeplab_lit.inference.pipeline import ahead
@@ -43,7 +44,7 @@ def refine(config: RefineConfig, record: dict[str, Any]) -> None:
     if alone:
         raise UserError(f"{saved[alone[0]]} has no image of that name in {config.images} ({len(alone)} such in all).")
     labels = _labels(config.classes)
-    settings = {key: record[key] for key in ("images", "probabilities", "crf")}
+    settings = {key: record[key] for key in REFINEMENT}
     out = Outputs(config.out, labels, settings, config.overlays, config.save_probabilities, config.overwrite)
     waiting = [name for name in saved if not out.is_done(name)]
 

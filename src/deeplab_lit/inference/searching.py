@@ -23,6 +23,7 @@ from deeplab_lit.data.layout import Progress
 from deeplab_lit.data.split import Split
 from deeplab_lit.errors import UserError
 from deeplab_lit.files import replacing, write_json, write_text
+from deeplab_lit.identity import CRF_SEARCH
 from deeplab_lit.inference.charts import search_heat_map
 from deeplab_lit.inference.coarse_to_fine import Point, coarse_to_fine, steps
 from deeplab_lit.inference.pipeline import ahead
@@ -157,8 +158,7 @@ def _axis(name: str, given: Sequence[float]) -> list[float]:
 
 def _key(record: dict[str, Any], step: int) -> str:
     """Of all that decides the scores: another search gets another folder."""
-    held = ("checkpoint", "scales", "flip", "window", "overlap", "crf", "data", "split", "images", "held_out", "seed")
-    text = json.dumps([{key: record[key] for key in held}, step], sort_keys=True)
+    text = json.dumps([{key: record[key] for key in CRF_SEARCH}, step], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from deeplab_lit.identity import differing
 from deeplab_lit.reports.charts import curves_chart, heat_map, read_curves, trimap_chart
 from deeplab_lit.reports.collecting import Report, Result
 from deeplab_lit.reports.effects import TITLES, effects
 from deeplab_lit.reports.tables import ABOUT_SCALES, TEXT_COLUMNS, failures, lines
 
-_NOT_A_DIFFERENCE = ("row", "name", "output", "logger", "resume", "roots", "pictures", "num_workers", "seed")
 _KINDS = {".jpg": "image/jpeg", ".png": "image/png"}
 
 
@@ -116,17 +116,5 @@ def _data(result: Result, name: str) -> str:
 
 def _differences(runs: Mapping[str, Result]) -> list[tuple[str, list[str]]]:
     """The keys of the config whose values are not the same in all rows, with each row's."""
-    flat = [dict(_flat(result.config)) for result in runs.values()]
-    keys = sorted({key for each in flat for key in each if key.split(".")[0] not in _NOT_A_DIFFERENCE})
-    found = [(key, [json.dumps(each[key]) if key in each else "" for each in flat]) for key in keys]
-    return [(key, values) for key, values in found if len(set(values)) > 1]
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> Sequence[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            found += _flat(value, f"{prefix}{key}.")
-        else:
-            found.append((f"{prefix}{key}", value))
-    return found
+    found = differing([result.config for result in runs.values()])
+    return [(key, ["" if value is None else json.dumps(value) for value in values]) for key, values in found.items()]

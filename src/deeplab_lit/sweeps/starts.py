@@ -7,17 +7,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from deeplab_lit.identity import OF_THE_ROW
 from deeplab_lit.runs import find_finished, fingerprint
 
 Compose = Callable[[Sequence[str]], dict[str, Any]]
 """From overrides to the resolved config."""
 
-_ITS_OWN = ("experiments", "seed", "name", "resume")  # of a row, not of the one that it starts from
-
 
 def overrides_of_start(overrides: Sequence[str], row: str) -> list[str]:
     """The overrides that make the row ``row`` as ``overrides`` make theirs; one start serves all seeds."""
-    return [*(each for each in overrides if each.lstrip("+").split("=")[0] not in _ITS_OWN), f"experiments={row}"]
+    return [*(each for each in overrides if each.lstrip("+").split("=")[0] not in OF_THE_ROW), f"experiments={row}"]
 
 
 def settle_start(record: dict[str, Any], overrides: Sequence[str], compose: Compose) -> list[str] | None:
