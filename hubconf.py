@@ -16,6 +16,6 @@ def deeplab(checkpoint: str, allow: tuple[str, ...] = ()):
     source = str(Path(__file__).resolve().parent / "src")
     if source not in sys.path:
         sys.path.insert(0, source)
-    from deeplab_lit.checkpoints import load
+    from deeplab_lit.inference.trained import load
 
     return load(checkpoint, allow)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from common import command, parser, table
 
-from deeplab_lit.errors import UserError
+from deeplab_lit.utils.errors import UserError
 
 TRUNKS = ("efficientnet_lite0", "resnet18", "resnet101")
 
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.child:
         measure(options.child[0], options.child[1] == "last", options.precision, options.steps, options.quick)
         return
-    from deeplab_lit.hardware import resolve_precision  # brings Lightning, which the children do not need
+    from deeplab_lit.utils.hardware import resolve_precision  # brings Lightning, which the children do not need
 
     if options.quick:
         options.rounds, options.steps = 1, 1

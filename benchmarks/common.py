@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from deeplab_lit.data.image_files import write_mask
 from deeplab_lit.data.labels import LabelSet
-from deeplab_lit.data.pictures import write_mask
 from deeplab_lit.data.split import Split
 from deeplab_lit.data.voc import VOC
-from deeplab_lit.errors import UserError
+from deeplab_lit.utils.errors import UserError
 
 
 def parser(doc: str | None, photographs: bool = False) -> argparse.ArgumentParser:

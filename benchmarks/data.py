@@ -28,7 +28,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from deeplab_lit.data.datamodule import TrainSet, collate
-from deeplab_lit.data.decoded import DecodedCache
+from deeplab_lit.data.decoded_cache import DecodedCache
 from deeplab_lit.data.sampling import TrainSampler
 from deeplab_lit.data.split import Split
 from deeplab_lit.data.transforms import Normalization, TrainTransform

@@ -54,8 +54,8 @@ def usual(split: Any, given: argparse.Namespace, folder: Path) -> tuple[float, l
     from torchmetrics.classification import MulticlassJaccardIndex
 
     from deeplab_lit.models.atrous import set_realisation
-    from deeplab_lit.models.build import plain
     from deeplab_lit.models.folding import set_folding
+    from deeplab_lit.models.network import plain
 
     whole, normalization = network(given.checkpoint)
     single = plain(whole).eval()
@@ -120,9 +120,9 @@ def _refine(saved: Path, photograph: Path) -> Any:
 
 def ours(split: Any, given: argparse.Namespace, folder: Path) -> tuple[float, list[float]]:
     from deeplab_lit.crf import DenseCRF
-    from deeplab_lit.inference.evaluation import evaluate
     from deeplab_lit.inference.predictor import Predictor
-    from deeplab_lit.models.build import at_scales, plain
+    from deeplab_lit.inference.scoring import evaluate
+    from deeplab_lit.models.network import at_scales, plain
 
     whole, normalization = network(given.checkpoint)
     predictor = Predictor(at_scales(plain(whole), SCALES), normalization)
@@ -153,8 +153,8 @@ def after_the_network(runs: int) -> None:
     import torch.nn.functional as F
     from torchmetrics.classification import MulticlassJaccardIndex
 
-    from deeplab_lit.metrics import ConfusionMatrix
-    from deeplab_lit.upsampled_labels import upsampled_argmax
+    from deeplab_lit.inference.metrics import ConfusionMatrix
+    from deeplab_lit.models.pixel_labels import upsampled_argmax
 
     coarse = torch.randn(1, 21, 33, 33)
     truth = torch.from_numpy(np.random.default_rng(0).integers(0, 21, (1, 513, 513)))
@@ -192,7 +192,7 @@ def main(arguments: list[str] | None = None) -> None:
     if given.quick:
         given.images = 1
     if given.way:
-        from deeplab_lit.waiting import leave_cores_to_the_crf
+        from deeplab_lit.utils.openmp import leave_cores_to_the_crf
 
         if given.way == "ours":
             leave_cores_to_the_crf()

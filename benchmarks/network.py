@@ -20,12 +20,12 @@ import torch.nn.functional as F
 from common import best_in_turns, command, parser, table
 from torch import Tensor
 
-from deeplab_lit.hardware import resolve_precision
-from deeplab_lit.losses import segmentation_loss, summed_cross_entropy
 from deeplab_lit.models import ASPP, DeepLab, MultiScaleInput, ResNet
 from deeplab_lit.models.atrous import set_realisation
 from deeplab_lit.models.efficientnet_lite0 import EfficientNetLite0
 from deeplab_lit.models.folding import set_folding
+from deeplab_lit.training.losses import segmentation_loss, summed_cross_entropy
+from deeplab_lit.utils.hardware import resolve_precision
 
 CLASSES = 21
 

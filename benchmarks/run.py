@@ -17,7 +17,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from deeplab_lit.files import write_text
+from deeplab_lit.utils.files import write_text
 
 HERE = Path(__file__).parent
 README = HERE / "README.md"

@@ -10,7 +10,9 @@ os.environ["WANDB_SILENT"] = "true"
 
 from jaxtyping import install_import_hook
 
-install_import_hook(["deeplab_lit.models", "deeplab_lit.losses", "deeplab_lit.metrics"], "beartype.beartype")
+install_import_hook(
+    ["deeplab_lit.models", "deeplab_lit.training.losses", "deeplab_lit.inference.metrics"], "beartype.beartype"
+)
 
 import numpy as np
 import pytest

@@ -4,7 +4,7 @@ import re
 
 import yaml
 
-from deeplab_lit.registry import conf_folder
+from deeplab_lit.config.hydra_store import conf_folder
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from deeplab_lit.app import entry_point, plain, typed
+from deeplab_lit.cli.entry_point import entry_point, plain, typed
 
 
 @entry_point("convert")
 def main(cfg: DictConfig) -> None:
     plain(cfg)  # what is required is there
     config = typed(cfg)
-    from deeplab_lit.weights.converting import convert
+    from deeplab_lit.weights.convert import convert
 
     convert(config)
 

@@ -6,14 +6,14 @@ import sys
 
 from omegaconf import DictConfig
 
-from deeplab_lit.app import entry_point, plain, typed
+from deeplab_lit.cli.entry_point import entry_point, plain, typed
 
 
 @entry_point("crf_search")
 def main(cfg: DictConfig) -> None:
     record, config = plain(cfg), typed(cfg)
-    from deeplab_lit.inference.searching import search_parameters
-    from deeplab_lit.runs import command_line
+    from deeplab_lit.inference.crf_search import search_parameters
+    from deeplab_lit.training.runs import command_line
 
     search_parameters(config, record, command_line(sys.argv))
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from deeplab_lit.app import entry_point, typed
+from deeplab_lit.cli.entry_point import entry_point, typed
 
 
 @entry_point("dashboard")
 def main(cfg: DictConfig) -> None:
     config = typed(cfg)
-    from deeplab_lit.reports.dashboards import build_dashboard
+    from deeplab_lit.reports.dashboard import build_dashboard
 
     build_dashboard(config)
 

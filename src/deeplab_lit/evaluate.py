@@ -6,8 +6,8 @@ import sys
 
 from omegaconf import DictConfig
 
-from deeplab_lit.app import entry_point, plain, typed
-from deeplab_lit.waiting import leave_cores_to_the_crf
+from deeplab_lit.cli.entry_point import entry_point, plain, typed
+from deeplab_lit.utils.openmp import leave_cores_to_the_crf
 
 
 @entry_point("evaluate")
@@ -15,8 +15,8 @@ def main(cfg: DictConfig) -> None:
     record, config = plain(cfg), typed(cfg)
     if config.crf.name != "none":
         leave_cores_to_the_crf()
-    from deeplab_lit.inference.evaluating import evaluate_checkpoint
-    from deeplab_lit.runs import command_line
+    from deeplab_lit.inference.evaluate import evaluate_checkpoint
+    from deeplab_lit.training.runs import command_line
 
     evaluate_checkpoint(config, record, command_line(sys.argv))
 

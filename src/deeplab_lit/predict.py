@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from deeplab_lit.app import entry_point, plain, typed
-from deeplab_lit.waiting import leave_cores_to_the_crf
+from deeplab_lit.cli.entry_point import entry_point, plain, typed
+from deeplab_lit.utils.openmp import leave_cores_to_the_crf
 
 
 @entry_point("predict")
@@ -13,7 +13,7 @@ def main(cfg: DictConfig) -> None:
     record, config = plain(cfg), typed(cfg)
     if config.crf.name != "none":
         leave_cores_to_the_crf()
-    from deeplab_lit.inference.predicting import predict
+    from deeplab_lit.inference.predict import predict
 
     predict(config, record)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from deeplab_lit.app import entry_point, plain, typed
+from deeplab_lit.cli.entry_point import entry_point, plain, typed
 
 
 @entry_point("refine")
 def main(cfg: DictConfig) -> None:
     record, config = plain(cfg), typed(cfg)
-    from deeplab_lit.inference.refining import refine
+    from deeplab_lit.inference.refine import refine
 
     refine(config, record)
 

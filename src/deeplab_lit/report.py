@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from deeplab_lit.app import entry_point, typed
+from deeplab_lit.cli.entry_point import entry_point, typed
 
 
 @entry_point("report")
 def main(cfg: DictConfig) -> None:
-    from deeplab_lit.reports.reporting import report
+    from deeplab_lit.reports.report import report
 
     report(typed(cfg))
 

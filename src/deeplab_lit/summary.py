@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from deeplab_lit.app import check_no_table, check_pair, entry_point, plain, typed
+from deeplab_lit.cli.entry_point import check_no_table, check_pair, entry_point, plain, typed
 
 
 @entry_point("summary")
@@ -12,7 +12,7 @@ def main(cfg: DictConfig) -> None:
     check_pair(cfg)
     check_no_table()
     record, config = plain(cfg), typed(cfg)
-    from deeplab_lit.summarising import summarise
+    from deeplab_lit.training.summary import summarise
 
     summarise(config, record)
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from deeplab_lit.app import check_no_table, check_pair, entry_point, plain, typed
-from deeplab_lit.config import RowConfig, TrainConfig
-from deeplab_lit.errors import Interrupted, UserError
-from deeplab_lit.files import one_at_a_time
-from deeplab_lit.runs import command_line, find_result, fingerprint
+from deeplab_lit.cli.entry_point import check_no_table, check_pair, entry_point, plain, typed
+from deeplab_lit.config.schemas import RowConfig, TrainConfig
+from deeplab_lit.training.runs import command_line, find_result, fingerprint
+from deeplab_lit.utils.errors import Interrupted, UserError
+from deeplab_lit.utils.files import one_at_a_time
 
 
 @entry_point("train")
@@ -31,7 +31,7 @@ def main(cfg: DictConfig) -> None:
         preview([Planned(config.name, config, record, trains=True)])
         return
     if config.data.get("check"):
-        from deeplab_lit.checking import check_data
+        from deeplab_lit.data.check_data import check_data
 
         check_data(config)
         return
@@ -54,7 +54,7 @@ def _train_row(config: TrainConfig, record: dict[str, Any], row: RowConfig) -> N
     if finished():
         return
     # torch and lightning take seconds to import: mistakes in the config have been answered by now
-    from deeplab_lit.hardware import is_first_process
+    from deeplab_lit.utils.hardware import is_first_process
 
     if not is_first_process():
         _train(config, record, told)
@@ -66,19 +66,19 @@ def _train_row(config: TrainConfig, record: dict[str, Any], row: RowConfig) -> N
 
 
 def _train(config: TrainConfig, record: dict[str, Any], told: str) -> None:
-    from deeplab_lit.training import train
+    from deeplab_lit.training.train import train
 
     try:
         train(config, record, told)
     except Interrupted as stopped:
         # what launches several processes takes another status for a crash
-        from deeplab_lit.hardware import is_first_process
+        from deeplab_lit.utils.hardware import is_first_process
 
         if is_first_process():
             print(stopped, file=sys.stderr)
         sys.exit(128 + stopped.signum if is_first_process() else 0)
     except RuntimeError as error:
-        from deeplab_lit.hardware import lost_another_process
+        from deeplab_lit.utils.hardware import lost_another_process
 
         if not lost_another_process(error):
             raise
@@ -87,9 +87,9 @@ def _train(config: TrainConfig, record: dict[str, Any], told: str) -> None:
 
 def _settle(config: TrainConfig, record: dict[str, Any]) -> str:
     """Find what a row starts from, and give the command that runs this row alone."""
-    from deeplab_lit.app import overrides
-    from deeplab_lit.sweeps.starts import command, settle_start
-    from deeplab_lit.sweeps.tables import compose
+    from deeplab_lit.cli.entry_point import overrides
+    from deeplab_lit.sweeps.prerequisites import command, settle_start
+    from deeplab_lit.sweeps.run_table import compose
 
     assert config.row is not None
     missing = settle_start(record, overrides(), compose)

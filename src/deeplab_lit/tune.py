@@ -6,8 +6,8 @@ import re
 
 from omegaconf import DictConfig
 
-from deeplab_lit.app import check_no_table, check_pair, entry_point, overrides, typed
-from deeplab_lit.identity import OF_THE_STUDY
+from deeplab_lit.cli.entry_point import check_no_table, check_pair, entry_point, overrides, typed
+from deeplab_lit.config.identity import OF_THE_STUDY
 
 
 @entry_point("tune")
@@ -15,7 +15,7 @@ def main(cfg: DictConfig) -> None:
     check_pair(cfg)
     check_no_table()
     config = typed(cfg)
-    from deeplab_lit.sweeps.tuning import tune
+    from deeplab_lit.training.tune import tune
 
     tune(config, [each for each in overrides() if re.split("[.@=]", each.lstrip("+~"))[0] not in OF_THE_STUDY])
 

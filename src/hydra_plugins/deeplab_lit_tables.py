@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 
 class Table(Sweeper):  # type: ignore[misc]
-    """Runs the rows of a published table; see :mod:`deeplab_lit.sweeps.tables`.
+    """Runs the rows of a published table; see :mod:`deeplab_lit.sweeps.run_table`.
 
     Args:
         rows: their names, each a file of the folder with the table's name.
@@ -34,7 +34,7 @@ class Table(Sweeper):  # type: ignore[misc]
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from deeplab_lit.sweeps.tables import combinations, run_table
+        from deeplab_lit.sweeps.run_table import combinations, run_table
 
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         jobs = combinations(self.name, self.rows, parser.parse_overrides(arguments))

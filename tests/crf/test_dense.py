@@ -7,9 +7,9 @@ import pytest
 
 from deeplab_lit.crf import DenseCRF, meanfield
 from deeplab_lit.crf import lattice as lattices
-from deeplab_lit.crf.half import stores_half
 from deeplab_lit.crf.permutohedral import build_filter, infer, padded
-from deeplab_lit.errors import UserError
+from deeplab_lit.kernels.half_precision import stores_half
+from deeplab_lit.utils.errors import UserError
 
 ENGINES = ["permutohedral", "pydensecrf", "torch"]
 V2_RESNET = {

@@ -7,8 +7,8 @@ import warnings
 import numpy as np
 import pytest
 
-from deeplab_lit.compiled import compiled
 from deeplab_lit.crf import DenseCRF
+from deeplab_lit.kernels.jit import compiled
 from tests.crf.test_dense import V2_RESNET, coarse_probabilities, photograph
 
 WITHOUT = """

@@ -3,7 +3,7 @@
 import pytest
 
 from deeplab_lit.crf import DenseCRF, preset
-from deeplab_lit.errors import UserError
+from deeplab_lit.utils.errors import UserError
 from tests.models.test_pairs import compose
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from deeplab_lit.data.shapes.dataset import DOMAINS, Shapes
 from deeplab_lit.data.shapes.scene import render
-from deeplab_lit.errors import UserError
+from deeplab_lit.utils.errors import UserError
 
 
 def digest(root):

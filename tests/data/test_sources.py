@@ -17,7 +17,7 @@ from deeplab_lit.data.folder import Folder
 from deeplab_lit.data.labels import VOC_CLASSES
 from deeplab_lit.data.sbd import VOCAug, trainaug
 from deeplab_lit.data.voc import VOC
-from deeplab_lit.errors import UserError
+from deeplab_lit.utils.errors import UserError
 from tests.conftest import write_voc
 
 

@@ -9,7 +9,7 @@ from deeplab_lit.data.crops import planes, scaled_crop
 from deeplab_lit.data.datamodule import collate
 from deeplab_lit.data.split import Example
 from deeplab_lit.data.transforms import EvalTransform, Normalization, TrainTransform, extra_transforms
-from deeplab_lit.errors import UserError
+from deeplab_lit.utils.errors import UserError
 
 PLAIN = Normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 

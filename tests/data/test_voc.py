@@ -4,7 +4,7 @@ from PIL import Image
 
 from deeplab_lit.data.labels import LabelSet, voc_colour
 from deeplab_lit.data.voc import VOC
-from deeplab_lit.errors import UserError
+from deeplab_lit.utils.errors import UserError
 from tests.conftest import write_voc
 
 

@@ -11,8 +11,8 @@ import torch
 import torchvision
 from PIL import Image
 
-from deeplab_lit.checkpoints import load
-from deeplab_lit.weights.reading import read
+from deeplab_lit.inference.trained import load
+from deeplab_lit.weights.read import read
 from tests.conftest import write_voc
 from tests.end_to_end.running import command, train, train_alone
 from tests.end_to_end.test_train import TINIEST, TINY, run_folder

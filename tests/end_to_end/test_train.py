@@ -85,7 +85,7 @@ def test_the_run_directory_is_complete(finished):
 
 
 def test_the_checkpoint_alone_rebuilds_the_network(finished):
-    import deeplab_lit.checkpoints as checkpoints
+    import deeplab_lit.inference.trained as checkpoints
 
     _, run = finished
     trained = checkpoints.load(run / "checkpoints" / "best.ckpt")

@@ -18,8 +18,8 @@ import deeplab_lit
 from deeplab_lit.crf import preset
 from deeplab_lit.data.transforms import Normalization
 from deeplab_lit.inference.predictor import Predictor
-from deeplab_lit.inference.refining import read_probabilities
-from deeplab_lit.models.build import build_network
+from deeplab_lit.inference.refine import read_probabilities
+from deeplab_lit.models.network import build_network
 from tests.conftest import write_voc
 from tests.crf.test_dense import photograph
 from tests.end_to_end.running import command, train, use, use_alone
@@ -199,10 +199,10 @@ def test_mistakes_are_answered_in_one_sentence(user, arguments, words):
 
 
 def voc_checkpoint(path):
-    from deeplab_lit.checkpoints import WholeFileCheckpoint
     from deeplab_lit.data.labels import LabelSet
-    from deeplab_lit.descriptions import describe
-    from tests.test_checkpoints import SPEC
+    from deeplab_lit.inference.trained import WholeFileCheckpoint
+    from deeplab_lit.weights.description import describe
+    from tests.inference.test_trained import SPEC
 
     network = build_network(SPEC, 21)
     content = {

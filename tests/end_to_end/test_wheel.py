@@ -15,8 +15,8 @@ _COMPOSE = """
 import sys
 from pathlib import Path
 import deeplab_lit
-from deeplab_lit.app import plain
-from deeplab_lit.registry import conf_folder, register_schemas
+from deeplab_lit.cli.entry_point import plain
+from deeplab_lit.config.hydra_store import conf_folder, register_schemas
 from hydra import compose, initialize_config_dir
 package = Path(deeplab_lit.__file__).parent
 assert Path(sys.prefix) in package.parents and conf_folder() == package / "conf", package

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-import deeplab_lit.segmenter
-from deeplab_lit.not_finite import bad_batches
+import deeplab_lit.training.segmenter
+from deeplab_lit.training.not_finite import bad_batches
 from tests.end_to_end.running import use
 from tests.end_to_end.test_train import TINIEST, run_folder
 
@@ -17,9 +17,9 @@ ARGUMENTS = [*TINIEST, "logger=csv", "max_steps=8", "val_every=4", "num_workers=
 
 def spoil(monkeypatch, *steps):
     """The losses of these steps are NaN, and so are their gradients."""
-    calls, whole = iter(range(1000)), deeplab_lit.segmenter.segmentation_loss
+    calls, whole = iter(range(1000)), deeplab_lit.training.segmenter.segmentation_loss
     spoiled = lambda *arguments: whole(*arguments) * (math.nan if next(calls) in steps else 1)  # noqa: E731
-    monkeypatch.setattr(deeplab_lit.segmenter, "segmentation_loss", spoiled)
+    monkeypatch.setattr(deeplab_lit.training.segmenter, "segmentation_loss", spoiled)
 
 
 def losses(run):

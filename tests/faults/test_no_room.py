@@ -11,12 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from deeplab_lit import render
 from deeplab_lit.data.transforms import Normalization
-from deeplab_lit.descriptions import describe
+from deeplab_lit.weights.description import describe
 from tests.end_to_end.running import command, train, use
 from tests.end_to_end.test_train import TINIEST, rows, run_folder
-from tests.test_checkpoints import LABELS, SPEC, save
+from tests.inference.test_trained import LABELS, SPEC, save
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of Linux")]
 

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from deeplab_lit.errors import UserError
-from deeplab_lit.training import _fit
+from deeplab_lit.training.train import _fit
+from deeplab_lit.utils.errors import UserError
 from tests.end_to_end.running import command, train_alone
 from tests.end_to_end.test_processes import QUIET, SHARED, TWO
 from tests.end_to_end.test_train import TINIEST, rows, run_folder

@@ -10,7 +10,7 @@ import pytest
 
 from tests.end_to_end.running import command
 from tests.end_to_end.test_train import TINIEST
-from tests.sweeps.test_tables import TINY
+from tests.sweeps.test_run_table import TINY
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
 

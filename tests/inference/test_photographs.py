@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab_lit.data.pictures import picture_endings
-from deeplab_lit.errors import UserError
+from deeplab_lit.data.image_files import picture_endings
 from deeplab_lit.inference.photographs import as_rgb, find_images, read_photograph
+from deeplab_lit.utils.errors import UserError
 from tests.crf.test_dense import photograph
 
 PICTURE = photograph(20, 30)

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from deeplab_lit.data.transforms import Normalization
-from deeplab_lit.errors import UserError
 from deeplab_lit.inference.predictor import Predictor
 from deeplab_lit.models import ASPP, DeepLab, ResNet
+from deeplab_lit.utils.errors import UserError
 from tests.crf.test_dense import photograph
 
 PLAIN = Normalization((0.0, 0.0, 0.0), (255.0, 255.0, 255.0))

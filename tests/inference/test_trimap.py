@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from deeplab_lit.data.labels import VOID
+from deeplab_lit.inference.metrics import Scores
 from deeplab_lit.inference.trimap import Trimap, boundary_distance
-from deeplab_lit.metrics import Scores
 
 
 def truth_with_void(seed=0):

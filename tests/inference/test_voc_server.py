@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from deeplab_lit.data.labels import LabelSet
-from deeplab_lit.errors import UserError
-from deeplab_lit.inference.outputs import Outputs
+from deeplab_lit.inference.output_folder import Outputs
 from deeplab_lit.inference.voc_server import pack, validate
+from deeplab_lit.utils.errors import UserError
 from tests.crf.test_dense import photograph
 
 FOLDER = "results/VOC2012/Segmentation/comp6_test_cls"

@@ -7,10 +7,10 @@ import torch
 from omegaconf import OmegaConf
 from torch.utils.flop_counter import FlopCounterMode
 
-from deeplab_lit.app import plain, typed
-from deeplab_lit.errors import UserError
+from deeplab_lit.cli.entry_point import plain, typed
 from deeplab_lit.models.analysis import field_of_view, flops, saved_for_backward
-from deeplab_lit.summarising import summarise
+from deeplab_lit.training.summary import summarise
+from deeplab_lit.utils.errors import UserError
 from tests.models.test_pairs import compose, network
 
 

@@ -6,13 +6,13 @@ import timm
 import torch
 from PIL import Image
 
-from deeplab_lit.config import ImageNetConfig
+from deeplab_lit.config.schemas import ImageNetConfig
 from deeplab_lit.data.labels import LabelSet
-from deeplab_lit.errors import UserError
-from deeplab_lit.models.build import build_network
 from deeplab_lit.models.efficientnet_lite0 import EfficientNetLite0
+from deeplab_lit.models.network import build_network
+from deeplab_lit.utils.errors import UserError
 from deeplab_lit.weights.efficientnet_lite0 import read_efficientnet_lite0, trunk_weights
-from deeplab_lit.weights.start import start
+from deeplab_lit.weights.initialize import start
 
 CATS = {281, 282, 283, 284, 285}  # ImageNet's tabby, tiger cat, Persian, Siamese, Egyptian cat
 ESPRESSO = {504, 967}  # coffee mug, espresso

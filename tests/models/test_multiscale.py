@@ -7,11 +7,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
-from deeplab_lit.losses import segmentation_loss
 from deeplab_lit.models.backbones import ResNet
 from deeplab_lit.models.deeplab import DeepLab
 from deeplab_lit.models.heads import ASPP, FieldOfView
 from deeplab_lit.models.multiscale import MultiScaleInput
+from deeplab_lit.training.losses import segmentation_loss
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from torch import nn
 from deeplab_lit.models import ASPP, DeepLab, ResNet
 from deeplab_lit.models.norm import FrozenBatchNorm2d, statistics_held
 from deeplab_lit.models.timm_trunk import TimmTrunk
-from deeplab_lit.synchronised import SynchronisedNorms
+from deeplab_lit.training.synchronised_norms import SynchronisedNorms
 
 
 def test_frozen_norm_stays_frozen_through_validation_and_training():

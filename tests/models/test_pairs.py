@@ -4,8 +4,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from deeplab_lit.models.build import build_network
-from deeplab_lit.registry import conf_folder, register_schemas
+from deeplab_lit.config.hydra_store import conf_folder, register_schemas
+from deeplab_lit.models.network import build_network
 
 BACKBONES = sorted(file.stem for file in (conf_folder() / "backbone").glob("*.yaml"))
 MODELS = sorted(file.stem for file in (conf_folder() / "model").glob("*.yaml"))

@@ -5,9 +5,9 @@ import timm
 import torch
 from torch import nn
 
-from deeplab_lit.errors import UserError
 from deeplab_lit.models import dilate
 from deeplab_lit.models.timm_trunk import TimmTrunk
+from deeplab_lit.utils.errors import UserError
 
 FAMILIES = [
     "resnet18", "resnet50d", "resnext50_32x4d", "regnety_002", "efficientnet_b0", "tf_efficientnet_lite0",

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from deeplab_lit.reports.collecting import Report, Row
+from deeplab_lit.reports.collect import Report, Row
 from deeplab_lit.reports.effects import effects
 
 HEADS = {"baseline": 0.0, "LargeFOV": 1.5, "ASPP": 2.25}

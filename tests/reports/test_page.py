@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from tests.end_to_end.running import train, use
-from tests.sweeps.test_tables import TINY
+from tests.sweeps.test_run_table import TINY
 
 pytestmark = pytest.mark.skipif(not shutil.which("chromedriver"), reason="needs chromium and chromium-driver")
 

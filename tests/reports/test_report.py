@@ -8,7 +8,7 @@ import statistics
 import pytest
 from omegaconf import OmegaConf
 
-from deeplab_lit.reports.collecting import Report, Row
+from deeplab_lit.reports.collect import Report, Row
 from tests.end_to_end.running import use
 
 TABLE = "table4_resnet101"
@@ -99,7 +99,7 @@ def test_watching_ends_with_the_sweep(tmp_path, monkeypatch):
         looks.append(seconds)
         (run / "later.json").rename(run / "result.json")
 
-    monkeypatch.setattr("deeplab_lit.reports.reporting.time.sleep", sleep)
+    monkeypatch.setattr("deeplab_lit.reports.report.time.sleep", sleep)
     done = use("report", tmp_path, "watch=true")
     assert len(looks) == 1 and "40.00" in done.stdout
 

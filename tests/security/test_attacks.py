@@ -19,16 +19,16 @@ from deeplab_lit.data.coco import COCO
 from deeplab_lit.data.coco_masks import draw
 from deeplab_lit.data.downloads import _extract
 from deeplab_lit.data.folder import Folder
-from deeplab_lit.data.pictures import read_image, read_mask
+from deeplab_lit.data.image_files import read_image, read_mask
 from deeplab_lit.data.sbd import VOCAug, read_sbd_mask
 from deeplab_lit.data.source import open_source
 from deeplab_lit.data.voc import VOC
-from deeplab_lit.errors import UserError
 from deeplab_lit.inference.photographs import read_photograph
-from deeplab_lit.inference.refining import read_probabilities
+from deeplab_lit.inference.refine import read_probabilities
+from deeplab_lit.utils.errors import UserError
 from tests.end_to_end.running import train_alone
 from tests.end_to_end.test_train import TINIEST, run_folder
-from tests.test_checkpoints import SPEC, save
+from tests.inference.test_trained import SPEC, save
 
 
 class Attack:
@@ -52,13 +52,13 @@ def nothing_happens(tmp_path, monkeypatch):
     "target",
     [
         "os.system",
-        "deeplab_lit.files.write_text",  # ours, but no network
-        "deeplab_lit.files.replacing",
-        "deeplab_lit.data.decoded.DecodedCache",  # would remove files
-        "deeplab_lit.files.tempfile",
-        "deeplab_lit.files.FileLock",  # a class, imported from elsewhere
+        "deeplab_lit.utils.files.write_text",  # ours, but no network
+        "deeplab_lit.utils.files.replacing",
+        "deeplab_lit.data.decoded_cache.DecodedCache",  # would remove files
+        "deeplab_lit.utils.files.tempfile",
+        "deeplab_lit.utils.files.FileLock",  # a class, imported from elsewhere
         "deeplab_lit.train.main",
-        "deeplab_lit.models.build.nn.Module",
+        "deeplab_lit.models.network.nn.Module",
         "deeplab_lit..os.system",
         "deeplab_lit.",
     ],
@@ -91,7 +91,7 @@ def test_a_checkpoint_does_not_choose_where_its_data_set_is_written(tmp_path, mo
     source = open_source(config, allowed=("deeplab_lit.",))
     assert tmp_path / "cache" in source.root.parents
     with pytest.raises(UserError, match="is no data"):
-        open_source({"_target_": "deeplab_lit.files.write_text", "path": "attacked"}, allowed=("deeplab_lit.",))
+        open_source({"_target_": "deeplab_lit.utils.files.write_text", "path": "attacked"}, allowed=("deeplab_lit.",))
 
 
 def test_a_network_far_larger_than_its_file_is_refused_before_it_is_made(tmp_path):

@@ -24,21 +24,21 @@ from PIL import Image
 from safetensors.torch import save_file
 from scipy.io import savemat
 
-from deeplab_lit.checkpoints import load
-from deeplab_lit.config import CheckpointConfig
+from deeplab_lit.config.schemas import CheckpointConfig
 from deeplab_lit.data.coco import COCO
 from deeplab_lit.data.coco_masks import draw as drawn
+from deeplab_lit.data.image_files import read_image, read_mask
 from deeplab_lit.data.labels import LabelSet
-from deeplab_lit.data.pictures import read_image, read_mask
 from deeplab_lit.data.sbd import read_sbd_mask
 from deeplab_lit.data.transforms import Normalization
 from deeplab_lit.data.voc import VOC
-from deeplab_lit.descriptions import describe, to_text
-from deeplab_lit.errors import UserError
 from deeplab_lit.inference.photographs import read_photograph
-from deeplab_lit.inference.refining import read_probabilities
-from deeplab_lit.models.build import build_network
-from deeplab_lit.weights.start import start
+from deeplab_lit.inference.refine import read_probabilities
+from deeplab_lit.inference.trained import load
+from deeplab_lit.models.network import build_network
+from deeplab_lit.utils.errors import UserError
+from deeplab_lit.weights.description import describe, to_text
+from deeplab_lit.weights.initialize import start
 from tests.weights import caffe_nets
 
 COUNT = int(os.environ.get("DEEPLAB_LIT_FUZZ", "40"))
@@ -312,7 +312,7 @@ def descriptions(draw):
         if draw(st.booleans()):
             about["source"], about["notes"] = draw(st.one_of(_JSON, st.just("a"))), draw(st.one_of(_JSON, st.just([])))
         place[key] = draw(
-            st.one_of(_JSON, st.sampled_from([10**9, -1, [1] * 50, 1e308, "deeplab_lit.models.build.DeepLab"]))
+            st.one_of(_JSON, st.sampled_from([10**9, -1, [1] * 50, 1e308, "deeplab_lit.models.network.DeepLab"]))
         )
     return about
 

@@ -7,10 +7,10 @@ from tests.weights import caffe_nets
 
 import deeplab_lit
 from deeplab_lit.data.transforms import Normalization
-from deeplab_lit.errors import UserError
-from deeplab_lit.models.build import build_network
-from deeplab_lit.weights.converting import in_rgb
-from deeplab_lit.weights.reading import read
+from deeplab_lit.models.network import build_network
+from deeplab_lit.utils.errors import UserError
+from deeplab_lit.weights.convert import in_rgb
+from deeplab_lit.weights.read import read
 
 
 def outputs(path, image, rgb=False):
@@ -99,9 +99,9 @@ def test_nets_without_a_classifier_are_starts(tmp_path):
         deeplab_lit.load(path)
     about = read(path)["deeplab_lit"]
     network = build_network({**about["network"], "model": {"_target_": "deeplab_lit.models.heads.ASPP"}}, 5)
-    from deeplab_lit.config import CheckpointConfig
+    from deeplab_lit.config.schemas import CheckpointConfig
     from deeplab_lit.data.labels import LabelSet
-    from deeplab_lit.weights.start import start
+    from deeplab_lit.weights.initialize import start
 
     lines = start(network, CheckpointConfig(path=str(path)), LabelSet(tuple("abcde")), about["network"]["backbone"])
     assert "taken: trunk (265); new: head.branches.0.classifier (2)" in lines[0] and "Caffe ResNet-50" in lines[1]

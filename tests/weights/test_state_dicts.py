@@ -9,13 +9,13 @@ import torchvision
 from torch import nn
 
 import deeplab_lit
-from deeplab_lit.config import CheckpointConfig
+from deeplab_lit.config.schemas import CheckpointConfig
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.transforms import Normalization
-from deeplab_lit.errors import UserError
-from deeplab_lit.models.build import build_network
-from deeplab_lit.weights.reading import read
-from deeplab_lit.weights.start import start
+from deeplab_lit.models.network import build_network
+from deeplab_lit.utils.errors import UserError
+from deeplab_lit.weights.initialize import start
+from deeplab_lit.weights.read import read
 
 
 def unit(inputs, outputs, kernel=1, stride=1, padding=0, dilation=1, relu=True):
@@ -143,7 +143,7 @@ def first_filters():
 def test_safetensors_of_ours_and_of_others(tmp_path, theirs):
     from safetensors.torch import save_file
 
-    from deeplab_lit.weights.writing import save
+    from deeplab_lit.weights.write import save
 
     torch.save(theirs.state_dict(), tmp_path / "theirs.pth")
     save(read(tmp_path / "theirs.pth"), tmp_path / "ours.safetensors")

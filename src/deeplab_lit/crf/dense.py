@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab_lit.errors import UserError, closest
+from deeplab_lit.utils.errors import UserError, closest
 
 Normalization = Literal["symmetric", "after", "before", "none"]
 Bytes = NDArray[np.uint8]

@@ -18,10 +18,10 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from deeplab_lit.compiled import compiled, kernel, threads
-from deeplab_lit.crf.numbering import number
-from deeplab_lit.crf.room import Room, fresh, kept
-from deeplab_lit.errors import UserError
+from deeplab_lit.crf.point_numbers import number
+from deeplab_lit.kernels.buffers import Room, fresh, kept
+from deeplab_lit.kernels.jit import compiled, kernel, threads
+from deeplab_lit.utils.errors import UserError
 
 _TILE = 16  # pixels that are embedded at once
 _BLOCKS = 64  # pieces of work that threads share

@@ -6,8 +6,8 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from deeplab_lit.compiled import kernel
-from deeplab_lit.crf.rows import blur_row, copy_row, splat_row, update_row
+from deeplab_lit.kernels.jit import kernel
+from deeplab_lit.kernels.simd_rows import blur_row, copy_row, splat_row, update_row
 
 _BLOCKS = 64  # pieces of work that threads share
 _PIECE = 512  # lattice points that a step does at a time

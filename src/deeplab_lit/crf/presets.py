@@ -6,9 +6,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import cast
 
-from deeplab_lit.config import CRFConfig, DenseCRFConfig
+from deeplab_lit.config.schemas import CRFConfig, DenseCRFConfig
 from deeplab_lit.crf.dense import DenseCRF
-from deeplab_lit.errors import UserError, closest
+from deeplab_lit.utils.errors import UserError, closest
 
 _NOT_THE_CRF = ("name", "trainable")
 
@@ -43,7 +43,7 @@ def preset(name: str, folder: Path | None = None) -> DenseCRF | None:
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    from deeplab_lit.registry import conf_folder
+    from deeplab_lit.config.hydra_store import conf_folder
 
     folder = folder or conf_folder() / "crf"
     known = sorted(file.stem for file in folder.glob("*.yaml"))

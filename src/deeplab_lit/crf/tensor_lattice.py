@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deeplab_lit.errors import UserError
+from deeplab_lit.utils.errors import UserError
 
 _TOO_SMALL = "the deviations of the CRF are too small for this image: its lattice would have too many points."
 

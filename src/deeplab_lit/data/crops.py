@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab_lit.data.image_files import Bytes
 from deeplab_lit.data.labels import VOID
-from deeplab_lit.data.pictures import Bytes
-from deeplab_lit.kernels import kernels
+from deeplab_lit.kernels.loading import kernels
 
 
 def scaled_crop(
@@ -30,7 +30,7 @@ def scaled_crop(
         mirrored: whether left and right change places, in the end.
         fill: RGB of what lies beyond the image; the mask is void there.
     """
-    compiled = kernels("data.crop_kernels")
+    compiled = kernels("crop")
     crop, crop_mask = np.empty((side, side, 3), np.uint8), np.empty((side, side), np.uint8)
     if compiled is not None:
         image, mask, colour = np.ascontiguousarray(image), np.ascontiguousarray(mask), np.array(fill, np.uint8)
@@ -46,7 +46,7 @@ def scaled_crop(
 
 def planes(image: Bytes, table: NDArray[np.float32], channels: NDArray[np.int64], out: NDArray[np.float32]) -> None:
     """Fill the upper left of ``out`` (3, h, w) from an image (H, W, 3): plane c is ``table[c]`` of ``channels[c]``."""
-    compiled = kernels("data.crop_kernels")
+    compiled = kernels("crop")
     if compiled is not None:
         compiled.planes(np.ascontiguousarray(image), table, channels, out)
         return

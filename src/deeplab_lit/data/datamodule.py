@@ -18,7 +18,7 @@ from deeplab_lit.data.labels import VOID, LabelSet
 from deeplab_lit.data.sampling import Draw, EvalSampler, TrainSampler
 from deeplab_lit.data.split import Split
 from deeplab_lit.data.transforms import EvalTransform, Sample, TrainTransform
-from deeplab_lit.errors import UserError
+from deeplab_lit.utils.errors import UserError
 
 
 class Source(Protocol):

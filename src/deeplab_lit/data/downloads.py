@@ -7,10 +7,10 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
-from deeplab_lit.data.layout import Progress
-from deeplab_lit.errors import UserError
-from deeplab_lit.files import cache_folder, one_at_a_time, replacing
-from deeplab_lit.weights.finding import HUB_FILE
+from deeplab_lit.data.base import Progress
+from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.fetch import HUB_FILE
+from deeplab_lit.utils.files import cache_folder, one_at_a_time, replacing
 
 
 def fetch_once(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from deeplab_lit.data.base import Entry, Layout, find_list, inside, read_list
+from deeplab_lit.data.image_files import picture_endings
 from deeplab_lit.data.labels import LabelSet
-from deeplab_lit.data.layout import Entry, Layout, find_list, inside, read_list
-from deeplab_lit.data.pictures import picture_endings
-from deeplab_lit.errors import UserError
+from deeplab_lit.utils.errors import UserError
 
 
 class Folder(Layout):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab_lit.errors import UserError
+from deeplab_lit.utils.errors import UserError
 
 VOID = 255
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deeplab_lit.components import create
-from deeplab_lit.data.layout import Layout, Progress
+from deeplab_lit.data.base import Layout, Progress
+from deeplab_lit.utils.instantiate import create
 
 # keys that ask for a check of the data set, which does not know them
 _OF_THE_CHECK = ("check", "check_against")

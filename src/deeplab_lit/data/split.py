@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from deeplab_lit.data.decoded import DecodedCache
-from deeplab_lit.data.pictures import Bytes, read_image, read_mask
-from deeplab_lit.errors import UserError
+from deeplab_lit.data.decoded_cache import DecodedCache
+from deeplab_lit.data.image_files import Bytes, read_image, read_mask
+from deeplab_lit.utils.errors import UserError
 
 
 @dataclass(frozen=True)

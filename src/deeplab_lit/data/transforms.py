@@ -19,7 +19,7 @@ from torch import Tensor
 from deeplab_lit.data.crops import planes, scaled_crop
 from deeplab_lit.data.labels import VOID
 from deeplab_lit.data.split import Example
-from deeplab_lit.errors import UserError, closest
+from deeplab_lit.utils.errors import UserError, closest
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network at import
 import albumentations as A

@@ -6,9 +6,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, export
 
-from deeplab_lit.errors import UserError
-from deeplab_lit.models.build import Network
 from deeplab_lit.models.folding import folded_for_good
+from deeplab_lit.models.network import Network
+from deeplab_lit.utils.errors import UserError
 
 _SIDES = 129, 161  # of the image it is traced with; unequal, so that height and width stay apart
 INPUT, OUTPUT = "image", "scores"

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from deeplab_lit.data.transforms import EvalTransform, Normalization
-from deeplab_lit.errors import UserError
-from deeplab_lit.exports.onnx_graph import OnnxNetwork
-from deeplab_lit.hardware import resolve_precision
-from deeplab_lit.models.build import Network
-from deeplab_lit.upsampled_labels import pixel_labels
+from deeplab_lit.models.network import Network
+from deeplab_lit.models.pixel_labels import pixel_labels
+from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.hardware import resolve_precision
+from deeplab_lit.weights.onnx_graph import OnnxNetwork
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeplab_lit.data.labels import VOID
-from deeplab_lit.metrics import Scores
+from deeplab_lit.inference.metrics import Scores
 
 Bytes = NDArray[np.uint8]
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from deeplab_lit.data.image_files import FORMATS
 from deeplab_lit.data.labels import LabelSet, voc_colour
-from deeplab_lit.data.pictures import FORMATS
-from deeplab_lit.errors import UserError
-from deeplab_lit.files import replacing
-from deeplab_lit.inference.outputs import Outputs
+from deeplab_lit.inference.output_folder import Outputs
+from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.files import replacing
 
 
 def _folder(comp: int) -> str:

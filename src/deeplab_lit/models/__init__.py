@@ -2,11 +2,11 @@
 
 from deeplab_lit.models.atrous import AtrousConv2d, dilate, set_realisation
 from deeplab_lit.models.backbones import VGG16, ResNet
+from deeplab_lit.models.crf_refined import RefinedByCRF
 from deeplab_lit.models.deeplab import DeepLab
 from deeplab_lit.models.heads import ASPP, FieldOfView, MultiScaleFeatures
 from deeplab_lit.models.multiscale import MultiScaleInput
 from deeplab_lit.models.norm import synchronise_norms
-from deeplab_lit.models.refined import RefinedByCRF
 
 __all__ = [
     "ASPP",

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from deeplab_lit.models.atrous import set_realisation
-from deeplab_lit.models.build import Network
+from deeplab_lit.models.network import Network
 
 _aten: Any = torch.ops.aten
 _NATIVE_STRIDE = 32  # of the classification trunks

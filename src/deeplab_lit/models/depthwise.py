@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from deeplab_lit.kernels import kernels
+from deeplab_lit.kernels.loading import kernels
 
 Pair = tuple[int, int]
 
@@ -45,7 +45,7 @@ def widely_padded_conv2d(
     return F.conv2d(x, weight, bias, stride, (padding[0] - rows, padding[1] - columns), dilation, x.shape[1])
 
 
-_COMPILED = "depthwise_kernels"
+_COMPILED = "depthwise"
 
 
 @functools.cache

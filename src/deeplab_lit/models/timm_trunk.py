@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deeplab_lit.errors import UserError, closest
 from deeplab_lit.models.atrous import dilate
 from deeplab_lit.models.norm import freeze_norm
+from deeplab_lit.utils.errors import UserError, closest
 
 _SIDE = 256  # pixels of the image that a trunk is tried with
 

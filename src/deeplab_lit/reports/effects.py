@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from deeplab_lit.reports.collecting import Report, Row
+from deeplab_lit.reports.collect import Report, Row
 
 TITLES = ("part", "pairs", "mean gain", "lowest", "highest", "mean gain after the CRF")
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from deeplab_lit.identity import differing
-from deeplab_lit.reports.charts import curves_chart, heat_map, read_curves, trimap_chart
-from deeplab_lit.reports.collecting import Report, Result
+from deeplab_lit.config.identity import differing
+from deeplab_lit.reports.collect import Report, Result
 from deeplab_lit.reports.effects import TITLES, effects
+from deeplab_lit.reports.svg_charts import curves_chart, heat_map, read_curves, trimap_chart
 from deeplab_lit.reports.tables import ABOUT_SCALES, TEXT_COLUMNS, failures, lines
 
 _KINDS = {".jpg": "image/jpeg", ".png": "image/png"}

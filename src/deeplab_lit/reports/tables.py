@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from rich.table import Table
 
-from deeplab_lit.reports.collecting import MEASURES, Report, Row
+from deeplab_lit.reports.collect import MEASURES, Report, Row
 from deeplab_lit.reports.effects import TITLES as EFFECT_TITLES
 from deeplab_lit.reports.effects import effects
 

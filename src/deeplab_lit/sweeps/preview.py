@@ -14,13 +14,13 @@ from lightning.pytorch.callbacks import Callback
 from rich.table import Table
 from torch.utils.data import DataLoader
 
-from deeplab_lit.config import TrainConfig
-from deeplab_lit.console import quiet_libraries
+from deeplab_lit.config.schemas import TrainConfig
 from deeplab_lit.data.labels import LabelSet
-from deeplab_lit.models.build import build_network
-from deeplab_lit.summarising import as_bytes, costs, number_of_classes
-from deeplab_lit.terminal import wide_console
-from deeplab_lit.training import build_segmenter, network_spec, trainer_arguments
+from deeplab_lit.models.network import build_network
+from deeplab_lit.training.console import quiet_libraries
+from deeplab_lit.training.summary import as_bytes, costs, number_of_classes
+from deeplab_lit.training.train import build_segmenter, network_spec, trainer_arguments
+from deeplab_lit.utils.terminal import wide_console
 
 _MEASURED = 2  # steps, after one that warms up
 

@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deeplab_lit.errors import UserError
+from deeplab_lit.utils.errors import UserError
 from deeplab_lit.weights.caffe_schema import net_message
 from deeplab_lit.weights.foreign import Foreign, aspp, field_of_view, resnet, vgg16
 

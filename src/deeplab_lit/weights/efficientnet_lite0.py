@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from deeplab_lit.errors import UserError
 from deeplab_lit.models.efficientnet_lite0 import EfficientNetLite0
-from deeplab_lit.weights.torch_files import load_state_dict
+from deeplab_lit.utils.errors import UserError
+from deeplab_lit.weights.pytorch_files import load_state_dict
 
 _CLASSIFIER = ("weight", "bias")
 

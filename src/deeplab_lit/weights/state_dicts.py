@@ -13,8 +13,8 @@ import torchvision
 from torch import Tensor
 
 from deeplab_lit.data.transforms import Normalization
-from deeplab_lit.errors import UserError
 from deeplab_lit.models.heads import ASPP
+from deeplab_lit.utils.errors import UserError
 from deeplab_lit.weights.foreign import Foreign, aspp, resnet, vgg16
 
 _WRAPPERS = ("module.", "base.", "scale.")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from deeplab_lit.errors import UserError
+from deeplab_lit.utils.errors import UserError
 
 
 @dataclass(frozen=True)

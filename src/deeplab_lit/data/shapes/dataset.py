@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from deeplab_lit.data.base import Progress
+from deeplab_lit.data.image_files import save_image, write_mask
 from deeplab_lit.data.labels import LabelSet
-from deeplab_lit.data.layout import Progress
-from deeplab_lit.data.parallel import spread
-from deeplab_lit.data.pictures import save_image, write_mask
 from deeplab_lit.data.shapes.objects import MORE_THINGS, THINGS
 from deeplab_lit.data.shapes.scene import Domain, render
 from deeplab_lit.data.voc import VOC
-from deeplab_lit.errors import UserError, closest
-from deeplab_lit.files import cache_folder
+from deeplab_lit.utils.errors import UserError, closest
+from deeplab_lit.utils.files import cache_folder
+from deeplab_lit.utils.parallel import spread
 
 DOMAINS = {
     "target": Domain(THINGS),

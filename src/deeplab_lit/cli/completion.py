@@ -1,0 +1,69 @@
+"""Completion of groups, choices and keys in a shell, for commands typed as ``python -m deeplab_lit.COMMAND``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from deeplab_lit.cli.reference import all_keys, choices, groups_of
+from deeplab_lit.config.hydra_store import experiments_folder
+from deeplab_lit.utils.errors import UserError
+
+_SCRIPT = r"""
+_deeplab_lit() {
+  COMPREPLY=()
+  local line=${COMP_LINE:0:COMP_POINT} word whole i
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    if [[ ${COMP_WORDS[i]} == -m && ${COMP_WORDS[i + 1]} == deeplab_lit.* ]]; then whole=${COMP_WORDS[i + 1]}; fi
+  done
+  [[ -n $whole ]] || return
+  word=${line##*[[:space:]]}
+  mapfile -t COMPREPLY < <(DEEPLAB_LIT_LINE=$line "${COMP_WORDS[0]}" -m "$whole" -sc query=bash 2> /dev/null)
+  # the shell completes what stands after the last =
+  [[ $COMP_WORDBREAKS == *=* && $word == *=* ]] && COMPREPLY=("${COMPREPLY[@]#"${word%=*}="}")
+}
+complete -o bashdefault -o default -o nospace -F _deeplab_lit python python3
+""".strip()
+
+
+def complete(command: str, wanted: str) -> str:
+    """What ``-sc install=bash`` and ``-sc query=bash`` print: the script for the shell, or what the word may become.
+
+    Raises:
+        UserError: it is another shell.
+    """
+    if wanted == "install=bash":
+        return _SCRIPT
+    if wanted == "query=bash":
+        words = os.environ.get("DEEPLAB_LIT_LINE", "").split(" ")
+        return "\n".join(candidates(command, words[:-1], words[-1]))
+    raise UserError(f"-sc {wanted} is not known: type -sc install=bash; zsh takes it after autoload bashcompinit.")
+
+
+def candidates(command: str, before: Sequence[str], word: str) -> list[str]:
+    """What a word may become.
+
+    Args:
+        command: such as train.
+        before: the words before it.
+        word: what has been typed of it; keys are completed up to their next dot.
+    """
+    group, is_override, _ = word.partition("=")
+    if is_override:
+        names = _names(group) if group in groups_of(command) else []
+        return [f"{group}={name}" for name in names if f"{group}={name}".startswith(word)]
+    found: dict[str, None] = {}
+    for key in all_keys(command, before):
+        if key.startswith(word):
+            rest, dot, _ = key[len(word) :].partition(".")
+            found[f"{word}{rest}{dot or '='}"] = None
+    return list(found)
+
+
+def _names(group: str) -> list[str]:
+    names = [choice.name for choice in choices(group)]
+    if group == "experiments":  # with the rows of tables
+        folder = experiments_folder()
+        rows = sorted(folder.glob("*/*.yaml"))
+        names += [f"{row.parent.name}/{row.stem}" for row in rows if (folder / f"{row.parent.name}.yaml").is_file()]
+    return names

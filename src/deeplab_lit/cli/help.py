@@ -1,0 +1,61 @@
+"""What ``--help`` prints."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+
+from deeplab_lit.cli.reference import about, about_table, choices, groups_of, keys, rows_of_table
+
+_FLAGS = """\
+--cfg job            every key with its value, and nothing else
+-m                   a sweep: KEY=A,B or GROUP=A,B runs each combination
+-sc install=bash     eval "$(python -m deeplab_lit.{command} -sc install=bash)" completes groups, choices and keys
+--hydra-help         more flags, Hydra's"""
+_TRAIN = "python -m deeplab_lit.train"
+
+
+def help_text(command: str) -> str:
+    """What a command does, commands to copy, its groups with their choices, its keys with their meaning."""
+    does, examples = about(command)
+    parts = [f"python -m deeplab_lit.{command}: {does}", "\n".join(f"  {each}" for each in examples)]
+    groups = groups_of(command)
+    lines = []
+    for group, default in groups.items():
+        lines.append(group)
+        for choice in choices(group):
+            mark = "*" if choice.name == default else " "
+            lines += _columns(f"  {mark} {choice.name}", choice.meaning, 28)
+    if lines:
+        parts.append("\n".join(["GROUP=CHOICE, * is the default; GROUP.KEY=VALUE sets a value inside it", *lines]))
+    lines = []
+    for key in keys(command):
+        lines += _columns(f"  {key.name}{'=' + key.default if key.default else ''}", key.meaning, 28)
+    parts.append("\n".join(["KEY=VALUE, with the default where it does not follow from the choices", *lines]))
+    parts.append(_FLAGS.format(command=command))
+    return "\n\n".join(parts)
+
+
+def table_text(table: str) -> str:
+    """What a table of the papers shows, commands to copy, its rows with the published numbers."""
+    shows, command = about_table(table)
+    rows = rows_of_table(table)
+    examples = [
+        command,
+        f"{_TRAIN} experiments={table} scale=mini",
+        f"{_TRAIN} experiments={table}/{rows[0].name} scale=mini",
+    ]
+    parts = [f"experiments={table}: {shows}", "\n".join(f"  {each}" for each in examples)]
+    lines = [f"rows, with the published mIoU without / with the CRF; each is experiments={table}/ROW by itself"]
+    for row in rows:
+        numbers = " / ".join("-" if each is None else f"{each:.2f}" for each in row.published)
+        lines += _columns(f"  {row.name:18}{'' if row.published == (None, None) else numbers}", row.notes, 36)
+    return "\n\n".join([*parts, "\n".join(lines)])
+
+
+def _columns(left: str, right: str, place: int) -> list[str]:
+    width = max(40, min(120, shutil.get_terminal_size().columns) - place)
+    wrapped = textwrap.wrap(right, width) or [""]
+    if len(left) >= place:
+        return [left, *(" " * place + line for line in wrapped if line)]
+    return [f"{left:{place}}{wrapped[0]}".rstrip(), *(" " * place + line for line in wrapped[1:])]

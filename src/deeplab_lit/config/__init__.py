@@ -1,0 +1,1 @@
+"""What a run is told: schemas, composition, and what decides its result."""

@@ -1,0 +1,139 @@
+"""What every data set on disk shares: lists of ids, and masks that may come from another folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.split import Split
+from deeplab_lit.utils.errors import UserError, closest
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many files are done and how many there are."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One example's files."""
+
+    id: str
+    image: Path
+    mask: Path
+
+
+class Layout:
+    """A data set whose images and masks are files.
+
+    A subclass gives ``labels``, ``root`` and :meth:`entries`; it may have ``prepare(progress)``, which writes files
+    that are needed once, is safe to be called by several processes, and goes on where a killed one stopped.
+
+    Args:
+        train_masks: a folder with ID.png for each training example instead of the data set's own masks, such as
+            pseudo-labels; None for its own.
+        train_list: a text file with the ids of the training examples to use; None for all.
+    """
+
+    labels: LabelSet
+    root: Path
+
+    def __init__(self, train_masks: str | Path | None = None, train_list: str | Path | None = None) -> None:
+        self._train_list = None if train_list is None else Path(train_list).expanduser()
+        if self._train_list is not None and not self._train_list.is_file():
+            raise UserError(f"data.train_list={train_list} does not exist: give a text file with one id a line.")
+        self.train_masks = None if train_masks is None else Path(train_masks).expanduser()
+        if self.train_masks is not None and not self.train_masks.is_dir():
+            raise UserError(
+                f"data.train_masks={str(train_masks)!r} is not a folder: give one that holds ID.png for each "
+                "training image."
+            )
+
+    def entries(self, name: str) -> tuple[str | Path, list[Entry]]:
+        """What lists the examples of ``"train"`` or ``"val"``, and their files; no file but the list is touched."""
+        raise NotImplementedError
+
+    def listing(self, name: str) -> Split:
+        """The examples of a split, before it is known whether their files exist."""
+        where, entries = self.entries(name)
+        if name == "train" and self._train_list is not None:
+            where, entries = self._train_list, self._listed(entries, where)
+        masks = [entry.mask for entry in entries]
+        if name == "train" and self.train_masks is not None:
+            masks = [self.train_masks / f"{entry.id}.png" for entry in entries]
+        ids, images = [entry.id for entry in entries], [entry.image for entry in entries]
+        return Split(ids, images, masks, len(self.labels), where)
+
+    def _listed(self, entries: Sequence[Entry], where: str | Path) -> list[Entry]:
+        assert self._train_list is not None
+        by_id = {entry.id: entry for entry in entries}
+        ids = read_list(self._train_list)
+        for id in ids:
+            if id not in by_id:
+                raise UserError(
+                    f"{self._train_list} names {id!r}, which is none of the {len(by_id)} training images of {where}."
+                    f"{closest(id, list(by_id)[:1000])}"
+                )
+        return [by_id[id] for id in ids]
+
+    def split(self, name: str) -> Split:
+        """The examples of ``"train"`` or ``"val"``.
+
+        Raises:
+            UserError: the list or a listed file does not exist, the list is empty or names a file twice.
+        """
+        return self.listing(name).checked()
+
+
+def find_list(given: str, folder: Path, key: str) -> Path:
+    """The list file that ``given`` means: a path, or the name of a list in ``folder`` without ``.txt``.
+
+    Raises:
+        UserError: there is none; the message names those that lie in ``folder``.
+    """
+    is_path = given.endswith(".txt") or "/" in given
+    path = Path(given).expanduser() if is_path else folder / f"{given}.txt"
+    if path.is_file():
+        return path
+    there = sorted(file.stem for file in folder.glob("*.txt"))
+    hint = f"choose {key}= one of {', '.join(there)}, or give a path" if there else f"give {key}= the path of a list"
+    raise UserError(f"{path} does not exist: {hint} (.txt, one image id a line).{closest(path.stem, there)}")
+
+
+def read_list(path: Path) -> list[str]:
+    """The lines of a list, without empty ones.
+
+    Raises:
+        UserError: it has none, or one stands there twice.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not a text file ({error}): it holds one image id a line.") from error
+    if not lines:
+        raise UserError(f"{path} is empty: it holds one image id a line.")
+    refuse_doubles(lines, path)
+    return lines
+
+
+def inside(name: str, where: str | Path) -> str:
+    """``name``, if it is a path below the folder that it is relative to.
+
+    Raises:
+        UserError: it leads elsewhere; ``where`` is what names it.
+    """
+    path = Path(name)
+    if path.is_absolute() or path.drive or ".." in path.parts or "\0" in name:
+        raise UserError(
+            f"{where} names {name!r}, which leads out of the data set's folder: names are relative to it, without '..'."
+        )
+    return name
+
+
+def refuse_doubles(ids: Sequence[str], path: str | Path) -> None:
+    """Raise UserError naming the first id that stands twice."""
+    seen: set[str] = set()
+    for id in ids:
+        if id in seen:
+            raise UserError(f"{path} names {id!r} twice: each image once.")
+        seen.add(id)

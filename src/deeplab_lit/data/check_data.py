@@ -1,0 +1,114 @@
+"""``data.check=true``: the whole data set is read, what is wrong with it is said, and nothing is trained."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from deeplab_lit.config.schemas import TrainConfig
+from deeplab_lit.data.drawing import frequency_chart, save_png
+from deeplab_lit.data.inspection import Report, SplitReport, check
+from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.source import open_source
+from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.files import write_json, write_text
+from deeplab_lit.utils.progress import preparing
+
+_SHOWN = 20  # lines of each kind on the screen; the files hold all
+
+
+def check_data(config: TrainConfig) -> Report:
+    """Check the data set of a config and write report.txt, report.json and frequencies.png below its output folder.
+
+    Raises:
+        UserError: the set cannot be listed at all, or bad files were found; the report is written first.
+    """
+    against = config.data.get("check_against")
+    with preparing() as progress:
+        source = open_source(config.data, progress)
+        report = check(source, progress, None if against is None else Path(against).expanduser())
+    name = config.name.split("-")[0] + time.strftime("_%Y-%m-%d_%H-%M-%S")
+    folder = Path(config.output).expanduser() / "checks" / name
+    labels = source.labels
+    write_json(folder / "report.json", _as_json(report, labels))
+    pixels = {name: split.pixels for name, split in report.splits.items()}
+    save_png(frequency_chart(pixels, labels), folder / "frequencies.png")
+    write_text(folder / "report.txt", _as_text(report, labels))
+    print(_as_text(report, labels, _SHOWN))
+    print(f"report: {folder}")
+    if report.bad:
+        raise UserError(f"{len(report.bad)} bad file(s); all are listed in {folder / 'report.txt'}.")
+    return report
+
+
+def _as_text(report: Report, labels: LabelSet, most: int | None = None) -> str:
+    parts = []
+    for name, split in report.splits.items():
+        parts.append(_about(name, split))
+    parts.append(_table(report, labels))
+    kinds = {"bad files": report.bad, "the same or nearly the same picture twice": _pairs(report.shared)}
+    if report.elsewhere is not None:
+        kinds["also in the other data set"] = _pairs(report.elsewhere)
+    for title, lines in kinds.items():
+        shown = lines if most is None else lines[:most]
+        rest = [f"... and {len(lines) - len(shown)} more in report.txt"] if len(shown) < len(lines) else []
+        parts.append("\n".join([f"{title}: {len(lines)}", *(f"  {line}" for line in [*shown, *rest])]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _pairs(pairs: list[tuple[str, str]]) -> list[str]:
+    return [f"{a} = {b}" for a, b in pairs]
+
+
+def _about(name: str, split: SplitReport) -> str:
+    heights, widths = zip(*split.sizes, strict=True) if split.sizes else ((0,), (0,))
+    return (
+        f"{name}: {split.images} images, {len(split.sizes)} sizes from {min(widths)}x{min(heights)} to "
+        f"{max(widths)}x{max(heights)}, {_kinds(split.modes)}; masks: {_kinds(split.palettes)}; void "
+        f"{100 * split.void:.1f} % of the pixels"
+    )
+
+
+def _kinds(counts: Any) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in counts.most_common()) or "none"
+
+
+def _table(report: Report, labels: LabelSet) -> str:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("class")
+    for name in report.splits:
+        table.add_column(f"{name} pixels", justify="right")
+        table.add_column("images", justify="right")
+    for i, label in enumerate(labels.names):
+        cells = []
+        for split in report.splits.values():
+            cells += [f"{100 * split.pixels[i] / max(1, split.pixels.sum()):.2f} %", str(split.appears[i])]
+        table.add_row(label, *cells)
+    console = Console(width=100)
+    with console.capture() as text:
+        console.print(table)
+    return text.get().rstrip()
+
+
+def _as_json(report: Report, labels: LabelSet) -> dict[str, Any]:
+    return {
+        "splits": {
+            name: {
+                "images": split.images,
+                "bad": split.bad,
+                "sizes": {f"{width}x{height}": count for (height, width), count in split.sizes.items()},
+                "pixels": dict(zip(labels.names, split.pixels.tolist(), strict=True)),
+                "images_with": dict(zip(labels.names, split.appears.tolist(), strict=True)),
+                "void_share": split.void,
+                "masks": dict(split.palettes),
+                "image_modes": dict(split.modes),
+            }
+            for name, split in report.splits.items()
+        },
+        "same_picture": [list(pair) for pair in report.shared],
+        "also_elsewhere": report.elsewhere and [list(pair) for pair in report.elsewhere],
+    }

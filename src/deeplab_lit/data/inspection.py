@@ -1,0 +1,235 @@
+"""A whole data set looked at before it is trained on: what is broken, what is rare, what stands in two places."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from deeplab_lit.data.base import Layout, Progress
+from deeplab_lit.data.image_files import FORMATS, Bytes, read_image, read_mask
+from deeplab_lit.data.labels import VOID, LabelSet
+from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.parallel import spread
+
+_SIDE = 32  # of the thumbnails that are compared
+ALIKE = 0.98
+"""Correlation of two thumbnails from which on two pictures count as the same photograph, resized or saved again."""
+
+_Job = tuple[str, Path, Path | None]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What one example shows."""
+
+    problems: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None  # (height, width)
+    counts: NDArray[np.int64] | None = None  # pixels of each mask value
+    palette: str = ""
+    mode: str = ""
+    digest: bytes = b""
+    thumbnail: Bytes | None = None
+
+
+@dataclass
+class SplitReport:
+    """One split: its size, what is wrong in it, and what its masks hold.
+
+    Attributes:
+        images: how many it lists.
+        bad: a sentence for every bad file.
+        sizes: (height, width) -> images.
+        pixels: pixels of each class (C,); void is apart.
+        appears: images in which each class appears (C,).
+        void: share of void among all pixels.
+        palettes, modes: kinds of masks and of image files -> how many.
+    """
+
+    images: int
+    bad: list[str]
+    sizes: Counter[tuple[int, int]]
+    pixels: NDArray[np.int64]
+    appears: NDArray[np.int64]
+    void: float
+    palettes: Counter[str]
+    modes: Counter[str]
+
+
+@dataclass
+class Report:
+    """What :func:`check` found.
+
+    Attributes:
+        splits: by name.
+        shared: (place, place) of images with the same pixels, or that look alike, in two splits or twice in one.
+        elsewhere: the same for images of the set and of the folder it was compared with; None: it was with none.
+    """
+
+    splits: dict[str, SplitReport]
+    shared: list[tuple[str, str]] = field(default_factory=list)
+    elsewhere: list[tuple[str, str]] | None = None
+
+    @property
+    def bad(self) -> list[str]:
+        """Every bad file of every split."""
+        return [sentence for split in self.splits.values() for sentence in split.bad]
+
+
+def check(source: Layout, progress: Progress | None = None, against: Path | None = None) -> Report:
+    """Read every file of both splits, on all cores.
+
+    Args:
+        source: the data set.
+        progress: told how many files are done.
+        against: a folder of images of another data set, to look for images that stand in both.
+
+    Raises:
+        UserError: a list is missing, empty or names a file twice; ``against`` is no folder with images.
+    """
+    others = _pictures_in(against) if against is not None else []
+    splits, looks, places = {}, {}, {}
+    for name in ("train", "val"):
+        split = source.listing(name)
+        missing = set(split.missing())
+        jobs: list[_Job] = [
+            (id, image, mask)
+            for id, image, mask in zip(split.ids, split.images, split.masks, strict=True)
+            if not {image, mask} & missing
+        ]
+        look = partial(_look, source.labels)
+        found = list(spread(look, jobs, f"reading {name}", progress))
+        absent = [f"{file} does not exist, but {split.listed_in} lists it." for file in sorted(missing)]
+        splits[name] = _summary(len(split), absent, found, len(source.labels))
+        looks[name] = [each for each in found if each.thumbnail is not None]
+        places[name] = [f"{name} {job[0]}" for job, each in zip(jobs, found, strict=True) if each.thumbnail is not None]
+    report = Report(splits)
+    report.shared = sorted({
+        pair
+        for a, b in (("train", "val"), ("train", "train"), ("val", "val"))
+        for pair in _same(looks[a], places[a], looks[b], places[b], only_exact=a == b)
+    })  # fmt: skip
+    if others:
+        theirs = list(spread(partial(_look, source.labels), others, f"reading {against}", progress))
+        seen = [(each, str(job[1])) for job, each in zip(others, theirs, strict=True) if each.thumbnail is not None]
+        mine = [*looks["train"], *looks["val"]]
+        report.elsewhere = sorted(
+            _same(mine, [*places["train"], *places["val"]], [look for look, _ in seen], [path for _, path in seen])
+        )
+    return report
+
+
+def _pictures_in(folder: Path) -> list[_Job]:
+    if not folder.is_dir():
+        raise UserError(f"data.check_against={str(folder)!r} is not a folder: give one that holds images.")
+    files = [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in (".jpg", ".jpeg", ".png")]
+    if not files:
+        raise UserError(f"data.check_against={str(folder)!r} holds no .jpg or .png.")
+    return [(file.stem, file, None) for file in files]
+
+
+def _look(labels: LabelSet, job: _Job) -> _Look:
+    """Read one example and say what it is; without a mask, the picture alone."""
+    _, image_path, mask_path = job
+    problems: list[str] = []
+    mask = None
+    if mask_path is not None:
+        try:
+            mask = read_mask(mask_path)
+        except UserError as error:
+            problems.append(str(error))
+    try:
+        image = read_image(image_path, None if mask is None else (mask.shape[0], mask.shape[1]))
+    except UserError as error:
+        return _Look((*problems, str(error)))
+    with Image.open(image_path, formats=FORMATS) as file:
+        mode = file.mode + (" turned by EXIF" if (file.height, file.width) != image.shape[:2] else "")
+    small = np.asarray(Image.fromarray(image).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX))
+    digest = hashlib.sha256(image.tobytes() + str(image.shape).encode()).digest()
+    counts = None
+    if mask is not None:
+        counts = np.bincount(mask.ravel(), minlength=256)
+        problems += _mask_problems(mask, counts, image, image_path, mask_path, labels)
+    size = (image.shape[0], image.shape[1])
+    palette = "" if mask_path is None or mask is None else _palette(mask_path, labels)
+    return _Look(tuple(problems), size, counts, palette, mode, digest, small)
+
+
+def _mask_problems(
+    mask: Bytes, counts: NDArray[np.int64], image: Bytes, image_path: Path, mask_path: Path | None, labels: LabelSet
+) -> Iterator[str]:
+    if image.shape[:2] != mask.shape:
+        yield (
+            f"{image_path} is {image.shape[1]}x{image.shape[0]} but its mask {mask_path} is "
+            f"{mask.shape[1]}x{mask.shape[0]}."
+        )
+    wrong = [int(value) for value in np.flatnonzero(counts[:VOID]) if value >= len(labels)]
+    if wrong:
+        yield f"{mask_path} has the value(s) {', '.join(map(str, wrong))}, but there are {len(labels)} classes."
+    if counts[:VOID].sum() == 0:
+        yield f"{mask_path} is void everywhere."
+
+
+def _palette(path: Path, labels: LabelSet) -> str:
+    with Image.open(path, formats=FORMATS) as file:
+        if file.mode != "P":
+            return "grey, no palette"
+        given = np.zeros(768, np.uint8)
+        values = file.getpalette() or []
+        given[: len(values)] = values[:768]
+    same = (given.reshape(256, 3)[: len(labels)] == labels.colours[: len(labels)]).all()
+    return "palette of the classes" if same else "another palette"
+
+
+def _summary(images: int, absent: Sequence[str], looks: Sequence[_Look], num_classes: int) -> SplitReport:
+    counts = np.array([each.counts for each in looks if each.counts is not None], np.int64).reshape(-1, 256)
+    pixels = counts.sum(0)
+    return SplitReport(
+        images,
+        [*absent, *(problem for each in looks for problem in each.problems)],
+        Counter(each.size for each in looks if each.size),
+        pixels[:num_classes],
+        (counts[:, :num_classes] > 0).sum(0),
+        float(pixels[VOID] / max(1, pixels.sum())),
+        Counter(each.palette for each in looks if each.palette),
+        Counter(each.mode for each in looks if each.mode),
+    )
+
+
+def _same(
+    left: Sequence[_Look], left_places: Sequence[str], right: Sequence[_Look], right_places: Sequence[str],
+    only_exact: bool = False,
+) -> Iterator[tuple[str, str]]:  # fmt: skip
+    """Pairs of places whose pictures are equal or, unless ``only_exact``, look alike."""
+    where: dict[bytes, list[str]] = {}
+    for look, place in zip(right, right_places, strict=True):
+        where.setdefault(look.digest, []).append(place)
+    exact = set()
+    for look, place in zip(left, left_places, strict=True):
+        # within one split each pair once, and none with itself
+        exact |= {(place, other) for other in where.get(look.digest, ()) if not only_exact or place < other}
+    yield from exact
+    if only_exact or not left or not right:
+        return
+    mine, theirs = _standardised(left), _standardised(right)
+    for start in range(0, len(mine), 1024):
+        rows, columns = np.nonzero(mine[start : start + 1024] @ theirs.T >= ALIKE)
+        for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+            pair = left_places[start + row], right_places[column]
+            if pair not in exact:
+                yield pair
+
+
+def _standardised(looks: Sequence[_Look]) -> NDArray[np.float32]:
+    flat: NDArray[np.float32] = np.array([each.thumbnail for each in looks], np.float32).reshape(len(looks), -1)
+    flat -= flat.mean(1, keepdims=True)
+    # a picture of one colour looks like nothing
+    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-3)
+    return flat

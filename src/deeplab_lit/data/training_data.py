@@ -1,0 +1,81 @@
+"""The data module and the weights of classes from a config."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deeplab_lit.config.schemas import TrainConfig
+from deeplab_lit.data.base import Progress
+from deeplab_lit.data.datamodule import SegmentationData, Source
+from deeplab_lit.data.decoded_cache import DecodedCache, decoded_folder
+from deeplab_lit.data.frequencies import inverse_root, median_frequency, pixel_counts, repeat_factors
+from deeplab_lit.data.source import open_source
+from deeplab_lit.data.transforms import EvalTransform, Normalization, TrainTransform, extra_transforms
+from deeplab_lit.utils.errors import UserError
+
+WEIGHTINGS = {"median_frequency": median_frequency, "inverse_root": inverse_root}
+
+
+def build_data(config: TrainConfig, normalization: Normalization, progress: Progress | None = None) -> SegmentationData:
+    """The data module of a config.
+
+    Raises:
+        UserError: as :func:`open_source`; a listed file does not exist; one of some that are read is bad.
+    """
+    source: Source = open_source(config.data, progress)
+    augment = config.augment
+    train_transform = TrainTransform(
+        config.crop_size,
+        normalization,
+        tuple(augment.scale_range) if augment.scale_range else None,  # type: ignore[arg-type]
+        augment.scale_list,
+        augment.flip,
+        extra_transforms(augment.extra),
+    )
+    data = SegmentationData(
+        source,
+        train_transform,
+        EvalTransform(config.eval_size, normalization),
+        config.batch_size,
+        config.eval_batch_size,
+        config.num_workers,
+        config.seed,
+    )
+    splits = (data.train_split, data.val_split)
+    if config.decoded_gb:
+        files = [pair for split in splits for pair in zip(split.images, split.masks, strict=True)]
+        kept = DecodedCache(decoded_folder(), int(config.decoded_gb * 1e9), files, len(data.labels))
+        for split in splits:
+            split.decoded = kept
+    for split in splits:
+        # reading a few examples shows a wrong class list or unreadable files before the network is built
+        for index in range(0, len(split), max(1, len(split) // 16)):
+            split[index]
+    if config.sampling == "rare_classes":
+        data.weights = repeat_factors(pixel_counts(data.train_split, progress))
+    return data
+
+
+def class_weights(chosen: Any, data: SegmentationData, progress: Progress | None = None) -> list[float] | None:
+    """The weight of each class in the loss.
+
+    Args:
+        chosen: ``"none"``, one of :data:`WEIGHTINGS`, or a number for each class.
+        data: whose training masks are counted.
+        progress: told how many are.
+
+    Raises:
+        UserError: an unknown choice, or a list that does not fit the classes.
+    """
+    if chosen == "none":
+        return None
+    if isinstance(chosen, list):
+        if len(chosen) != len(data.labels) or not all(isinstance(each, (int, float)) and each >= 0 for each in chosen):
+            raise UserError(
+                f"loss.class_weights has {len(chosen)} entries for {len(data.labels)} classes: give one number, 0 or "
+                "more, for each class."
+            )
+        return [float(each) for each in chosen]
+    if chosen not in WEIGHTINGS:
+        raise UserError(f"loss.class_weights={chosen!r}: choose none, {', '.join(WEIGHTINGS)}, or give a list.")
+    return WEIGHTINGS[chosen](pixel_counts(data.train_split, progress)).tolist()

@@ -1,0 +1,91 @@
+"""A checkpoint to the Hugging Face Hub, or into a folder as it would lie there."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from deeplab_lit.config.command_schemas import PushConfig
+from deeplab_lit.exports.model_card import Evidence, card
+from deeplab_lit.inference.trained import Trained, load
+from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.fetch import HUB_FILE, found
+from deeplab_lit.utils.files import write_json, write_text
+from deeplab_lit.weights.description import CHECKPOINT_KEY
+from deeplab_lit.weights.onnx_graph import OnnxNetwork
+from deeplab_lit.weights.write import save
+
+
+def push(config: PushConfig) -> str:
+    """Share a trained network: its weights as safetensors, its card, and the panel of its run.
+
+    Where its training data lay is left out.
+
+    Returns:
+        Where it is now: a folder, or the address of the commit.
+
+    Raises:
+        UserError: the checkpoint is none, the name is not one of the Hub's, or the Hub refuses.
+    """
+    try:
+        import huggingface_hub as hf
+        from huggingface_hub.errors import HFValidationError
+        from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+    except ImportError as error:
+        raise UserError(f"push needs huggingface_hub ({error.name}): pip install 'deeplab_lit[hub]'.") from error
+    try:
+        validate_repo_id(config.repo)
+    except HFValidationError as error:
+        raise UserError(f"repo={config.repo} is not a name on the Hub ({error}): type repo=USER/NAME.") from error
+    source = found(config.checkpoint)
+    trained = load(source, config.allow)
+    if isinstance(trained.network, OnnxNetwork):
+        raise UserError(f"checkpoint={config.checkpoint} is an ONNX graph: push what it was exported from.")
+    if config.folder is not None:
+        folder = Path(config.folder).expanduser()
+        _fill(folder, config, source, trained)
+        print(f'{folder}: ready; deeplab_lit.load("{folder}") reads it')
+        return str(folder)
+    with tempfile.TemporaryDirectory() as name:
+        _fill(Path(name), config, source, trained)
+        try:
+            hf.create_repo(config.repo, private=config.private, exist_ok=True)
+            commit = hf.upload_folder(repo_id=config.repo, folder_path=name, commit_message=config.message)
+        except (OSError, ValueError) as error:  # of which all of the Hub's errors are
+            raise UserError(
+                f"{config.repo} was not pushed ({str(error).splitlines()[0]}): log in with `hf auth login` or "
+                "HF_TOKEN, or write it to a folder with folder=DIR."
+            ) from error
+    print(f'{commit}\ndeeplab_lit.load("hf://{config.repo}") reads it')
+    return str(commit)
+
+
+def _fill(folder: Path, config: PushConfig, source: Path, trained: Trained) -> None:
+    about = copy.deepcopy(trained.description)
+    # a path on this machine
+    about["data"] = None
+    state = {f"network.{name}": value for name, value in trained.network.state_dict().items()}
+    save({CHECKPOINT_KEY: about, "state_dict": state, "global_step": trained.step}, folder / HUB_FILE)
+    write_json(folder / "config.json", about)
+    run = source.resolve().parent.parent
+    evidence = _evidence(source, run)
+    if evidence.has_picture:
+        shutil.copyfile(run / "pictures" / "validation.png", folder / "validation.png")
+    write_text(folder / "README.md", card(config.repo, trained, evidence, config.license, config.dataset))
+
+
+def _evidence(checkpoint: Path, run: Path) -> Evidence:
+    """What the run directory around a checkpoint says of it: scores only of the checkpoint that they are of."""
+    from omegaconf import OmegaConf
+
+    result: dict[str, Any] = {}
+    if (run / "result.json").is_file():
+        result = json.loads((run / "result.json").read_text(encoding="utf-8"))
+        if Path(result["checkpoint"]).name != checkpoint.name:
+            result = {}
+    config: Any = OmegaConf.to_container(OmegaConf.load(run / "config.yaml")) if (run / "config.yaml").is_file() else {}
+    return Evidence(result, config, bool(result) and (run / "pictures" / "validation.png").is_file())

@@ -1,0 +1,130 @@
+"""One evaluation from its config: the scores on the screen, and a folder with numbers and pictures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from deeplab_lit.config.command_schemas import EvaluateConfig
+from deeplab_lit.crf.presets import build_crf
+from deeplab_lit.data.drawing import comparison, save_png
+from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.inference.evaluation_charts import confusion_chart, trimap_chart
+from deeplab_lit.inference.inputs import every, open_network, open_split, run_name, workers
+from deeplab_lit.inference.metrics import Scores
+from deeplab_lit.inference.scoring import Evaluation, ImageResult, evaluate, numbers
+from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.files import new_folder, write_json, write_text
+from deeplab_lit.utils.progress import preparing
+
+_console = Console(soft_wrap=True)
+
+
+def evaluate_checkpoint(config: EvaluateConfig, record: dict[str, Any], command: str) -> dict[str, Any]:
+    """Evaluate a checkpoint and write what was found.
+
+    Args:
+        config: the typed config.
+        record: the same as builtins.
+        command: what the user typed.
+
+    Returns:
+        What result.json holds.
+
+    Raises:
+        UserError: anything in the config that cannot work.
+    """
+    if config.trimap < 1 or config.pictures < 0:
+        raise UserError(
+            f"trimap={config.trimap}, pictures={config.pictures}: a band of at least 1, 0 or more pictures."
+        )
+    crf = build_crf(config.crf, threads=1)
+    recipe = (config.data or {}).get("recipe", {})
+    with preparing() as progress:
+        trained, predictor = open_network(config, recipe.get("eval_size"))
+        labels, split = open_split(trained, config, progress)
+        chosen = every(len(split), config.images)
+        start = time.perf_counter()
+        found = evaluate(
+            predictor,
+            split,
+            chosen,
+            len(labels),
+            crf,
+            config.trimap,
+            config.pictures,
+            workers(config.workers),
+            progress,
+        )
+        seconds = time.perf_counter() - start
+    stages = ["network", "with the CRF"][: len(found.matrices)]
+    scores, curves = found.scores, [trimap.curve() for trimap in found.trimaps]
+    result = {
+        **numbers(scores[0], labels),
+        "crf": None if crf is None else {**numbers(scores[1], labels), "parameters": record["crf"]},
+        "trimap": dict(zip(("network", "crf"), curves, strict=False)),
+        "images": len(chosen),
+        "seconds": round(seconds, 1),
+        "scales": list(getattr(predictor.network, "scales", [1.0])),
+        "flip": config.flip,
+        "precision": predictor.precision,
+        "device": str(predictor.device),
+        "checkpoint": config.checkpoint,
+        "step": trained.step,
+        "data": record["data"] or trained.data,
+        "split": config.split,
+        "command": command,
+    }
+    folder = new_folder(Path(config.output).expanduser() / run_name(config.checkpoint))
+    confusion_chart(found.matrices, stages, labels, folder / "confusion.png")
+    trimap_chart(dict(zip(stages, curves, strict=True)), folder / "trimap.png")
+    write_text(folder / "images.csv", _images(found, stages))
+    for name, results in (("helped", found.helped), ("hurt", found.hurt)):
+        if results:
+            save_png(_comparison(results, labels), folder / f"crf_{name}.png")
+    write_json(folder / "result.json", result)
+    _show(scores, stages, labels, found)
+    print(f"{len(chosen)} images in {seconds:.1f} s; results: {folder}")
+    return result
+
+
+def _images(found: Evaluation, stages: Sequence[str]) -> str:
+    file = io.StringIO()
+    rows = csv.writer(file, lineterminator="\n")
+    rows.writerow(["id", *(f"pixel accuracy, {stage}" for stage in stages)])
+    rows.writerows([id, *(f"{value:.6f}" for value in values)] for id, values in found.images)
+    return file.getvalue()
+
+
+def _comparison(results: Sequence[ImageResult], labels: LabelSet) -> Any:
+    rows = [(each.example.image, each.example.mask, *each.labels) for each in results]
+    captions = [
+        f"{each.example.id}: {100 * each.accuracies[0]:.1f} % -> {100 * each.accuracies[1]:.1f} % of its pixels right"
+        for each in results
+    ]
+    return comparison(rows, labels, captions)  # type: ignore[arg-type]
+
+
+def _show(scores: Sequence[Scores], stages: Sequence[str], labels: LabelSet, found: Evaluation) -> None:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("IoU")
+    for stage in stages:
+        table.add_column(stage, justify="right")
+    for number, name in enumerate(labels.names):
+        cells = [each.per_class_iou[number] for each in scores]
+        table.add_row(name, *("-" if cell != cell else f"{cell:.3f}" for cell in cells))
+    table.add_section()
+    for title, key in (("mIoU", "miou"), ("pixel accuracy", "pixel_accuracy"), ("mean accuracy", "mean_accuracy")):
+        table.add_row(title, *(f"{getattr(each, key):.4f}" for each in scores))
+    _console.print(table)
+    for word, results in (("helped", found.helped), ("hurt", found.hurt)):
+        for each in results[:1]:
+            before, after = each.accuracies
+            _console.print(f"the CRF {word} most: {each.example.id}, {100 * (after - before):+.1f} % of its pixels")

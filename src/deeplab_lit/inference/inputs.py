@@ -1,0 +1,104 @@
+"""What every command that uses a trained network begins with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deeplab_lit.config.command_schemas import EvaluateConfig, SearchConfig, UseConfig
+from deeplab_lit.config.schemas import ScalesConfig
+from deeplab_lit.data.base import Progress
+from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.source import open_source
+from deeplab_lit.data.split import Split
+from deeplab_lit.inference.predictor import Predictor, Scorer
+from deeplab_lit.inference.trained import Trained, load
+from deeplab_lit.models.network import at_scales
+from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.fetch import is_url
+from deeplab_lit.utils.hardware import set_tf32
+from deeplab_lit.utils.instantiate import OWN
+from deeplab_lit.utils.pipeline import cores
+
+
+def open_network(config: UseConfig, eval_size: int | None = None) -> tuple[Trained, Predictor]:
+    """The network of a checkpoint, at the scales that the config asks for.
+
+    Args:
+        config: of the command.
+        eval_size: pixels a side that images are padded to; None: the checkpoint's.
+
+    Raises:
+        UserError: as :func:`deeplab_lit.load` and :class:`Predictor`.
+    """
+    if config.checkpoint is None:
+        raise UserError("checkpoint is required: type checkpoint=PATH, such as runs/.../checkpoints/best.ckpt.")
+    set_tf32(config.tf32)
+    trained = load(config.checkpoint, config.allow)
+    network: Scorer = trained.network
+    if isinstance(config.scales, ScalesConfig):
+        network = at_scales(trained.network, config.scales.factors)
+    predictor = Predictor(
+        network,
+        trained.normalization,
+        eval_size or trained.eval_size,
+        config.flip,
+        config.window,
+        config.overlap,
+        config.device,
+        config.precision,
+    )
+    return trained, predictor
+
+
+def open_split(
+    trained: Trained, config: EvaluateConfig | SearchConfig, progress: Progress | None = None
+) -> tuple[LabelSet, Split]:
+    """The examples to evaluate on: of the given data set, else of the one that the checkpoint was trained on.
+
+    Raises:
+        UserError: no such split, no data set named, other classes than the checkpoint's, or a missing file.
+    """
+    data, checkpoint = config.data, config.checkpoint
+    if config.split not in ("train", "val"):
+        raise UserError(f"split={config.split}: choose train or val.")
+    if data is None and trained.data is None:
+        raise UserError(f"{checkpoint} does not say which data set it was trained on: type data=NAME and its keys.")
+    # what comes out of a file may not name code of its own
+    source = (
+        open_source(trained.data or {}, progress, (*OWN, *config.allow))
+        if data is None
+        else open_source(data, progress)
+    )
+    ours, theirs = trained.labels.names, source.labels.names
+    if len(ours) != len(theirs):
+        raise UserError(
+            f"{checkpoint} scores {len(ours)} classes ({', '.join(ours[:4])}, ...), the data set has {len(theirs)} "
+            f"({', '.join(theirs[:4])}, ...): give the data set that it was trained for."
+        )
+    return source.labels, source.split(config.split)
+
+
+def every(count: int, wanted: int | None) -> list[int]:
+    """``wanted`` evenly spaced indices below ``count``, or all of them."""
+    if wanted is None or wanted >= count:
+        return list(range(count))
+    if wanted < 1:
+        raise UserError(f"images={wanted}: it is at least 1.")
+    return [i * count // wanted for i in range(wanted)]
+
+
+def workers(given: int | None) -> int:
+    """The threads for reading, the CRF and writing."""
+    if given is not None and given < 1:
+        raise UserError(f"workers={given}: it is at least 1, or null for one for each core.")
+    return given or cores()
+
+
+def run_name(checkpoint: str | None) -> str:
+    """What to call the results of a checkpoint: its run, or its file."""
+    assert checkpoint is not None
+    path = Path(checkpoint.rstrip("/").rsplit("/", 1)[-1]) if is_url(checkpoint) else Path(checkpoint).resolve()
+    if path.parent.name == "checkpoints":
+        run = path.parent.parent
+        return f"{run.parent.name}-{run.name}" if run.parent.name else run.name
+    return path.stem

@@ -1,0 +1,92 @@
+"""VOC's measures: one confusion matrix pooled over the whole split, void left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int, Integer
+from numpy.typing import NDArray
+from torch import Tensor
+from torchmetrics import Metric
+
+from deeplab_lit.data.labels import VOID
+from deeplab_lit.kernels.loading import kernels
+
+
+class ConfusionMatrix(Metric):
+    """Counts of pixels by true class (rows) and predicted class (columns), summed over images and processes.
+
+    Args:
+        num_classes: size of the matrix.
+    """
+
+    full_state_update = False
+    matrix: Tensor
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.add_state("matrix", torch.zeros(num_classes, num_classes, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, prediction: Integer[Tensor, "*shape"], truth: Integer[Tensor, "*shape"]) -> None:
+        """Count the pixels whose truth is not void (255).
+
+        Raises:
+            ValueError: a label is no class.
+        """
+        if self.matrix.device.type == prediction.device.type == "cpu" and kernels("labels") is not None:
+            self.matrix += torch.from_numpy(count_pairs(prediction.numpy(), truth.numpy(), self.num_classes))
+            return
+        counted = truth != VOID
+        pairs = truth[counted].long() * self.num_classes + prediction[counted].long()
+        self.matrix += torch.bincount(pairs, minlength=self.num_classes**2).view_as(self.matrix)
+
+    def compute(self) -> Int[Tensor, "classes classes"]:
+        """The matrix itself; see :class:`Scores` for what follows from it."""
+        return self.matrix
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a confusion matrix says. Classes that neither truth nor prediction holds are NaN and do not count."""
+
+    per_class_iou: NDArray[np.float64]
+    miou: float
+    pixel_accuracy: float
+    mean_accuracy: float
+
+    @classmethod
+    def of(cls, matrix: Int[Tensor, "classes classes"] | NDArray[np.int64]) -> Scores:
+        """Intersection over union for each class, its mean over classes, and the pixel and mean accuracy."""
+        counts = (matrix.cpu().numpy() if isinstance(matrix, Tensor) else matrix).astype(np.float64)
+        hits, truth, predicted = np.diag(counts), counts.sum(1), counts.sum(0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            iou, recall = hits / (truth + predicted - hits), hits / truth
+            pixel = hits.sum() / counts.sum()
+        return cls(iou, _mean(iou), float(pixel), _mean(recall))
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def count_pairs(prediction: NDArray[Any], truth: NDArray[Any], num_classes: int) -> NDArray[np.int64]:
+    """The confusion matrix (C, C) of some pixels: rows are true classes, columns predicted ones, void left out.
+
+    Raises:
+        ValueError: a label is no class.
+    """
+    compiled = kernels("labels")
+    if compiled is None:
+        counted = truth != VOID
+        pairs = truth[counted].astype(np.int64) * num_classes + prediction[counted]
+        return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
+    counts = np.zeros((num_classes, num_classes), np.int64)
+    unknown = compiled.count_pairs(prediction.ravel(), truth.ravel(), VOID, counts)
+    if unknown:
+        raise ValueError(f"{unknown} pixels have labels that are none of the {num_classes} classes, nor void (255).")
+    return counts

@@ -1,0 +1,98 @@
+"""A folder of results that is filled image by image and can be gone on with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from deeplab_lit.data.drawing import overlay
+from deeplab_lit.data.image_files import save_image, write_mask
+from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.files import replacing, write_json
+
+Bytes = NDArray[np.uint8]
+_SETTINGS = "settings.json"
+
+
+class Outputs:
+    """The files of each image below a folder: masks/NAME.png, overlays/NAME.png, probabilities/NAME.npz.
+
+    Args:
+        folder: made if need be.
+        labels: for the palette.
+        settings: all that decides what is written; a folder filled with others is refused.
+        overlays, probabilities: which files to write besides the masks.
+        overwrite: write files that are there already.
+
+    Raises:
+        UserError: the folder holds results of other settings.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        labels: LabelSet,
+        settings: Mapping[str, Any],
+        overlays: bool,
+        probabilities: bool,
+        overwrite: bool,
+    ) -> None:
+        self.folder, self.labels = Path(folder).expanduser(), labels
+        self._kinds = {"masks": ".png"}
+        if overlays:
+            self._kinds["overlays"] = ".png"
+        if probabilities:
+            self._kinds["probabilities"] = ".npz"
+        self.keeps_probabilities, self._overwrite = probabilities, overwrite
+        self._check(json.loads(json.dumps(settings)))
+
+    def _check(self, settings: dict[str, Any]) -> None:
+        file = self.folder / _SETTINGS
+        if file.is_file() and not self._overwrite:
+            before = json.loads(file.read_text())
+            changed = [key for key in settings if before.get(key) != settings[key]]
+            if changed:
+                key = changed[0]
+                raise UserError(
+                    f"{self.folder} holds results of {key}={before.get(key)}, this is {key}={settings[key]}: choose "
+                    "another out=FOLDER, or type overwrite=true."
+                )
+        write_json(file, settings)
+
+    def path(self, kind: str, name: str) -> Path:
+        """Where a file of an image lies."""
+        return self.folder / kind / f"{name}{self._kinds[kind]}"
+
+    def is_done(self, name: str) -> bool:
+        """Whether all of an image's files are there."""
+        return not self._overwrite and all(self.path(kind, name).is_file() for kind in self._kinds)
+
+    def write(self, name: str, image: Bytes, labels: Bytes, probabilities: NDArray[np.float32] | None) -> None:
+        """Write an image's files, each whole or not at all; the mask, which says that it is done, last."""
+        if probabilities is not None and "probabilities" in self._kinds:
+            with replacing(self.path("probabilities", name), sync=False) as temporary:
+                np.savez_compressed(temporary, probabilities=probabilities.astype(np.float16))
+        if "overlays" in self._kinds:
+            with replacing(self.path("overlays", name), sync=False) as temporary:
+                save_image(Image.fromarray(overlay(image, labels, self.labels)), temporary, format="PNG")
+        with replacing(self.path("masks", name), sync=False) as temporary:
+            write_mask(labels, self.labels.colours, temporary)
+
+
+def conclude(done: int, skipped: int, bad: Sequence[str], folder: Path) -> None:
+    """Say what was done.
+
+    Raises:
+        UserError: files could not be used; it names them.
+    """
+    there = f", {skipped} were there already" if skipped else ""
+    print(f"{done} images written{there}: {folder}")
+    if bad:
+        raise UserError(f"{len(bad)} file(s) could not be used, all others were: " + " | ".join(bad))

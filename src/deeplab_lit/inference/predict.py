@@ -1,0 +1,112 @@
+"""Labels for pictures: index PNGs, overlays, probabilities, a package for the VOC server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeplab_lit.config.command_schemas import PredictConfig
+from deeplab_lit.config.identity import PREDICTION
+from deeplab_lit.crf.dense import DenseCRF
+from deeplab_lit.crf.presets import build_crf
+from deeplab_lit.data.base import read_list
+from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.inference.inputs import open_network, workers
+from deeplab_lit.inference.output_folder import Outputs, conclude
+from deeplab_lit.inference.photographs import find_images, read_photograph
+from deeplab_lit.inference.predictor import Predictor
+from deeplab_lit.inference.voc_server import pack, validate
+from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.pipeline import ahead
+from deeplab_lit.utils.progress import preparing
+
+Bytes = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+
+def predict(config: PredictConfig, record: dict[str, Any]) -> None:
+    """Label images; go on where an earlier call of the same settings stopped.
+
+    Args:
+        config: the typed config.
+        record: the same as builtins.
+
+    Raises:
+        UserError: the config is wrong, or some files could not be read; the others are written first.
+    """
+    if config.format not in ("png", "voc_server"):
+        raise UserError(f"format={config.format!r}: choose png or voc_server.")
+    if config.comp not in (5, 6):
+        raise UserError(f"comp={config.comp}: 6, trained on data other than VOC's too, or 5, on VOC's alone.")
+    images = find_images(config.images)
+    if config.list is not None:
+        images = _listed(images, Path(config.list).expanduser())
+    if config.validate is not None:
+        validate(Path(config.validate).expanduser(), images, LabelSet.voc(), config.comp)
+        print(f"{config.validate}: fit for the server, {len(images)} images")
+        return
+    crf = build_crf(config.crf, threads=1)
+    trained, predictor = open_network(config)
+    if config.format == "voc_server" and trained.labels.names != LabelSet.voc().names:
+        raise UserError(
+            f"format=voc_server takes VOC's 21 classes, this checkpoint scores "
+            f"{', '.join(trained.labels.names[:4])}, ..."
+        )
+    settings = {key: record[key] for key in PREDICTION} | {"step": trained.step}
+    out = Outputs(config.out, trained.labels, settings, config.overlays, config.probabilities, config.overwrite)
+    waiting = {name: path for name, path in images.items() if not out.is_done(name)}
+    bad = _run(waiting, predictor, crf, out, workers(config.workers))
+    if config.format == "voc_server" and not bad:
+        package = pack(out, images, config.comp)
+        validate(package, images, trained.labels, config.comp)
+        print(f"package for the server, checked: {package}")
+    conclude(len(waiting) - len(bad), len(images) - len(waiting), bad, out.folder)
+
+
+def _listed(images: dict[str, Path], file: Path) -> dict[str, Path]:
+    if not file.is_file():
+        raise UserError(f"list={file} does not exist: give a text file with one id a line.")
+    ids = read_list(file)
+    missing = [id for id in ids if id not in images]
+    if missing:
+        raise UserError(f"{file} names {missing[0]!r}, for which there is no image ({len(missing)} such in all).")
+    return {id: images[id] for id in ids}
+
+
+def _run(images: dict[str, Path], predictor: Predictor, crf: DenseCRF | None, out: Outputs, threads: int) -> list[str]:
+    """Predict and write; what was wrong with the files that were left out."""
+    bad: list[str] = []
+
+    def read(item: tuple[str, Path]) -> tuple[str, Bytes | UserError]:
+        try:
+            return item[0], read_photograph(item[1])
+        except UserError as error:
+            return item[0], error
+
+    def forward() -> Iterator[tuple[str, Bytes, Bytes | None, Floats | None]]:
+        for name, image in ahead(read, images.items(), threads):
+            if isinstance(image, UserError):
+                bad.append(str(image))
+            elif predictor.fits(image) or out.keeps_probabilities:
+                yield name, image, None, predictor.probabilities(image)
+            else:  # nothing of the whole image's size is held but its labels
+                yield name, image, predictor.labels_in_windows(image, crf), None
+
+    def finish(item: tuple[str, Bytes, Bytes | None, Floats | None]) -> None:
+        name, image, labels, probabilities = item
+        if probabilities is not None:
+            if crf is not None:
+                probabilities = crf(image, probabilities)
+            labels = probabilities.argmax(0).astype(np.uint8)
+        assert labels is not None
+        out.write(name, image, labels, probabilities)
+
+    with preparing() as progress:
+        progress("predicting", 0, len(images))
+        for done, _ in enumerate(ahead(finish, forward(), threads), 1):
+            progress("predicting", done + len(bad), len(images))
+    return bad

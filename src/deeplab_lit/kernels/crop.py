@@ -1,0 +1,76 @@
+"""A crop of a scaled image and its mask in one pass that reads the crop alone, and bytes as planes of floats.
+
+Compiled for one thread: data sets are read by many processes or threads at once.
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+from __future__ import annotations
+
+import numpy as np
+
+from deeplab_lit.kernels.jit import compiled
+
+
+def _crop_scaled(image, mask, height, width, top, left, mirrored, fill, void, crop, crop_mask):
+    """Fill ``crop`` (h, w, 3) and ``crop_mask`` (h, w) from an image (H, W, 3) and its mask, bytes, as if both were
+    resized to ``height`` x ``width``, with corners on corners of the image's area: the image linearly, the mask to the
+    nearest. Row ``top`` and column ``left`` of that come first; ``fill`` (3,) and ``void`` are what lies beyond it.
+    All arrays lie in C order.
+    """
+    three = np.uint32(3)  # unsigned: numba asks of signed indices whether they count from the end
+    side, across = crop_mask.shape
+    rows, columns = mask.shape
+    seen = min(across, width - left)
+    first, step = np.empty(seen, np.uint32), np.empty(seen, np.uint32)
+    share, near = np.empty(seen, np.float32), np.empty(seen, np.uint32)
+    begin = 0
+    for x in range(seen):
+        place = max(0.0, (x + left + 0.5) * columns / width - 0.5)
+        column = min(int(place), columns - 1)
+        if x == 0:
+            begin = column
+        first[x] = 3 * (column - begin)
+        step[x] = 3 if column + 1 < columns else 0
+        share[x] = place - column
+        near[x] = (2 * (x + left) + 1) * columns // (2 * width)
+    line = np.empty(first[seen - 1] + step[seen - 1] + 3, np.float32)
+    for y in range(side):
+        if y + top < height:
+            place = max(0.0, (y + top + 0.5) * rows / height - 0.5)
+            row = min(int(place), rows - 1)
+            down = np.float32(place - row)
+            above = image[row].reshape(-1)[3 * begin :]
+            below = image[min(row + 1, rows - 1)].reshape(-1)[3 * begin :]
+            for i in range(len(line)):
+                value = np.float32(above[i])
+                line[i] = value + down * (np.float32(below[i]) - value)
+            to_row, to_mask, labels = (
+                crop[y].reshape(-1),
+                crop_mask[y],
+                mask[(2 * (y + top) + 1) * rows // (2 * height)],
+            )
+            for x in range(seen):
+                one, other, part = first[x], first[x] + step[x], share[x]
+                to = np.uint32(across - 1 - x if mirrored else x)
+                for c in range(three):
+                    value = line[one + c] + part * (line[other + c] - line[one + c])
+                    to_row[three * to + c] = np.uint8(np.int32(value + np.float32(0.5)))
+                to_mask[to] = labels[near[x]]
+        for x in range(seen if y + top < height else 0, across):
+            to = np.uint32(across - 1 - x if mirrored else x)
+            crop[y, to, 0], crop[y, to, 1], crop[y, to, 2] = fill[0], fill[1], fill[2]
+            crop_mask[y, to] = void
+
+
+crop_scaled = compiled(_crop_scaled, fastmath={"contract"})
+
+
+@compiled
+def planes(image, table, channels, out):
+    """Fill the upper left of ``out`` (3, h, w) from bytes (H, W, 3): plane c is table[c] of channel channels[c]."""
+    height, width, _ = image.shape
+    for c in range(3):
+        channel = channels[c]
+        for y in range(height):
+            for x in range(width):
+                out[c, y, x] = table[c, image[y, x, channel]]

@@ -1,0 +1,82 @@
+"""A network from a plain description, as configs and checkpoints hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from deeplab_lit.crf.layer import CRFLayer
+from deeplab_lit.models.atrous import set_realisation
+from deeplab_lit.models.crf_refined import RefinedByCRF
+from deeplab_lit.models.deeplab import DeepLab
+from deeplab_lit.models.multiscale import MultiScaleInput
+from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.instantiate import create, locate
+
+Network = DeepLab | MultiScaleInput | RefinedByCRF
+
+
+def build_network(spec: Mapping[str, Any], num_classes: int, *, allowed: Sequence[str] | None = None) -> Network:
+    """Build the network of a description.
+
+    Args:
+        spec: ``backbone`` and ``model`` (each a ``_target_`` with arguments), ``scales`` (input factors, ``[1.0]`` for
+            one), ``align_corners``, ``atrous`` (see :class:`AtrousConv2d`), ``msc_loss`` and ``recompute`` (see
+            :class:`MultiScaleInput`) and, for a network that ends in a CRF, ``crf``: the arguments of
+            :class:`deeplab_lit.crf.layer.CRFLayer`, and as ``input`` the mean, std and bgr of :class:`RefinedByCRF`.
+        num_classes: classes to score.
+        allowed: prefixes of the targets that may be imported; None trusts the description.
+
+    Raises:
+        UserError: a part of the description is wrong; the message names it.
+    """
+    trunk = create(spec["backbone"], "backbone", allowed=allowed, kind=nn.Module)
+    arguments: dict[str, Any] = {"in_channels": trunk.channels, "num_classes": num_classes}
+    if getattr(locate(spec["model"].get("_target_"), "model", allowed, nn.Module), "takes_taps", False):
+        if not hasattr(trunk, "forward_taps"):
+            raise UserError(
+                f"this model reads maps from inside the trunk, which {type(trunk).__name__} does not give: choose "
+                "backbone=vgg16, a ResNet or efficientnet_lite0."
+            )
+        arguments["tap_channels"] = trunk.tap_channels
+        arguments["tap_steps"] = [trunk.output_stride // stride for stride in trunk.tap_strides]
+    head = create(spec["model"], "model", allowed=allowed, kind=nn.Module, **arguments)
+    network = DeepLab(trunk, head, spec["align_corners"])
+    try:
+        set_realisation(network, spec["atrous"])
+        single = list(spec["scales"]) == [1.0]
+        training = spec.get("msc_loss", "full_map"), spec.get("recompute", False)
+        if single and training[1]:
+            raise UserError("scales.recompute=true is for several scales: type scales=msc, or leave it out.")
+        whole = network if single else MultiScaleInput(network, spec["scales"], *training)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if not spec.get("crf"):
+        return whole
+    settings = dict(spec["crf"])
+    made_of = settings.pop("input")
+    return RefinedByCRF(whole, CRFLayer(**settings), **made_of)
+
+
+def plain(network: Network) -> DeepLab:
+    """The trunk and head inside whatever wraps them."""
+    while not isinstance(network, DeepLab):
+        network = network.network
+    return network
+
+
+def at_scales(network: nn.Module, scales: Sequence[float]) -> DeepLab | MultiScaleInput:
+    """The same trunk and head looking at other scales of the input, in evaluation mode.
+
+    Raises:
+        UserError: the network ends in a CRF, which was trained for its scales, or the scales are not possible.
+    """
+    if not isinstance(network, (DeepLab, MultiScaleInput)):
+        kind = "that ends in a CRF" if isinstance(network, RefinedByCRF) else "that is an exported graph"
+        raise UserError(f"scales={list(scales)} cannot be changed on a network {kind}.")
+    try:
+        return (plain(network) if list(scales) == [1.0] else MultiScaleInput(plain(network), scales)).eval()
+    except ValueError as error:
+        raise UserError(str(error)) from error

@@ -1,0 +1,89 @@
+"""The job of ``python -m deeplab_lit.report``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from rich.console import Group
+from rich.live import Live
+
+from deeplab_lit.config.command_schemas import ReportConfig
+from deeplab_lit.config.hydra_store import experiments_folder, tables
+from deeplab_lit.reports.collect import Report, collect
+from deeplab_lit.reports.page import as_html
+from deeplab_lit.reports.publish import publish
+from deeplab_lit.reports.tables import as_csv, as_markdown, as_tables
+from deeplab_lit.sweeps.run_table import compose
+from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.files import write_text
+from deeplab_lit.utils.terminal import wide_console
+
+_EVERY = 5.0  # seconds between two looks at the runs
+
+
+def report(config: ReportConfig) -> list[Report]:
+    """Print each table that has runs, and write it beside them as report.html, report.md and report.csv.
+
+    With ``config.wandb`` the page goes to W&B too.
+
+    Raises:
+        UserError: the folder holds no runs of a table.
+    """
+    folders = _folders(config)
+    if config.watch:
+        return _watch(folders)
+    found = []
+    for folder in folders:
+        each = collect(folder.name, rows_of(folder.name), folder)
+        for table in as_tables(each):
+            wide_console().print(table)
+        write_text(folder / "report.csv", as_csv(each))
+        write_text(folder / "report.md", as_markdown(each))
+        write_text(folder / "report.html", as_html(each))
+        print(f"written: {folder / 'report.html'}, report.md, report.csv")
+        if config.wandb is not None:
+            publish(folder / "report.html", folder.name, config.wandb)
+        found.append(each)
+    return found
+
+
+def _watch(folders: list[Path]) -> list[Report]:
+    """Show the tables anew every few seconds until every row that was tried has ended."""
+    rows = {folder: rows_of(folder.name) for folder in folders}
+    with Live(console=wide_console(), refresh_per_second=1) as live:
+        while True:
+            found = [collect(folder.name, rows[folder], folder) for folder in folders]
+            live.update(Group(*(table for each in found for table in as_tables(each))), refresh=True)
+            states = [row.status(scale) for each in found for row in each.rows for scale in each.scales[1:] or ["full"]]
+            if not any(state == "not run" or state.startswith("begun") for state in states):
+                return found
+            time.sleep(_EVERY)
+
+
+def rows_of(table: str) -> list[dict[str, Any]]:
+    """What the files of a table's rows say of the row."""
+    sweep = OmegaConf.load(experiments_folder() / f"{table}.yaml")
+    return [compose([f"experiments={table}/{name}"])["row"] for name in sweep.hydra.sweeper.rows]
+
+
+def _folders(config: ReportConfig) -> list[Path]:
+    known = tables()
+    if config.sweep is not None:
+        folder = Path(config.sweep).expanduser()
+        if not folder.is_dir() or folder.resolve().name not in known:
+            raise UserError(
+                f"sweep={config.sweep!r} is no folder of a table's runs: it is OUTPUT/TABLE, such as "
+                f"runs/table4_resnet101; tables are {', '.join(known)}."
+            )
+        return [folder]
+    output = Path(config.output).expanduser()
+    found = [output / name for name in known if (output / name).is_dir()]
+    if not found:
+        raise UserError(
+            f"there are no runs of a table below {str(output)!r}: python -m deeplab_lit.train experiments="
+            "table4_resnet101 scale=mini makes some; output=FOLDER looks elsewhere."
+        )
+    return found

@@ -1,0 +1,207 @@
+"""A table of the papers, row by row: what is done already is skipped, and what others start from comes first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import RunMode
+from omegaconf import DictConfig, open_dict
+from rich.table import Table
+
+from deeplab_lit.cli.entry_point import explain, plain, typed
+from deeplab_lit.sweeps.prerequisites import settle_start
+from deeplab_lit.training.runs import find_finished, find_result, fingerprint
+from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.files import write_json
+from deeplab_lit.utils.terminal import wide_console
+
+
+@dataclass
+class Job:
+    """One row with one seed.
+
+    Attributes:
+        overrides: that its config is composed of.
+        record: the resolved config.
+        start: the overrides of the row that it starts from, where that is not trained yet.
+        mark: what its training is, with what it starts from.
+        state: waiting, done, skipped or failed.
+        reason: of a failure.
+    """
+
+    overrides: list[str]
+    record: dict[str, Any]
+    start: list[str] | None
+    state: str = "waiting"
+    reason: str = ""
+
+    @property
+    def mark(self) -> str:
+        return fingerprint(self.record)
+
+    @property
+    def name(self) -> str:
+        return str(self.record["row"]["name"])
+
+    @property
+    def root(self) -> Path:
+        return Path(self.record["output"]).expanduser()
+
+
+def compose(overrides: Sequence[str]) -> dict[str, Any]:
+    """The resolved config of one training."""
+    return plain(composed(overrides))
+
+
+def composed(overrides: Sequence[str]) -> DictConfig:
+    """The config of one training, as typed as Hydra has it."""
+    loader = GlobalHydra.instance().config_loader()
+    cfg = loader.load_configuration("train", list(overrides), RunMode.RUN)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg
+
+
+def combinations(name: str, rows: Sequence[str], overrides: list[Override]) -> list[list[str]]:
+    """The overrides of each row of a table.
+
+    Args:
+        name: of the table: the folder of its rows in ``experiments/``.
+        rows: their names.
+        overrides: what the user typed; those with several values multiply the table.
+    """
+    typed = [each for each in overrides if each.get_key_element() != "experiments"]
+    return [
+        [f"experiments={name}/{row}", *options]
+        for row in rows
+        for options in BasicSweeper.split_arguments(typed, None)[0]
+    ]
+
+
+def run_table(name: str, rows: Sequence[list[str]], launcher: Launcher) -> list[Job]:
+    """Run a whole table, print how each row ended, and return the rows.
+
+    Args:
+        name: of the table.
+        rows: their overrides, from :func:`combinations`.
+        launcher: Hydra's.
+
+    Raises:
+        UserError: a row failed, after all others have been run.
+    """
+    jobs = plan(rows)
+    if any(job.record["preview"] for job in jobs):
+        _preview(jobs)
+        return jobs
+    number = 0
+    while wave := _ready(jobs):
+        print(f"{name}: {_count(jobs, 'waiting')} of {len(jobs)} rows to run, next {', '.join(j.name for j in wave)}")
+        results = launcher.launch([job.overrides for job in wave], initial_job_idx=number)
+        number += len(wave)
+        for job, result in zip(wave, results, strict=True):
+            _finish(job, result)
+        for job in jobs:
+            if job.state == "waiting":
+                job.start = settle_start(job.record, job.overrides, compose)
+    _show(name, jobs)
+    failed = [job for job in jobs if job.state == "failed"]
+    if failed:
+        raise UserError(f"{len(failed)} of {len(jobs)} rows of {name} failed: the same command tries them again.")
+    return jobs
+
+
+def plan(rows: Sequence[list[str]]) -> list[Job]:
+    """The jobs of a table, those that others start from first; what is done already is marked as skipped."""
+    jobs: list[Job] = []
+    for overrides in rows:
+        _add(jobs, overrides)
+    return jobs
+
+
+def _add(jobs: list[Job], overrides: list[str]) -> None:
+    record = compose(overrides)
+    start = settle_start(record, overrides, compose)
+    if start and not any(job.mark == record["row"]["start_run"] for job in jobs):
+        _add(jobs, start)
+    job = Job(overrides, record, start)
+    if find_result(job.root, record):
+        job.state = "skipped"
+    jobs.append(job)
+
+
+def _ready(jobs: list[Job]) -> list[Job]:
+    """The jobs that can run now; those that never can are marked as failed."""
+    wave: list[Job] = []
+    training: dict[str, Job] = {}
+    for job in jobs:
+        before = training.setdefault(job.mark, job)
+        if job.state != "waiting":
+            continue
+        source = training.get(job.record["row"]["start_run"]) if job.start else None
+        for needed in (source, before if before is not job else None):
+            if needed is not None and needed.state == "failed":
+                job.state, job.reason = "failed", f"it needs {needed.name}, which failed"
+        is_free = before is job or before.state != "waiting" or bool(find_finished(job.root, job.mark))
+        if job.state == "waiting" and job.start is None and is_free:
+            wave.append(job)
+    return wave
+
+
+def _finish(job: Job, result: JobReturn) -> None:
+    if result.status == JobStatus.COMPLETED:
+        job.state = "done"
+        return
+    job.state, error = "failed", result._return_value
+    job.reason = explain(error, "train") if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+
+
+def _preview(jobs: list[Job]) -> None:
+    from deeplab_lit.sweeps.preview import Planned, preview
+
+    trained = {job.mark for job in jobs if job.state == "skipped"}
+    planned = []
+    for job in jobs:
+        trains = job.mark not in trained and not find_finished(job.root, job.mark)
+        planned.append(Planned(job.name, typed(composed(job.overrides)), job.record, trains))
+        trained.add(job.mark)
+    preview(planned)
+
+
+def _count(jobs: list[Job], state: str) -> int:
+    return sum(job.state == state for job in jobs)
+
+
+def _show(name: str, jobs: list[Job]) -> None:
+    table = Table(title=name, title_justify="left", box=None, pad_edge=False)
+    for column in ("row", "seed", "state", "mIoU", "with CRF", "published"):
+        table.add_column(column, justify="right" if column in ("mIoU", "with CRF", "published") else "left")
+    ends = []
+    for job in jobs:
+        run = find_result(job.root, job.record) if job.state in ("done", "skipped") else None
+        result = json.loads(run.result.read_text()) if run else {}
+        published = " / ".join(f"{job.record['row']['published'][key]:.2f}" for key in ("miou", "crf_miou")
+                               if key in job.record["row"]["published"])  # fmt: skip
+        found = [_percent(result.get("miou")), _percent(result.get("crf", {}).get("miou"))]
+        table.add_row(job.name, str(job.record["seed"]), job.state, *found, published)
+        ends.append({"row": job.name, "seed": job.record["seed"], "scale": job.record["row"]["scale"],
+                     "state": job.state, "reason": job.reason, "folder": str(run.folder) if run else None})  # fmt: skip
+    if any(job.record["row"]["scale"] != "full" for job in jobs):
+        print(f"scale={jobs[0].record['row']['scale']}: the published numbers are of other data and longer trainings.")
+    wide_console().print(table)
+    for job in jobs:
+        if job.reason:
+            print(f"{job.name}, seed {job.record['seed']}: {job.reason}")
+    write_json(jobs[0].root / name / f"sweep-{jobs[0].record['row']['scale']}.json", ends)
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.2f}"

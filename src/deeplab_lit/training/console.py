@@ -1,0 +1,158 @@
+"""What a person reads: the summary before, the table after, and a log that holds both."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from deeplab_lit.config.schemas import CRFConfig, DenseCRFConfig, TrainConfig
+from deeplab_lit.data.datamodule import SegmentationData
+from deeplab_lit.data.decoded_cache import decoded_folder
+from deeplab_lit.data.transforms import Normalization
+from deeplab_lit.models.network import plain
+from deeplab_lit.training.runs import Run
+from deeplab_lit.training.segmenter import Segmenter
+
+log = logging.getLogger("deeplab_lit")
+_console = Console(soft_wrap=True)
+
+
+def quiet_libraries() -> None:
+    """Keep Lightning's own announcements, which the summary replaces, off the screen."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for text in (
+        ".*does not have many workers.*",
+        ".*dataloader is not resumable.*",
+        ".*Checkpoint directory .* exists and is not empty.*",
+        ".*tensorboardX.*",
+        ".*but have no `val_dataloader`.*",
+        ".*`isinstance.treespec, LeafSpec.` is deprecated.*",
+        ".*The number of training batches.*",
+        # frozen batch normalisation; measures are summed over processes by the metric itself
+        ".*module.s. in eval mode at the start of training.*",
+        ".*It is recommended to use .self.log.*sync_dist=True.*",
+    ):
+        warnings.filterwarnings("ignore", text)
+
+
+def log_to(path: Path) -> None:
+    """Send this library's log to the screen and to a file, which a resumed run continues."""
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    for handler in log.handlers[:]:
+        log.removeHandler(handler)
+        handler.close()
+    screen, file = logging.StreamHandler(sys.stdout), logging.FileHandler(path, encoding="utf-8")
+    screen.setFormatter(logging.Formatter("%(message)s"))
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.addHandler(screen)
+    log.addHandler(file)
+
+
+def show_summary(
+    config: TrainConfig,
+    run: Run,
+    segmenter: Segmenter,
+    data: SegmentationData,
+    trainer: dict[str, Any],
+    started: Sequence[str],
+    normalization: Normalization,
+    processes: int,
+) -> None:
+    """One screen: data, model, where its weights come from, schedule, device, outputs."""
+    network = segmenter.network
+    total = sum(parameter.numel() for parameter in network.parameters())
+    trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    head = plain(network).head
+    rates = getattr(head, "rates", None) or [getattr(head, "rate", 1)]
+    scale = config.model.get("rate_scale", 1.0)
+    published = config.model.get("rates") or [config.model.get("rate", 1)]
+    note = f" (published {_list(published)}, times {scale:g} for the smaller crop)" if scale != 1 else ""
+    multipliers = f"biases x{config.optimizer.bias_lr:g}, new layers x{config.optimizer.new_lr:g}"
+    accumulate = trainer.get("accumulate_grad_batches", 1)
+    rows = {
+        "data": f"{len(data.train_split)} training and {len(data.val_split)} validation images, "
+        f"{len(data.labels)} classes ({getattr(data.source, 'root', '')})",
+        "network": f"{config.name.split('-', 1)[-1]}, {total / 1e6:.2f}M parameters, {trained / 1e6:.2f}M trained",
+        "rates": f"{_list(rates)}{note}",
+        "input": f"crop {config.crop_size}, scales {_list(config.scales.factors)}, augmentation "
+        f"{config.augment.scale_range or config.augment.scale_list or 'without scaling'}, "
+        f"{normalization}",
+        "decoded": config.decoded_gb and f"at most {config.decoded_gb:g} GB of them kept in {decoded_folder()}",
+        "start": "\n           ".join(started) or f"{config.init.name} weights",
+        "training": f"{config.max_steps} steps of batch {config.batch_size}"
+        + (f" in each of {processes} processes" if processes != 1 else "")
+        + (f" x {accumulate} accumulated" if accumulate != 1 else "")
+        + f", loss on the {'map' if config.loss.resolution == 'map' else 'full resolution'}"
+        + (f", class weights {config.loss.class_weights}" if config.loss.class_weights != "none" else "")
+        + (", rare classes more often" if config.sampling != "uniform" else "")
+        + f", validation every {config.val_every}"
+        + (f", of weights averaged with decay {config.ema:g}" if config.ema else ""),
+        "optimizer": f"{config.optimizer.name}, lr {config.optimizer.lr:g}, {config.schedule.name} policy, "
+        f"{multipliers}",
+        "CRF": _crf(config.crf),
+        "device": f"{_device(trainer)}, precision {trainer['precision']}"
+        + (f", {config.compile} compiled" if config.compile != "none" else ""),
+        "outputs": f"{run.folder}" + (f", resumed from {run.resume_from}" if run.resume_from else ""),
+    }
+    for name, text in rows.items():
+        if not text:
+            continue
+        log.info("%-10s %s", name, text)
+    if run.other:
+        log.info("resume     nothing is gone on with: %s has another config", run.other)
+    for change in run.changes:
+        log.info("changed    %s", change)
+
+
+def _crf(config: CRFConfig) -> str:
+    if not isinstance(config, DenseCRFConfig):
+        return ""
+    kernels = (
+        f"bilateral {config.bilateral_weight:g} ({config.bilateral_xy_std:g} pixels, {config.bilateral_rgb_std:g} grey "
+        f"levels), Gaussian {config.gaussian_weight:g} ({config.gaussian_xy_std:g} pixels)"
+    )
+    return f"{kernels}, {'the last layer, trained' if config.trainable else 'scored with the best checkpoint'}"
+
+
+def _list(values: Any) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
+def _device(trainer: dict[str, Any]) -> str:
+    if torch.cuda.is_available() and trainer.get("accelerator") != "cpu":
+        return torch.cuda.get_device_name()
+    return f"CPU, {torch.get_num_threads()} threads of {os.cpu_count()} cores"
+
+
+def show_result(result: dict[str, Any], run: Run) -> None:
+    """The per-class table, the mIoU, and where everything lies."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("class")
+    table.add_column("IoU", justify="right")
+    table.add_column("")
+    for name, iou in result["per_class_iou"].items():
+        known = not math.isnan(iou)
+        table.add_row(name, f"{iou:.3f}" if known else "-", "█" * round(30 * iou) if known else "does not occur")
+    with _console.capture() as text:
+        _console.print(table)
+    log.info("\n%s", text.get())
+    log.info(
+        "mIoU %.4f (best, at step %d), pixel accuracy %.4f, mean accuracy %.4f, %.0f s",
+        result["miou"], result["best_step"], result["pixel_accuracy"], result["mean_accuracy"], result["seconds"],
+    )  # fmt: skip
+    if "crf" in result:
+        log.info("with the CRF: mIoU %.4f, pixel accuracy %.4f", result["crf"]["miou"], result["crf"]["pixel_accuracy"])
+    log.info("run directory: %s", run.folder)
+    log.info("picture: %s", run.folder / "pictures" / "validation.png")

@@ -1,0 +1,103 @@
+"""A preempted job and Ctrl-C: the step in hand is finished, everything is saved, then the run ends."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loops.evaluation_loop import _EvaluationLoop
+
+from deeplab_lit.training.segmenter import Segmenter
+from deeplab_lit.utils.errors import Interrupted
+
+log = logging.getLogger("deeplab_lit")
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class SaveFirst(Callback):
+    """On SIGTERM or SIGINT saves a checkpoint after the step in hand and raises :class:`Interrupted`.
+
+    A second signal ends the process at once. Processes that share a training stop at the same step. A validation that
+    the signal cut off is made up for when the run is resumed.
+
+    Args:
+        path: of the checkpoint.
+        command: what the user typed, to be typed again.
+    """
+
+    def __init__(self, path: Path, command: str) -> None:
+        self._path, self._command = path, command
+        self._received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, Segmenter)
+        # a thread cannot set handlers; whoever trains in one answers signals
+        if threading.current_thread() is threading.main_thread():
+            self._before = {each: signal.signal(each, self._note) for each in _SIGNALS}
+        if self._owes_validation(trainer, pl_module):
+            loop = _validation_loop(trainer)
+            loop.restarting = False
+            trainer.validating = True
+            loop.run()
+            trainer.training = True
+
+    def _owes_validation(self, trainer: L.Trainer, segmenter: Segmenter) -> bool:
+        step = trainer.global_step
+        every = int(trainer.val_check_interval or 1) // trainer.accumulate_grad_batches
+        return 0 < step != segmenter.validated_at and step % every == 0
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        if self._received is not None:
+            signal.signal(signum, signal.SIG_DFL)
+            signal.raise_signal(signum)
+        self._received = signum
+        print("\nstopping after this step; once more to stop at once", file=sys.stderr, flush=True)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        # in the middle of an accumulated step there is nothing to save
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
+        told = self._received is not None
+        if trainer.world_size > 1:
+            told = trainer.strategy.reduce_boolean_decision(told, all=False)
+        if told:
+            # Lightning logs this step after its hooks; the resumed run begins with the next one
+            trainer._logger_connector.update_train_step_metrics()
+            self._stop(trainer)
+
+    def on_validation_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        # several processes are at different images here: they stop together after the next step
+        if self._received is not None and trainer.state.fn == "fit" and trainer.world_size == 1:
+            # the resumed run begins this validation anew
+            _validation_loop(trainer).batch_progress.reset()
+            self._stop(trainer)
+
+    def _stop(self, trainer: L.Trainer) -> None:
+        trainer.save_checkpoint(self._path)
+        again = self._command if "resume=auto" in shlex.split(self._command) else f"{self._command} resume=auto"
+        signum = self._received or signal.SIGTERM
+        raise Interrupted(
+            signum,
+            f"stopped by {signal.Signals(signum).name} at step {trainer.global_step}, saved as {self._path}; go on "
+            f"with: {again}",
+        )
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        for signum, handler in self._before.items():
+            signal.signal(signum, handler)
+        self._before = {}
+
+
+def _validation_loop(trainer: L.Trainer) -> _EvaluationLoop:
+    return trainer.fit_loop.epoch_loop.val_loop

@@ -1,0 +1,240 @@
+"""Where the numbers go: metrics.csv always, Weights & Biases and TensorBoard by choice."""
+
+from __future__ import annotations
+
+import csv
+import math
+import netrc
+import os
+import time
+from argparse import Namespace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+from numpy.typing import NDArray
+
+from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.training.runs import Run
+from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.files import replacing
+
+
+class CsvLogger(Logger):
+    """One row a step in one file, which a resumed run continues without a gap and without a double.
+
+    Args:
+        path: the file; rows of an earlier part of the run are kept.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self._rows: dict[int, dict[str, Any]] = {}
+        self._columns: list[str] = ["step"]
+        self._written = -math.inf
+        if self.path.is_file():
+            with self.path.open(newline="") as file:
+                for row in csv.DictReader(file):
+                    self._add(int(row["step"]), {key: value for key, value in row.items() if value})
+
+    @property
+    def name(self) -> str:
+        return "csv"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    def rewind(self, step: int) -> None:
+        """Forget rows after ``step``: a run that resumes there computes them again."""
+        self._rows = {each: row for each, row in self._rows.items() if each <= step}
+
+    def _add(self, step: int, values: Mapping[str, Any]) -> None:
+        self._rows.setdefault(step, {}).update({**values, "step": step})
+        self._columns += [key for key in values if key not in self._columns]
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        values = {key: f"{value:.6g}" for key, value in metrics.items() if key != "epoch"}
+        if step is not None and values:
+            self._add(step, values)
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *_: Any, **__: Any) -> None:
+        """The config lies beside the file as config.yaml."""
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Write the file if it is some seconds old: a long run has many rows, and all of them are written anew."""
+        if time.monotonic() - self._written > 5:
+            self.flush()
+
+    @rank_zero_only
+    def flush(self) -> None:
+        """Write the file now."""
+        with replacing(self.path) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, self._columns, restval="")
+            writer.writeheader()
+            writer.writerows(self._rows[step] for step in sorted(self._rows))
+        self._written = time.monotonic()
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        self.flush()
+
+
+def wandb_is_configured() -> bool:
+    """Whether Weights & Biases has a key or was told its mode, so that it neither asks nor waits."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_MODE"):
+        return True
+    for name in (".netrc", "_netrc"):
+        try:
+            if netrc.netrc(Path.home() / name).authenticators("api.wandb.ai"):
+                return True
+        except (OSError, netrc.NetrcParseError):
+            continue
+    return False
+
+
+@contextmanager
+def open_loggers(
+    choice: Mapping[str, Any] | None, folder: Path, name: str, config: Mapping[str, Any]
+) -> Iterator[list[Logger]]:
+    """The CSV logger, and those that the ``logger`` group asks for; they are closed at the end.
+
+    Args:
+        choice: ``wandb`` and ``tensorboard``, each None or a mapping of arguments; None: log nothing.
+        folder: the run directory.
+        name: of the run.
+        config: resolved, recorded with the run.
+
+    Raises:
+        UserError: TensorBoard is chosen but not installed, or a logger refuses its arguments.
+    """
+    if choice is None:
+        yield []
+        return
+    loggers: list[Logger] = [CsvLogger(folder / "metrics.csv")]
+    if choice.get("tensorboard") is not None:
+        from lightning.pytorch.loggers import TensorBoardLogger
+
+        try:
+            loggers.append(TensorBoardLogger(folder, name="tensorboard", version="", **choice["tensorboard"]))
+        except ModuleNotFoundError as error:
+            raise UserError("logger=tensorboard needs a package: pip install tensorboard.") from error
+    if choice.get("wandb") is None:
+        yield loggers
+        return
+    loggers.append(_wandb(dict(choice["wandb"]), folder, name, config))
+    import wandb
+
+    failed = True
+    try:
+        yield loggers
+        failed = False
+    finally:
+        # otherwise the next job of a multirun would go on in this one's W&B run
+        wandb.finish(exit_code=int(failed))
+
+
+def _wandb(arguments: dict[str, Any], folder: Path, name: str, config: Mapping[str, Any]) -> Logger:
+    # slow to import, so only where it is used
+    import wandb
+    from lightning.pytorch.loggers import WandbLogger
+
+    if row := config.get("row"):
+        arguments = _with_row(arguments, row)
+    try:
+        run = wandb.init(
+            name=f"{name}/{folder.name}",
+            dir=folder,
+            # the id is the folder's, so that a resumed run goes on in the same W&B run
+            id="-".join(folder.parts[-2:])[-64:],
+            resume="allow",
+            mode=None if wandb_is_configured() else "offline",
+            config=dict(config),
+            settings=wandb.Settings(silent=True),
+            **arguments,
+        )
+    except TypeError as error:
+        raise UserError(f"logger.wandb does not accept {arguments}: {error}") from error
+    return WandbLogger(experiment=run)
+
+
+def _with_row(arguments: dict[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of W&B's run for a row of a table: the runs of a sweep are one group there."""
+    return {
+        **arguments,
+        "group": arguments.get("group") or f"{row['table']}-{row['scale']}",
+        "job_type": row["name"],
+        "tags": [*(arguments.get("tags") or []), row["scale"], *row["marks"]],
+        "notes": row["notes"],
+    }
+
+
+def _beside_published(result: Mapping[str, Any]) -> dict[str, float]:
+    """What a row's W&B summary holds beside the paper: both numbers and the difference, in percent, named by scale."""
+    row = result.get("row")
+    if not row:
+        return {}
+    ours = {"miou": result["miou"], "crf_miou": result.get("crf", {}).get("miou")}
+    found = {}
+    for key, value in row["published"].items():
+        found[f"published/{key}"] = value
+        if ours.get(key) is not None:
+            # of other data it is no difference to the paper's
+            end = "" if row["scale"] == "full" else f"_{row['scale']}"
+            found[f"ours{end}/{key}"] = 100 * ours[key]
+            found[f"difference{end}/{key}"] = 100 * ours[key] - value
+    return found
+
+
+def record_result(
+    loggers: Sequence[Logger], result: Mapping[str, Any], matrix: NDArray[np.int64], labels: LabelSet, run: Run
+) -> None:
+    """Add what a finished run came to, to W&B: per-class IoU, confusion matrix, and the best checkpoint as an artifact.
+
+    Args:
+        loggers: of the run; others than W&B have all of it in the run directory.
+        result: what result.json holds.
+        matrix: pixels by true (rows) and predicted class.
+        labels: the classes.
+        run: the run directory.
+    """
+    from lightning.pytorch.loggers import WandbLogger
+
+    for logger in loggers:
+        if not isinstance(logger, WandbLogger):
+            continue
+        import wandb
+
+        known = [[name, None if math.isnan(iou) else iou] for name, iou in result["per_class_iou"].items()]
+        ious = wandb.Table(columns=["class", "IoU"], data=known)
+        cells = [
+            [labels.names[truth], labels.names[guess], int(matrix[truth, guess])]
+            for truth in range(len(labels))
+            for guess in range(len(labels))
+        ]
+        counts = wandb.Table(columns=["Actual", "Predicted", "nPredictions"], data=cells)
+        fields = {column: column for column in counts.columns}
+        chart = wandb.plot_table("wandb/confusion_matrix/v1", counts, fields, {"title": "pixels by class"})
+        logger.experiment.log({"per_class_iou": ious, "confusion_matrix": chart})
+        scalars = ("miou", "pixel_accuracy", "mean_accuracy", "steps", "best_step", "seconds")
+        logger.experiment.summary.update({key: result[key] for key in scalars})
+        if "crf" in result:
+            logger.experiment.summary["crf/miou"] = result["crf"]["miou"]
+        logger.experiment.summary.update(_beside_published(result))
+        pictures = wandb.Artifact(f"predictions-{logger.experiment.id}", type="predictions")
+        pictures.add_file(str(run.folder / "pictures" / "validation.png"))
+        logger.experiment.log_artifact(pictures)
+        if "trained_by" in result:  # the checkpoint belongs to another run
+            continue
+        artifact = wandb.Artifact(f"checkpoint-{logger.experiment.id}", type="model", metadata={"miou": result["miou"]})
+        # the file itself, not a copy of it: checkpoints of large networks are large
+        artifact.add_file(str(run.best.resolve()), policy="immutable", skip_cache=True)
+        logger.experiment.log_artifact(artifact, aliases=["best"])

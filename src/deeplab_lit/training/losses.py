@@ -1,0 +1,95 @@
+"""The training loss: cross-entropy of score maps against shrunk labels (V1, section 3.1; V2, section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from deeplab_lit.data.labels import VOID
+from deeplab_lit.models.resize import resize
+from deeplab_lit.training.upsampled_loss import is_upsampled_loss_fast, upsampled_cross_entropy
+
+Resolution = Literal["map", "full"]
+Summed = Callable[[Tensor, Tensor, bool, Tensor | None], tuple[Tensor, Tensor]]
+
+
+def shrink_labels(
+    mask: Int[Tensor, "batch height width"], size: tuple[int, int], align_corners: bool = True
+) -> Int[Tensor, "batch h w"]:
+    """Labels at ``size`` (h, w): the value at the pixel nearest to each map position, never a mixture of values.
+
+    With ``align_corners`` and 321 -> 41 the step is exactly 8, so this is ``mask[:, ::8, ::8]``.
+    """
+    rows, columns = (
+        _positions(old, new, align_corners).to(mask.device) for old, new in zip(mask.shape[-2:], size, strict=True)
+    )
+    return mask[:, rows[:, None], columns]
+
+
+def _positions(old: int, new: int, align_corners: bool) -> Tensor:
+    index = torch.arange(new, dtype=torch.float64)
+    if align_corners:
+        return torch.floor(index * ((old - 1) / max(new - 1, 1)) + 0.5).long()
+    return torch.floor((index + 0.5) * (old / new)).long().clamp(max=old - 1)
+
+
+def segmentation_loss(
+    maps: Sequence[Float[Tensor, "batch classes _ _"]],
+    mask: Int[Tensor, "batch height width"],
+    resolution: Resolution = "map",
+    align_corners: bool = True,
+    class_weights: Float[Tensor, " classes"] | None = None,
+    divisor: Callable[[Tensor], Tensor] | None = None,
+    summed: Summed | None = None,
+) -> Float[Tensor, ""]:
+    """The sum over score maps of the mean cross-entropy over labelled pixels; void (255) does not count.
+
+    Args:
+        maps: score maps at their own strides, each with weight 1 (four of them under multi-scale inputs).
+        mask: labels at the size of the input image.
+        resolution: ``"map"`` shrinks the labels to each map, as the papers do; ``"full"`` upsamples each map instead.
+        align_corners: the geometry of either.
+        class_weights: of each class's pixels in the mean; None: all alike.
+        divisor: from this batch's number (or weight) of labelled pixels to what the sum is divided by; several
+            processes that share a batch divide by the mean over them, so that their gradients add up to those of one.
+        summed: :func:`summed_cross_entropy`, compiled perhaps; None: as it is.
+
+    Returns:
+        A scalar; 0 (with zero gradients) where every pixel is void.
+    """
+    total = maps[0].new_zeros((), dtype=torch.float32)
+    for scores in maps:
+        if resolution == "full":
+            labels = mask
+        else:
+            labels = shrink_labels(mask, (scores.shape[-2], scores.shape[-1]), align_corners)
+        value, weight = (summed or summed_cross_entropy)(scores, labels, align_corners, class_weights)
+        weight = weight if divisor is None else divisor(weight)
+        total = total + value / torch.where(weight > 0, weight, 1)
+    return total
+
+
+def summed_cross_entropy(
+    scores: Float[Tensor, "batch classes _ _"],
+    labels: Int[Tensor, "batch h w"],
+    align_corners: bool,
+    class_weights: Float[Tensor, " classes"] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The sum of the cross-entropies of scores, upsampled to the labels, and the number (or weight) of labelled pixels.
+
+    In single precision, the upsampling too.
+    """
+    scores = scores.float()
+    if is_upsampled_loss_fast(scores, labels):
+        return upsampled_cross_entropy(scores, labels, align_corners, class_weights)
+    scores = resize(scores, (labels.shape[-2], labels.shape[-1]), align_corners)
+    value = F.cross_entropy(scores, labels, class_weights, ignore_index=VOID, reduction="sum")
+    known = labels != VOID
+    if class_weights is None:
+        return value, known.sum().float()
+    return value, torch.where(known, class_weights[labels.where(known, 0)], 0).sum()

@@ -1,0 +1,92 @@
+"""Optimisers with the published multipliers, and the learning-rate policies (V2, sections 4.1.1 and 4.1.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from deeplab_lit.config.schemas import AdamWConfig, PolyConfig, SGDConfig, StepConfig
+from deeplab_lit.utils.errors import UserError
+
+OptimizerConfig = SGDConfig | AdamWConfig
+ScheduleConfig = PolyConfig | StepConfig
+
+
+class Poly:
+    """The factor ``(1 - step / max_steps) ** power``: 0 at ``max_steps`` and after it."""
+
+    def __init__(self, max_steps: int, power: float = 0.9, warmup: int = 0) -> None:
+        self.max_steps, self.power, self.warmup = max_steps, power, warmup
+
+    def __call__(self, step: int) -> float:
+        return _rise(step, self.warmup) * (1 - min(step, self.max_steps) / self.max_steps) ** self.power
+
+
+class Step:
+    """The factor ``factor ** (step // every)``."""
+
+    def __init__(self, every: int = 2000, factor: float = 0.1, warmup: int = 0) -> None:
+        self.every, self.factor, self.warmup = every, factor, warmup
+
+    def __call__(self, step: int) -> float:
+        return _rise(step, self.warmup) * self.factor ** (step // self.every)
+
+
+def _rise(step: int, warmup: int) -> float:
+    return min(1.0, (step + 1) / warmup) if warmup else 1.0
+
+
+def parameter_groups(network: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
+    """Trained parameters in groups: trunk and new layers, weights and biases, each with its multiplier.
+
+    Biases and normalisation parameters do not decay; biases learn ``bias_lr`` times,
+    new layers ``new_lr`` times as fast.
+    """
+    new = {id(parameter) for parameter in network.new_parameters()}  # type: ignore[operator]
+    groups: dict[str, dict[str, Any]] = {}
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        is_new, is_bias, decays = id(parameter) in new, name.endswith("bias"), parameter.ndim > 1
+        kind = ("new" if is_new else "base") + ("_bias" if is_bias else "_weight" if decays else "_norm")
+        lr = config.lr * (config.bias_lr if is_bias else 1) * (config.new_lr if is_new else 1)
+        group = groups.setdefault(
+            kind,
+            {"name": kind, "params": [], "lr": lr, "weight_decay": config.weight_decay if decays else 0.0},
+        )
+        group["params"].append(parameter)
+    return [groups[kind] for kind in sorted(groups)]
+
+
+def train_only_new(network: nn.Module) -> None:
+    """Hold everything but the new layers fixed, as V1 trains its multi-scale features (V1, section 4.3)."""
+    network.requires_grad_(False)
+    for parameter in network.new_parameters():  # type: ignore[operator]
+        parameter.requires_grad_(True)
+
+
+def build_optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
+    """SGD or AdamW over :func:`parameter_groups`.
+
+    Raises:
+        UserError: nothing is left to train.
+    """
+    groups = parameter_groups(network, config)
+    if not groups:
+        raise UserError("every parameter is frozen, so there is nothing to train.")
+    if isinstance(config, SGDConfig):
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
+    return torch.optim.AdamW(groups, lr=config.lr)
+
+
+def build_schedule(optimizer: torch.optim.Optimizer, config: ScheduleConfig, max_steps: int) -> LambdaLR:
+    """The policy as a scheduler that is stepped once for each optimiser step."""
+    policy: Poly | Step
+    if isinstance(config, PolyConfig):
+        policy = Poly(max_steps, config.power, config.warmup)
+    else:
+        policy = Step(config.every, config.factor, config.warmup)
+    return LambdaLR(optimizer, policy)

@@ -1,0 +1,37 @@
+"""Pictures that a row leaves for its table's report: the same images in every row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from deeplab_lit.data.image_files import save_image, write_mask
+from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.utils.files import replacing
+
+Bytes = NDArray[np.uint8]
+
+
+def write_wall(
+    rows: Sequence[tuple[Bytes, Bytes, Bytes]], refined: Sequence[Bytes], labels: LabelSet, folder: Path
+) -> None:
+    """Write ``N_image.jpg`` and the index PNGs ``N_truth.png``, ``N_labels.png`` and ``N_crf.png``, N from 0.
+
+    Args:
+        rows: (image, truth, prediction) of each picture.
+        refined: each prediction after the CRF; empty without one.
+        labels: the classes.
+        folder: made if need be.
+    """
+    palette = labels.colours
+    for number, (image, truth, prediction) in enumerate(rows):
+        masks = {"truth": truth, "labels": prediction, **({"crf": refined[number]} if refined else {})}
+        for name, mask in masks.items():
+            with replacing(folder / f"{number}_{name}.png") as temporary:
+                write_mask(mask, palette, temporary)
+        with replacing(folder / f"{number}_image.jpg") as temporary:
+            save_image(Image.fromarray(image), temporary, format="JPEG", quality=88)

@@ -1,0 +1,153 @@
+"""The LightningModule: steps, measures, optimiser. It knows no architecture and writes no file."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor
+
+from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.transforms import Sample
+from deeplab_lit.inference.metrics import ConfusionMatrix, Scores
+from deeplab_lit.models.network import Network
+from deeplab_lit.models.pixel_labels import pixel_labels
+from deeplab_lit.training.losses import Resolution, segmentation_loss, summed_cross_entropy
+from deeplab_lit.training.not_finite import LossNotFinite, OnNan, bad_batches
+from deeplab_lit.training.optim import OptimizerConfig, ScheduleConfig, build_optimizer, build_schedule
+from deeplab_lit.weights.description import CHECKPOINT_KEY
+
+Compiled = Literal["none", "loss", "network"]
+
+log = logging.getLogger("deeplab_lit")
+
+
+class Segmenter(L.LightningModule):
+    """Trains and validates a network that maps images to class scores.
+
+    Args:
+        network: a :class:`DeepLab` or :class:`MultiScaleInput`.
+        labels: the classes it scores.
+        optimizer, schedule: of the training.
+        max_steps: length of the schedule, in optimiser steps.
+        resolution: where the loss is taken; see :func:`segmentation_loss`.
+        channels_last: keep images and weights in the memory order that is fast in half precision.
+        description: plain values that rebuild the network and its input, stored in every checkpoint.
+        class_weights: of each class's pixels in the loss; None: all alike.
+        seed: of dropout, which then depends on the step alone, whatever happened before it.
+        compiled: what ``torch.compile`` makes one program of, for training on crops of one size: nothing (``"none"``),
+            the ``"loss"`` with its upsampling, or the ``"network"`` too.
+        on_nan: what a loss that is not finite does: ``"stop"`` raises :class:`LossNotFinite` before the weights are
+            touched, ``"skip"`` leaves the step out.
+    """
+
+    class_weights: Tensor | None
+
+    def __init__(
+        self,
+        network: Network,
+        labels: LabelSet,
+        optimizer: OptimizerConfig,
+        schedule: ScheduleConfig,
+        max_steps: int,
+        resolution: Resolution = "map",
+        channels_last: bool = False,
+        description: dict[str, Any] | None = None,
+        class_weights: Sequence[float] | None = None,
+        seed: int = 0,
+        compiled: Compiled = "none",
+        on_nan: OnNan = "stop",
+    ) -> None:
+        super().__init__()
+        self._format = torch.channels_last if channels_last else torch.contiguous_format
+        self.network = network.to(memory_format=self._format)
+        self.labels, self.resolution = labels, resolution
+        self._optimizer, self._schedule, self._max_steps = optimizer, schedule, max_steps
+        self._description = description or {}
+        self.seed, self.on_nan = seed, on_nan
+        # the functions, not the modules, whose names in checkpoints stay
+        self._supervised = self.network.supervised
+        if compiled == "network":
+            self._supervised = torch.compile(self.network.supervised, dynamic=False)
+        self._summed = None if compiled == "none" else torch.compile(summed_cross_entropy, dynamic=False)
+        weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+        self.register_buffer("class_weights", weights, persistent=False)
+        self.confusion = ConfusionMatrix(len(labels))
+        self.matrix: Tensor | None = None
+        self.scores: Scores | None = None
+        self.validated_at = -1
+
+    def _image(self, batch: Sample) -> Tensor:
+        return batch["image"].contiguous(memory_format=self._format)
+
+    def _loss(self, maps: list[Tensor], batch: Sample) -> Tensor:
+        return segmentation_loss(
+            maps,
+            batch["mask"],
+            self.resolution,
+            self.network.align_corners,
+            self.class_weights,
+            self._share,
+            self._summed,
+        )
+
+    def _share(self, count: Tensor) -> Tensor:
+        """The mean over processes: their gradients are averaged, and shall add up to those of one process."""
+        if self.trainer.world_size == 1:
+            return count
+        total = count.clone()
+        torch.distributed.all_reduce(total)
+        return total / self.trainer.world_size
+
+    def on_train_batch_start(self, batch: Sample, batch_index: int) -> None:
+        place = (self.seed, 2, self.trainer.global_step, batch_index % self.trainer.accumulate_grad_batches)
+        torch.manual_seed(int(np.random.SeedSequence((*place, self.global_rank)).generate_state(1)[0]))
+
+    def training_step(self, batch: Sample, batch_index: int) -> Tensor | None:
+        loss = self._loss(self._supervised(self._image(batch)), batch)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["id"]), sync_dist=True)
+        if bad := bad_batches(loss.detach(), batch["id"], self.trainer.world_size):
+            if self.on_nan == "stop":
+                raise LossNotFinite(self.trainer.global_step, bad)
+            log.warning("the loss of step %d is not finite, left out: %s", self.trainer.global_step, ", ".join(bad))
+            return None
+        groups = self.trainer.optimizers[0].param_groups
+        self.log_dict({f"lr/{group['name']}": group["lr"] for group in groups}, batch_size=1)
+        return loss
+
+    def predict_labels(self, batch: Sample) -> Tensor:
+        """Class indices for every pixel of the (padded) batch (N, H, W)."""
+        return pixel_labels(self.network, self._image(batch))
+
+    def validation_step(self, batch: Sample, batch_index: int) -> None:
+        self.confusion.update(self.predict_labels(batch), batch["mask"])
+
+    def on_validation_epoch_end(self) -> None:
+        self.matrix = self.confusion.compute().cpu()
+        self.scores = Scores.of(self.matrix)
+        self.confusion.reset()
+        self.validated_at = self.trainer.global_step
+        # the counts were summed over processes already
+        self.log("val/miou", self.scores.miou, prog_bar=True)
+        self.log("val/pixel_accuracy", self.scores.pixel_accuracy)
+        self.log("val/mean_accuracy", self.scores.mean_accuracy)
+        for name, iou in zip(self.labels.names, self.scores.per_class_iou, strict=True):
+            if not math.isnan(iou):
+                self.log(f"val/iou/{name}", float(iou))
+
+    def configure_optimizers(self) -> Any:
+        optimizer = build_optimizer(self.network, self._optimizer)
+        schedule = build_schedule(optimizer, self._schedule, self._max_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint[CHECKPOINT_KEY] = self._description
+        checkpoint["validated_at"] = self.validated_at
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.validated_at = checkpoint["validated_at"]

@@ -1,0 +1,161 @@
+"""Parameters, operations, field of view and memory of the network that a training config describes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from deeplab_lit.config.command_schemas import SummaryConfig
+from deeplab_lit.config.schemas import TrainConfig
+from deeplab_lit.models.analysis import (
+    field_of_view,
+    flops,
+    head_field_of_view,
+    padding_shares,
+    parts_of,
+    saved_for_backward,
+)
+from deeplab_lit.models.network import build_network
+from deeplab_lit.models.resize import resize
+from deeplab_lit.training.train import network_spec
+from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.instantiate import create
+
+_STATES = {"sgd": 1, "adamw": 2}  # values that an optimiser keeps for each parameter
+
+
+def summarise(config: SummaryConfig, record: dict[str, Any]) -> dict[str, Any]:
+    """Print what a training would build, as a table or as one JSON object, and return it; see :func:`costs`.
+
+    For a row of a published table it is said which, in JSON under the key ``row``.
+    """
+    row = f"{config.row.table}/{config.row.name}" if config.row else None
+    found = {**({"row": row} if row else {}), **costs(config, record)}
+    if config.json:
+        print(json.dumps(found))
+    else:
+        if row:
+            print(row)
+        _show(found)
+    return found
+
+
+def costs(config: TrainConfig, record: dict[str, Any]) -> dict[str, Any]:
+    """Parameters, operations, field of view and memory of the network of a training.
+
+    Args:
+        config: the typed config.
+        record: the same as builtins.
+
+    Raises:
+        UserError: the config is wrong, or the number of classes is not known without the data.
+    """
+    with torch.device("meta"):  # no weights are drawn, no memory is used
+        network = build_network(network_spec(config, record), number_of_classes(config))
+    parts = parts_of(network)
+    stride = int(parts["trunk"].output_stride)  # type: ignore[arg-type]
+    operations, size = flops(network, config.crop_size), config.crop_size
+    kept = saved_for_backward(network, size, config.batch_size, lambda maps: _loss(maps, config))
+    # parameters that are held fixed have neither gradients nor optimiser states
+    count = sum(each.numel() for each in network.parameters())
+    trained = sum(each.numel() for each in network.parameters() if each.requires_grad)
+    memory = {
+        "weights": 4 * count,
+        "gradients": 4 * trained,
+        "optimizer": 4 * trained * _STATES.get(config.optimizer.name, 1),
+        **{f"activations of the {part}": value for part, value in kept.items()},
+    }
+    map_size = -(-(size - 1) // stride) + 1
+    return {
+        "params": count,
+        "flops": operations["total"],
+        "output_stride": stride,
+        "field_of_view": field_of_view(network),
+        "head_field_of_view": head_field_of_view(network, stride),
+        "memory": {**memory, "total": sum(memory.values())},
+        "parts": {
+            part: {
+                "params": sum(each.numel() for each in module.parameters()),
+                "flops": operations[part],
+                "activations": kept[part],
+            }
+            for part, module in parts.items()
+        },
+        "taps_in_padding": padding_shares(parts["head"], map_size),
+        "crop_size": size,
+        "batch_size": config.batch_size,
+        "classes": number_of_classes(config),
+        "scales": list(config.scales.factors),
+    }
+
+
+def number_of_classes(config: TrainConfig) -> int:
+    """How many classes a training scores, found without reading its data where that is possible."""
+    if isinstance(config, SummaryConfig) and config.classes is not None:
+        return config.classes
+    known = config.data.get("recipe", {}).get("classes")
+    try:
+        # the constructor alone writes and fetches nothing
+        ignored = ("check", "check_against")
+        return len(create({key: value for key, value in config.data.items() if key not in ignored}, "data").labels)
+    except UserError as error:
+        if known is None:
+            raise UserError(f"the number of classes is not known ({error}): type classes=NUMBER.") from error
+        return int(known)
+
+
+def _loss(maps: list[Tensor], config: TrainConfig) -> Tensor:
+    """The shapes of the training loss; labels have no values here, so none can be void."""
+    total = maps[0].new_zeros(())
+    for scores in maps:
+        if config.loss.resolution == "full":
+            scores = resize(scores, (config.crop_size, config.crop_size), config.align_corners)
+        labels = torch.empty((scores.shape[0], *scores.shape[2:]), dtype=torch.long, device="meta")
+        total = total + F.cross_entropy(scores, labels)
+    return total
+
+
+def _show(found: dict[str, Any]) -> None:
+    console = Console(soft_wrap=True)
+    table = Table(box=None, pad_edge=False)
+    for title in ("", "parameters", "operations", "activations"):
+        table.add_column(title, justify="left" if not title else "right")
+    for part, numbers in found["parts"].items():
+        table.add_row(part, _millions(numbers["params"]), _billions(numbers["flops"]), as_bytes(numbers["activations"]))
+    table.add_row("all", _millions(found["params"]), _billions(found["flops"]), "")
+    console.print(table)
+    size, batch = found["crop_size"], found["batch_size"]
+    scales = ", ".join(f"{scale:g}" for scale in found["scales"])
+    console.print(
+        f"operations: forward, one image of {size} x {size}, scales {scales}; a "
+        f"multiplication and an addition are two\noutput stride {found['output_stride']}, field of view "
+        f"{found['field_of_view']} pixels (the kernel on the features alone, as in the paper's table 1: "
+        f"{found['head_field_of_view']})"
+    )
+    memory = found["memory"]
+    rest = ", ".join(f"{name} {as_bytes(value)}" for name, value in memory.items() if name != "total")
+    console.print(
+        f"a training step of batch {batch} in float32 holds {as_bytes(memory['total'])}: {rest}; convolutions need "
+        "room of their own besides"
+    )
+    for name, share in found["taps_in_padding"].items():
+        console.print(f"{name}: {100 * share:.0f} % of its taps lie in the padding of the map")
+
+
+def _millions(value: float) -> str:
+    return f"{value / 1e6:.2f} M"
+
+
+def _billions(value: float) -> str:
+    return f"{value / 1e9:.2f} G"
+
+
+def as_bytes(value: float) -> str:
+    """A number of bytes for people."""
+    return f"{value / 2**30:.2f} GiB" if value >= 2**30 else f"{value / 2**20:.1f} MiB"

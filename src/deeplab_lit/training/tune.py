@@ -1,0 +1,156 @@
+"""A search for hyper-parameters: Optuna proposes, each trial is a training composed by Hydra."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+from lightning.pytorch.callbacks import Callback
+from rich.table import Table
+
+from deeplab_lit.cli.entry_point import plain, typed
+from deeplab_lit.config.command_schemas import TuneConfig
+from deeplab_lit.sweeps.prerequisites import command
+from deeplab_lit.sweeps.run_table import composed
+from deeplab_lit.training.train import train
+from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.terminal import wide_console
+
+_FORMS = "{low: NUMBER, high: NUMBER} with log: true or step: NUMBER if wanted, or {choices: [...]}"
+_BEAT = 60  # seconds between the signs of life of a trial
+
+
+def tune(config: TuneConfig, given: Sequence[str]) -> Any:
+    """Run trials until there are enough, print the best and the command of the first, and return Optuna's study.
+
+    The study is a file below the output. The same command goes on with it, and in another terminal takes part in it;
+    a trial whose process was killed is run again, from its last checkpoint.
+
+    Args:
+        config: ``search`` says what is tried and how often; ``output`` and ``name`` where all of it lies.
+        given: the overrides of every trial.
+
+    Raises:
+        UserError: Optuna is not installed, or the space is no space.
+    """
+    search = config.search
+    try:
+        import optuna
+    except ModuleNotFoundError as error:
+        raise UserError("a search needs a package: pip install 'deeplab_lit[optuna]'.") from error
+    if search.trials < 1:
+        raise UserError(f"search.trials={search.trials}: it is at least 1.")
+    propose = _proposals(search.space)
+    folder = Path(config.output).expanduser() / config.name
+    folder.mkdir(parents=True, exist_ok=True)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with warnings.catch_warnings():
+        # signs of life are experimental to Optuna, which is no matter of who searches
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        storage = optuna.storages.RDBStorage(
+            f"sqlite:///{folder / 'study.db'}",
+            heartbeat_interval=_BEAT,
+            heartbeat_stale_trial_callback=_again,
+        )
+    study = optuna.create_study(
+        study_name=config.name,
+        direction="maximize",
+        storage=storage,
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=4) if search.prune else optuna.pruners.NopPruner(),
+        load_if_exists=True,
+    )
+
+    def objective(trial: Any) -> float:
+        # by the trial: another call of the same command, and another process, must not propose the same again
+        seed = np.random.SeedSequence((search.seed, trial.number)).generate_state(1)[0]
+        study.sampler = optuna.samplers.TPESampler(seed=int(seed))
+        chosen = propose(trial)
+        told = [*given, *chosen, f"output={folder}", "name=trials", "resume=auto"]
+        cfg = composed(told)
+        print(f"trial {trial.number}: {' '.join(chosen)}")
+        trial.set_user_attr("overrides", [*given, *chosen])
+        result = train(typed(cfg), plain(cfg), command(told), [_Reports(trial)])
+        return float(result["miou"])
+
+    ended = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+    while len(study.get_trials(deepcopy=False, states=ended)) < search.trials:
+        study.optimize(objective, n_trials=1)
+    _show(study)
+    return study
+
+
+def _again(study: Any, trial: Any) -> None:
+    """A trial whose process died is proposed once more."""
+    study.enqueue_trial(trial.params)
+
+
+class _Reports(Callback):
+    """Tells Optuna each validation, and stops a trial that is worse than most."""
+
+    def __init__(self, trial: Any) -> None:
+        self.trial = trial
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        import optuna
+
+        if trainer.state.fn != "fit":
+            return
+        self.trial.report(float(trainer.callback_metrics["val/miou"]), trainer.global_step)
+        if trainer.global_step < trainer.max_steps and self.trial.should_prune():
+            raise optuna.TrialPruned
+
+
+def _proposals(space: Mapping[str, Any]) -> Callable[[Any], list[str]]:
+    """From a trial to the overrides that it proposes."""
+    flat = dict(_flat(space))
+    if not flat:
+        raise UserError(f"space is empty: type +search.space.KEY=VALUE, each VALUE {_FORMS}.")
+
+    def propose(trial: Any) -> list[str]:
+        found = []
+        for key, each in flat.items():
+            if "choices" in each:
+                # Optuna keeps texts and numbers alone, and a text is what Hydra takes
+                value = trial.suggest_categorical(key, [json.dumps(choice) for choice in each["choices"]])
+            elif all(isinstance(bound, int) for bound in (each["low"], each["high"], each.get("step", 1))):
+                value = trial.suggest_int(key, **each)
+            else:
+                value = f"{trial.suggest_float(key, **each):.12g}"
+            found.append(f"{key}={value}")
+        return found
+
+    return propose
+
+
+def _flat(space: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, each in space.items():
+        key = f"{prefix}{name}"
+        if not isinstance(each, Mapping):
+            raise UserError(f"search.space.{key}={each} is no space: it is {_FORMS}.")
+        if {"low", "high"} <= set(each) <= {"low", "high", "log", "step"} or set(each) == {"choices"}:
+            yield key, each
+        else:
+            yield from _flat(each, f"{key}.")
+
+
+def _show(study: Any) -> None:
+    table = Table(title=f"{study.study_name}: the best trials", title_justify="left", box=None, pad_edge=False)
+    trials = sorted(study.trials, key=lambda trial: -(trial.value if trial.value is not None else -1.0))[:10]
+    keys = list(study.best_trial.params)
+    for title in ("trial", "mIoU", *keys, "state"):
+        table.add_column(title, justify="right" if title in ("trial", "mIoU") else "left")
+    for trial in trials:
+        value = "" if trial.value is None else f"{100 * trial.value:.2f}"
+        shown = [_short(trial.params.get(key)) for key in keys]
+        table.add_row(str(trial.number), value, *shown, trial.state.name.lower())
+    wide_console().print(table)
+    print(f"best: {command(study.best_trial.user_attrs['overrides'])}")
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,73 @@
+"""Cross-entropy of upsampled scores on a CPU, without the upsampled scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from deeplab_lit.data.labels import VOID
+from deeplab_lit.kernels.loading import kernels
+from deeplab_lit.kernels.score_maps import classes_last, places
+
+_PARTS = 4  # of the rows of an image, for threads that a small batch leaves idle
+
+
+def is_upsampled_loss_fast(scores: Tensor, labels: Tensor) -> bool:
+    """Whether :func:`upsampled_cross_entropy` is to be taken: for float32 on a CPU, where numba is, but for NaN."""
+    here = scores.device.type == "cpu" and scores.dtype is torch.float32 and not torch.compiler.is_compiling()
+    larger = labels.shape[-2] > scores.shape[-2] and labels.shape[-1] > scores.shape[-1]
+    return here and larger and kernels("loss") is not None and bool(scores.isfinite().all())
+
+
+def upsampled_cross_entropy(
+    scores: Tensor, labels: Tensor, align_corners: bool, class_weights: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """What PyTorch's bilinear ``interpolate`` and ``cross_entropy(..., reduction="sum")`` give in several passes.
+
+    Args:
+        scores: float32 (N, C, h, w).
+        labels: int64 (N, H, W); void (255) does not count.
+        align_corners: the geometry of the upsampling.
+        class_weights: float32 (C), or None.
+
+    Returns:
+        The sum of the losses, and the sum of the weights of labelled pixels.
+
+    Raises:
+        IndexError: a label that is neither a class nor void.
+    """
+    weights = torch.ones(scores.shape[1]) if class_weights is None else class_weights
+    return _Upsampled.apply(scores, labels, align_corners, weights)
+
+
+class _Upsampled(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, scores: Tensor, labels: Tensor, align_corners: bool, weights: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        compiled = kernels("loss")
+        batch, classes, *size = scores.shape
+        rows, columns = (places(labels.shape[1 + i], size[i], align_corners) for i in (0, 1))
+        sums, grad = compiled.cross_entropy(
+            classes_last(scores), labels.numpy(), weights.float().numpy(), VOID, *rows, *columns, _PARTS
+        )
+        loss, weight, unknown = sums.sum(0)
+        if unknown:
+            wrong = labels[(labels != VOID) & ((labels < 0) | (labels >= classes))]
+            raise IndexError(
+                f"label {int(wrong[0])} is not one of {classes} classes (0 to {classes - 1}), nor void (255)"
+            )
+        grad = grad.reshape(batch, _PARTS, *grad.shape[1:])[..., :classes].sum(1)
+        ctx.save_for_backward(torch.from_numpy(grad).permute(0, 3, 1, 2))
+        total = torch.tensor(weight, dtype=torch.float32)
+        ctx.mark_non_differentiable(total)
+        return torch.tensor(loss, dtype=torch.float32), total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_loss: Tensor, _: Tensor) -> tuple[Tensor, None, None, None]:
+        (grad,) = ctx.saved_tensors
+        return grad * of_loss, None, None, None

@@ -1,0 +1,165 @@
+"""Files that are whole or not there."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+import tempfile
+import time
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from deeplab_lit.utils.errors import UserError
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a disk that is full: its own size, the user's share of it, the most that a file may take."""
+
+_PATIENCE = 10.0  # seconds: loader processes of a run that was killed hold on for some
+
+
+def cache_folder(given: str | Path | None = None) -> Path:
+    """Where what is made or fetched once is kept: ``given``, else ``$DEEPLAB_LIT_CACHE``, else ~/.cache/deeplab_lit."""
+    if given is not None:
+        return Path(given).expanduser()
+    if "DEEPLAB_LIT_CACHE" in os.environ:
+        return Path(os.environ["DEEPLAB_LIT_CACHE"]).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "deeplab_lit"
+
+
+def _lock(path: Path) -> FileLock:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path.parent / f".{path.name}.lock")
+
+
+@contextmanager
+def one_at_a_time(path: Path, waiting: str | None = None) -> Iterator[None]:
+    """Hold a lock beside ``path``: other processes of the same job wait here instead of doing the same work.
+
+    Args:
+        path: what is made.
+        waiting: said by a process that has to wait.
+    """
+    lock = _lock(path)
+    try:
+        _acquire(lock, 0)
+    except Timeout:
+        if waiting:
+            print(waiting, file=sys.stderr)
+        _acquire(lock, -1)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _acquire(lock: FileLock, timeout: float) -> None:
+    try:
+        lock.acquire(timeout=timeout)
+    except NotImplementedError:  # a file system of a cluster that has no locks: better none than no training
+        warnings.warn(f"{lock.lock_file} cannot be locked on this file system: start nothing twice.", stacklevel=4)
+
+
+@contextmanager
+def one_or_none(path: Path, refusal: str) -> Iterator[None]:
+    """Hold a lock beside ``path``; it is released when the process ends, however it ends.
+
+    Raises:
+        UserError: with the text ``refusal``, where another process holds it.
+    """
+    lock = _lock(path)
+    try:
+        _acquire(lock, _PATIENCE)
+    except Timeout as error:
+        raise UserError(refusal) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+# torch's and numpy's words for a file that the disk did not take whole
+_CUT_SHORT = ("PytorchStreamWriter", "inline_container.cc", "iostream error", "requested and")
+
+
+def refuse_bombs(archive: zipfile.ZipFile, path: Path) -> None:
+    """Raise UserError if a zip file of weights, which PyTorch does not compress, unpacks to more than it is."""
+    unpacked = sum(member.file_size for member in archive.infolist())
+    if unpacked > path.stat().st_size:
+        raise UserError(f"{path} unpacks to {unpacked} bytes, more than it has: no file of weights does.")
+
+
+@contextmanager
+def replacing(path: str | Path, sync: bool = True) -> Iterator[Path]:
+    """A temporary path beside ``path`` to write to; it takes the name ``path`` once the block ends without an error.
+
+    ``sync=False`` does not wait for the disk: for files by the thousand that can be made again.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        try:
+            yield temporary
+        except (RuntimeError, OSError) as error:
+            code = getattr(error, "errno", None)
+            if code not in NO_ROOM:
+                if not any(words in str(error) for words in _CUT_SHORT):
+                    raise
+                code = errno.ENOSPC
+            raise OSError(code, os.strerror(code), os.fspath(path)) from error  # with a name, which writing lacks
+        if sync:
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+        # mkstemp makes files that only their owner may read
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def new_folder(parent: Path) -> Path:
+    """Make a folder below ``parent`` that is named by the time, and that no other process has.
+
+    Raises:
+        UserError: a thousand folders of this second are there.
+    """
+    stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
+    for attempt in range(1000):
+        folder = parent / (stamp if attempt == 0 else f"{stamp}_{attempt}")
+        with suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            return folder
+    raise UserError(f"{parent} has a thousand folders of this second: choose another output=FOLDER.")
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write ``text`` whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, whole or not at all. NaN becomes null, as JSON has no other word for it."""
+    write_text(path, json.dumps(_no_nan(value), indent=2, allow_nan=False) + "\n")
+
+
+def _no_nan(value: Any) -> Any:
+    if isinstance(value, float) and value != value:
+        return None
+    if isinstance(value, dict):
+        return {key: _no_nan(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_no_nan(each) for each in value]
+    return value

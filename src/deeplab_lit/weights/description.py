@@ -1,0 +1,106 @@
+"""What a checkpoint says of itself, so that it can be rebuilt from the file alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.transforms import Normalization
+from deeplab_lit.utils.errors import UserError
+
+CHECKPOINT_KEY = "deeplab_lit"
+
+
+def describe(
+    network_spec: dict[str, Any],
+    labels: LabelSet | None,
+    normalization: Normalization,
+    eval_size: int = 513,
+    data: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The description of a network, its classes (None: it has no classifier) and its input, as builtins."""
+    names = list(labels.names) if labels else []
+    palette = [list(colour) for colour in labels.palette] if labels else []
+    spec = {
+        part: {key: value for key, value in config.items() if key != "recipe"} if isinstance(config, dict) else config
+        for part, config in network_spec.items()
+    }
+    norm = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(normalization).items()}
+    about = {"version": 1, "network": spec, "labels": {"names": names, "palette": palette}, "normalization": norm}
+    return {**about, "eval_size": eval_size, "data": data}
+
+
+def to_text(content: Mapping[str, Any]) -> str:
+    """What a checkpoint says of itself as one line of JSON, for the metadata of other formats."""
+    return json.dumps({"about": content[CHECKPOINT_KEY], "global_step": content["global_step"]})
+
+
+def from_text(text: str, source: str) -> dict[str, Any]:
+    """The description and the step that :func:`to_text` wrote, under a checkpoint's keys; UserError if it did not."""
+    try:
+        found = json.loads(text)
+        return {CHECKPOINT_KEY: found["about"], "global_step": found["global_step"]}
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise UserError(f"{source} is damaged: what it says of itself cannot be read ({error}).") from error
+
+
+def checked(content: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """A checkpoint's content, if its description is one and its weights are tensors by name.
+
+    Raises:
+        UserError: naming the part that is not as :func:`describe` makes it.
+    """
+    about = content[CHECKPOINT_KEY]
+    for part, right in _RIGHT.items():
+        try:
+            fine = right(about, content)
+        except (LookupError, TypeError, ValueError, AttributeError):
+            fine = False
+        if not fine:
+            raise UserError(f"{source} is damaged: its {part} is not what a checkpoint of this library holds.")
+    return dict(content)
+
+
+def _numbers(values: Any, count: int | None = None) -> bool:
+    right = isinstance(values, list) and all(type(value) in (int, float) for value in values)
+    return right and (count is None or len(values) == count)
+
+
+def _component(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("_target_"), str)
+
+
+def _palette(names: list[Any], palette: list[Any]) -> bool:
+    colours = all(len(colour) == 3 and all(0 <= int(part) <= 255 for part in colour) for colour in palette)
+    return len(names) == len(palette) <= 65536 and all(type(name) is str for name in names) and colours
+
+
+_RIGHT: dict[str, Callable[[Any, Mapping[str, Any]], bool]] = {
+    "network": lambda about, _: (
+        _component(about["network"]["backbone"])
+        and (about["network"]["model"] is None or _component(about["network"]["model"]))
+        and _numbers(about["network"]["scales"])
+        and 0 < len(about["network"]["scales"]) <= 32
+        and type(about["network"]["align_corners"]) is bool
+    ),
+    "label set": lambda about, _: _palette(about["labels"]["names"], about["labels"]["palette"]),
+    "normalization": lambda about, _: (
+        _numbers(about["normalization"]["mean"], 3)
+        and _numbers(about["normalization"]["std"], 3)
+        and min(about["normalization"]["std"]) > 0
+        and type(about["normalization"]["bgr"]) is bool
+    ),
+    "data": lambda about, _: isinstance(about.get("data"), (dict, type(None))),
+    "source": lambda about, _: (
+        "source" not in about or (type(about["source"]) is str and all(type(note) is str for note in about["notes"]))
+    ),
+    "evaluation size": lambda about, _: 0 < about.get("eval_size", 513) <= 65536,
+    "step": lambda _, content: type(content["global_step"]) is int,
+    "weights": lambda _, content: (
+        isinstance(content["state_dict"], dict)
+        and all(type(name) is str and hasattr(value, "shape") for name, value in content["state_dict"].items())
+    ),
+}

@@ -1,0 +1,102 @@
+"""ONNX graphs, written, and run by ONNX Runtime."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from deeplab_lit.exports.tracing import INPUT, OUTPUT, no_graph
+from deeplab_lit.utils.errors import UserError
+from deeplab_lit.weights.description import CHECKPOINT_KEY, checked, from_text, to_text
+
+_NEEDED = "pip install 'deeplab_lit[onnx]'"
+
+
+def is_onnx(path: Path) -> bool:
+    """Whether a file begins as ONNX's do: a small number, the version of its format, and then another field."""
+    with path.open("rb") as file:
+        first = file.read(9)
+    # safetensors begin with any number at all, and then a brace
+    small = first[:1] == b"\x08" and len(first) == 9 and first[8:] != b"{" and first[1] < 32
+    return small and first[2] & 7 in (0, 2) and first[2] > 8
+
+
+def write_onnx(program: torch.export.ExportedProgram, content: dict[str, Any], path: Path) -> None:
+    """Write a graph with the description in ``content`` as its metadata ``deeplab_lit``.
+
+    Raises:
+        UserError: the packages that write ONNX are not installed, or ONNX has no such graph.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise UserError(f"format=onnx needs packages that are not installed ({error.name}): {_NEEDED}.") from error
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            made = torch.onnx.export(program, dynamo=True, input_names=[INPUT], output_names=[OUTPUT], verbose=False)
+        except torch.onnx.OnnxExporterError as error:
+            raise UserError(no_graph(error)) from error
+    assert made is not None
+    graph = made.model_proto
+    _name_sides(graph)
+    del graph.graph.value_info[:]  # sizes by the tracer's names, which nobody needs
+    for node in graph.graph.node:  # where the sources lie
+        del node.metadata_props[:]
+    graph.metadata_props.add(key=CHECKPOINT_KEY, value=to_text(content))
+    onnx.save_model(graph, path)
+
+
+def _name_sides(model: Any) -> None:
+    given = model.graph.input[0].type.tensor_type.shape.dim
+    names = dict(zip((given[i].dim_param for i in (0, 2, 3)), ("batch", "height", "width"), strict=True))
+    for value in (*model.graph.input, *model.graph.output):
+        for side in value.type.tensor_type.shape.dim:
+            if side.dim_param in names:
+                side.dim_param = names[side.dim_param]
+
+
+class OnnxNetwork(nn.Module):
+    """An ONNX graph in the place of a network, run by ONNX Runtime in single precision.
+
+    Args:
+        path: of a file that :func:`write_onnx` wrote.
+
+    Attributes:
+        content: what the file says of itself, under a checkpoint's keys.
+
+    Raises:
+        UserError: ONNX Runtime is not installed or cannot read the file, or the file is not one of this library.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise UserError(f"{path} is run by ONNX Runtime, which is not installed: {_NEEDED}.") from error
+        wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
+        providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = torch.get_num_threads()
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        except Exception as error:  # its errors have no common class but this
+            raise UserError(f"{path} cannot be read as ONNX: {str(error).splitlines()[0][:200]}") from error
+        about = self._session.get_modelmeta().custom_metadata_map.get(CHECKPOINT_KEY)
+        if about is None:
+            raise UserError(f"{path} is an ONNX graph of another library: give one that deeplab_lit.export wrote.")
+        self.content = checked({**from_text(about, str(path)), "state_dict": {}}, str(path))
+
+    def scores(self, image: Tensor) -> Tensor:
+        """Class scores (N, C, H, W) of normalised images (N, 3, H, W)."""
+        found = self._session.run([OUTPUT], {INPUT: image.float().contiguous().cpu().numpy()})[0]
+        return torch.from_numpy(found).to(image.device)

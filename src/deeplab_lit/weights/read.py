@@ -1,0 +1,102 @@
+"""Files of trained weights: this library's own, and what other code bases write, told apart by their content."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.fetch import found
+from deeplab_lit.weights import caffe
+from deeplab_lit.weights.description import CHECKPOINT_KEY, checked, from_text
+from deeplab_lit.weights.exported_program import is_program, read_program
+from deeplab_lit.weights.onnx_graph import is_onnx
+from deeplab_lit.weights.pytorch_files import load_file
+from deeplab_lit.weights.state_dicts import convert_state_dict
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """What a file of weights holds, in the form of this library's checkpoints, with tensors on the CPU.
+
+    Nothing in the file is run: PyTorch files are read with ``weights_only=True``.
+
+    Args:
+        path: a file, or an https:// or hf:// URL, which is fetched once into a cache folder: a checkpoint,
+            ``.safetensors`` or exported program (``.pt2``) of this library, a state dict of torchvision or of the
+            common PyTorch DeepLab V2, or a ``.caffemodel``.
+
+    Returns:
+        ``state_dict``, ``global_step``, and under ``CHECKPOINT_KEY`` the description of the network.
+
+    Raises:
+        UserError: no such file; it cannot be read, or would run code; or its layout is not known, with what was found.
+    """
+    path = found(path)
+    return checked(_read(path), str(path))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        first = file.read(9)
+    # first, since the length of its header may look like the beginning of any other format
+    if first[8:9] == b"{" and int.from_bytes(first[:8], "little") < path.stat().st_size:
+        return _from_safetensors(path)
+    if first[:2] == b"PK" and is_program(path):
+        return read_program(path)
+    if first[:2] == b"PK" or first[:1] == b"\x80":
+        return _from_torch(path)
+    if is_onnx(path):
+        raise UserError(f"{path} is an ONNX graph, to be evaluated, not trained: give what it was exported from.")
+    return _from_caffe(path)
+
+
+def _from_caffe(path: Path) -> dict[str, Any]:
+    layers = caffe.parse(path.read_bytes(), str(path))
+    try:
+        return caffe.convert(layers, str(path)).content()
+    except UserError:
+        raise
+    except (LookupError, ValueError, TypeError) as error:  # names of a net that is known, over what is none
+        raise UserError(f"{path} is damaged: its layers do not make a net ({error}).") from error
+
+
+def _from_torch(path: Path) -> dict[str, Any]:
+    content = load_file(path, "a checkpoint")
+    if isinstance(content, dict) and CHECKPOINT_KEY in content:
+        return content
+    state = _state_dict(content)
+    if state is None:
+        held = (
+            f"a dict with {', '.join(map(str, list(content)[:4]))}"
+            if isinstance(content, dict)
+            else type(content).__name__
+        )
+        raise UserError(f"{path} holds {held}, not tensors by name: a checkpoint or a state dict is wanted.")
+    return convert_state_dict(state, str(path)).content()
+
+
+def _state_dict(content: Any) -> dict[str, Tensor] | None:
+    """The tensors by name, where people put them: plain, or under a key beside other things."""
+    if not isinstance(content, dict) or not content:
+        return None
+    if all(isinstance(value, Tensor) for value in content.values()):
+        return dict(content)
+    for key in ("state_dict", "model_state_dict", "model"):
+        if found := _state_dict(content.get(key)):
+            return found
+    return None
+
+
+def _from_safetensors(path: Path) -> dict[str, Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = (file.metadata() or {}).get(CHECKPOINT_KEY)
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise UserError(f"{path} cannot be read as safetensors: {error}") from error
+    if about is None:
+        return convert_state_dict(state, str(path)).content()
+    return {**from_text(about, str(path)), "state_dict": state}

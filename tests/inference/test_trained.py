@@ -1,0 +1,100 @@
+import pickle
+
+import pytest
+import torch
+
+import deeplab_lit
+from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.transforms import Normalization
+from deeplab_lit.inference.trained import WholeFileCheckpoint, check_resumable
+from deeplab_lit.models.network import build_network
+from deeplab_lit.utils.errors import UserError
+from deeplab_lit.weights.description import describe
+
+SPEC = {
+    "backbone": {"_target_": "deeplab_lit.models.backbones.ResNet", "depth": 18, "recipe": {"sgd_lr": 1.0}},
+    "model": {"_target_": "deeplab_lit.models.heads.ASPP", "rates": [1, 2]},
+    "scales": [0.5, 1.0],
+    "align_corners": False,
+    "atrous": "interlace",
+}
+LABELS = LabelSet(("sky", "road"), ((1, 2, 3), (4, 5, 6)))
+
+
+def save(path, spec=SPEC, **changes):
+    network = build_network(SPEC, 2).eval()
+    content = {
+        "state_dict": {f"network.{key}": value for key, value in network.state_dict().items()},
+        "global_step": 7,
+        "deeplab_lit": describe(spec, LABELS, Normalization((1.0, 2.0, 3.0), (4.0, 5.0, 6.0), bgr=True)),
+        **changes,
+    }
+    WholeFileCheckpoint().save_checkpoint(content, path)
+    return network
+
+
+def test_a_file_alone_gives_back_network_labels_and_normalisation(tmp_path):
+    network = save(tmp_path / "a.ckpt")
+    trained = deeplab_lit.load(tmp_path / "a.ckpt")
+    assert trained.labels == LABELS and trained.step == 7
+    assert trained.normalization == Normalization((1.0, 2.0, 3.0), (4.0, 5.0, 6.0), bgr=True)
+    image = torch.randn(1, 3, 41, 57)
+    with torch.no_grad():
+        assert torch.equal(trained.network.scores(image), network.scores(image))
+    assert trained.network.scales == (1.0, 0.5) and trained.network.align_corners is False
+
+
+class Attack:
+    def __reduce__(self):
+        return (open, ("attacked", "w"))
+
+
+def test_files_that_would_run_code_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pickle.ckpt").write_bytes(pickle.dumps(Attack()))
+    torch.save({"state_dict": Attack()}, tmp_path / "torch.ckpt")
+    for name in ("pickle.ckpt", "torch.ckpt"):
+        with pytest.raises(UserError, match="cannot be read as a checkpoint"):
+            deeplab_lit.load(tmp_path / name)
+    save(tmp_path / "target.ckpt", {**SPEC, "model": {"_target_": "os.system", "command": "touch attacked"}})
+    with pytest.raises(UserError, match=r"'os.system', which may run any code"):
+        deeplab_lit.load(tmp_path / "target.ckpt")
+    assert not (tmp_path / "attacked").exists()
+
+
+def test_broken_and_foreign_files_are_named(tmp_path):
+    save(tmp_path / "a.ckpt")
+    whole = (tmp_path / "a.ckpt").read_bytes()
+    (tmp_path / "cut.ckpt").write_bytes(whole[: len(whole) // 2])
+    torch.save({"weights": torch.zeros(1)}, tmp_path / "foreign.ckpt")
+    for name, words in (
+        ("cut", "cannot be read"),
+        ("foreign", r"holds 1 tensors that begin with weights \(1,\). No layout that is known"),
+        ("none", "does not exist"),
+    ):
+        with pytest.raises(UserError, match=words):
+            deeplab_lit.load(tmp_path / f"{name}.ckpt")
+
+
+def test_what_a_file_says_of_its_origin_may_be_missing_or_wrong(tmp_path):
+    """Both were found by make fuzz, as KeyErrors."""
+    save(tmp_path / "trunk.ckpt", {**SPEC, "model": None})
+    with pytest.raises(UserError, match=r"\(of this library\) has a trunk, but no classifier of pixels"):
+        deeplab_lit.load(tmp_path / "trunk.ckpt")
+    about = describe(SPEC, LABELS, Normalization())
+    for wrong in ({"source": "VGG"}, {"source": 3, "notes": []}, {"source": "VGG", "notes": [1]}):
+        save(tmp_path / "a.ckpt", deeplab_lit={**about, **wrong})
+        with pytest.raises(UserError, match="its source is not what a checkpoint of this library holds"):
+            deeplab_lit.load(tmp_path / "a.ckpt")
+    save(tmp_path / "a.ckpt", deeplab_lit={**about, "source": "VGG", "notes": ["of Caffe"]})
+    assert deeplab_lit.load(tmp_path / "a.ckpt").step == 7
+
+
+def test_a_resume_from_another_network_or_other_classes_is_refused(tmp_path):
+    save(tmp_path / "a.ckpt")
+    check_resumable(tmp_path / "a.ckpt", describe(SPEC, LABELS, Normalization()))
+    other = {**SPEC, "model": {**SPEC["model"], "rates": [1, 3]}}
+    with pytest.raises(UserError, match="another model"):
+        check_resumable(tmp_path / "a.ckpt", describe(other, LABELS, Normalization()))
+    with pytest.raises(UserError, match="2 classes"):
+        check_resumable(tmp_path / "a.ckpt", describe(SPEC, LabelSet(("a", "b", "c")), Normalization()))

@@ -1,0 +1,310 @@
+"""The papers' tables: the published numbers, what rows depend on, and what a sweep does when rows fail or are done."""
+
+import json
+import shutil
+import subprocess
+import time
+
+import hydra
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+from PIL import Image
+
+from deeplab_lit.cli.entry_point import plain
+from deeplab_lit.config.hydra_store import conf_folder, register_schemas
+from deeplab_lit.sweeps.run_table import Job, _ready
+from deeplab_lit.training.runs import fingerprint
+from tests.end_to_end.running import command, train, train_alone, use, use_alone
+from tests.models.test_pairs import compose
+
+EXPERIMENTS = conf_folder().parent / "experiments"
+TABLES = sorted(file.stem for file in EXPERIMENTS.glob("*.yaml") if (EXPERIMENTS / file.stem).is_dir())
+TINY = [
+    "scale=mini", "data.train_images=24", "data.val_images=5", "max_steps=2", "val_every=2", "batch_size=2",
+    "crop_size=49", "num_workers=0", "trainer.accelerator=cpu", "trainer.precision=32-true", "logger=csv", "pictures=0",
+    "backbone=timm", "backbone.name=test_resnet", "init=random", "optimizer.lr=0.001",
+]  # fmt: skip
+
+PUBLISHED = """
+table1_fov/deeplab_7x7 64.38 67.64
+table1_fov/deeplab_4x4 59.80 63.74
+table1_fov/deeplab_4x4_r8 63.41 67.14
+table1_fov/largefov 62.25 67.64
+v1_multiscale_features/msc 61.30 65.21
+v1_multiscale_features/msc_largefov 64.21 68.70
+table2_policy/step_30_6k 62.25
+table2_policy/poly_30_6k 63.42
+table2_policy/poly_30_10k 64.90
+table2_policy/poly_10_10k 64.71
+table2_policy/poly_10_20k 65.88
+table3_aspp_vgg16/largefov 65.76 69.84
+table3_aspp_vgg16/aspp_s 66.98 69.73
+table3_aspp_vgg16/aspp_l 68.96 71.57
+table4_resnet101/baseline 68.72
+table4_resnet101/msc 71.27
+table4_resnet101/coco 73.28
+table4_resnet101/aug 74.87
+table4_resnet101/largefov 75.54
+table4_resnet101/aspp 76.35
+table4_resnet101/crf 76.35 77.69
+"""
+
+
+def row(name, *overrides):
+    return plain(compose(f"experiments={name}", *overrides))
+
+
+def rows_of(table):
+    return list(OmegaConf.load(EXPERIMENTS / f"{table}.yaml").hydra.sweeper.rows)
+
+
+def ends(folder, table):
+    return {each["row"]: each for each in json.loads((folder / "runs" / table / "sweep-mini.json").read_text())}
+
+
+@pytest.mark.parametrize("line", PUBLISHED.split("\n")[1:-1])
+def test_the_published_numbers(line):
+    name, *numbers = line.split()
+    published = row(name)["row"]["published"]
+    found = [published[key] for key in ("miou", "crf_miou") if key in published]
+    assert found == [float(number) for number in numbers]
+    table, first = name.split("/")
+    assert first in rows_of(table)
+
+
+def test_every_row_composes_at_the_small_scales():
+    assert {*TABLES} == {word.split("/")[0] for word in PUBLISHED.split() if "/" in word} | {"factorial"}
+    register_schemas()
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
+        for table in TABLES:
+            files = {file.stem for file in (EXPERIMENTS / table).glob("*.yaml")}
+            assert files - {"coco_pretraining"} == set(rows_of(table))
+            for name in files:
+                for scale in ("mini", "subset")[: 1 + (name in ("largefov", "aspp", "msc"))]:
+                    config = plain(hydra.compose("train", [f"experiments={table}/{name}", f"scale={scale}"]))["row"]
+                    assert (config["table"], config["name"], config["scale"]) == (table, name, scale)
+
+
+def test_full_scale_is_the_papers():
+    vgg, resnet = row("table2_policy/step_30_6k"), row("table4_resnet101/aspp")
+    for config, lr, batch, steps in ((vgg, 1e-3, 30, 6000), (resnet, 2.5e-4, 10, 20000)):
+        assert config["data"]["_target_"].endswith("VOCAug") and config["crop_size"] == 321
+        assert config["optimizer"] == {**config["optimizer"], "name": "sgd", "lr": lr, "momentum": 0.9, "new_lr": 10.0}
+        assert (config["batch_size"], config["max_steps"]) == (batch, steps)
+        assert config["parity"]["align_corners"] and config["loss"]["resolution"] == "map"
+    assert vgg["schedule"] == {**vgg["schedule"], "name": "step", "every": 2000, "factor": 0.1}
+    assert resnet["schedule"]["name"] == "poly" and resnet["schedule"]["power"] == 0.9
+    assert resnet["augment"]["scale_list"] == [0.5, 0.75, 1.0, 1.25, 1.5]
+    assert resnet["scales"]["factors"] == [0.5, 0.75, 1.0] and resnet["model"]["rates"] == [6, 12, 18, 24]
+    assert row("table4_resnet101/msc")["augment"]["scale_list"] is None
+
+
+def test_a_row_of_table_4_is_the_one_before_and_one_thing_more():
+    names = ["baseline", "msc", "coco", "aug"]
+    changed = [{"scales", "loss"}, set(), {"augment"}]
+    before = row("table4_resnet101/baseline")
+    for name, allowed in zip(names[1:], changed, strict=True):
+        now = row(f"table4_resnet101/{name}")
+        different = {key for key in now if now[key] != before[key]} - {"row", "name"}
+        assert different <= allowed, (name, different)
+        before = now
+
+
+def test_trainings_that_stand_in_two_tables_are_one():
+    for one, other in (
+        ("table1_fov/largefov", "table2_policy/step_30_6k"),
+        ("table2_policy/poly_10_20k", "table3_aspp_vgg16/largefov"),
+        ("table4_resnet101/aspp", "table4_resnet101/crf"),
+    ):
+        assert fingerprint(row(one)) == fingerprint(row(other)), (one, other)
+    assert fingerprint(row("table2_policy/poly_10_20k")) != fingerprint(row("table2_policy/poly_10_10k"))
+
+
+def test_the_head_of_the_training_on_coco_is_dropped():
+    """The released initial net has 91 outputs; with VOC's 21 the rows would start with its classifier too."""
+    before, after = row("table4_resnet101/coco_pretraining"), row("table4_resnet101/coco")
+    assert before["data"]["classes"] == "coco91" and after["data"]["recipe"]["classes"] == 21
+
+
+def test_what_starts_from_a_row_that_failed_fails_with_it(tmp_path):
+    """Also where both are rows of the same table, typed in another order of options."""
+    record = {"output": str(tmp_path), "crf": {"name": "none"}}
+    first = Job(["experiments=t/a", "seed=0"], {**record, "row": {"name": "a", "start_run": None}}, None)
+    second_row = {"name": "b", "start_run": first.mark}
+    second = Job(["experiments=t/b", "seed=0"], {**record, "seed": 1, "row": second_row}, ["seed=0", "experiments=t/a"])
+    assert _ready([first, second]) == [first]
+    first.state = "failed"
+    assert _ready([first, second]) == []
+    assert second.state == "failed" and second.reason == "it needs a, which failed"
+
+
+@pytest.mark.slow
+def test_a_table_runs_its_start_once_and_the_crf_on_what_is_trained(tmp_path):
+    train(tmp_path, "experiments=table4_resnet101", *TINY, "pictures=1")
+    found = ends(tmp_path, "table4_resnet101")
+    assert [each["state"] for each in found.values()] == ["done"] * 8
+    assert list(found).index("coco_pretraining") < list(found).index("coco")
+    results = {
+        name: json.loads((tmp_path / each["folder"] / "result.json").read_text()) for name, each in found.items()
+    }
+    assert "crf" in results["crf"] and "crf" not in results["aspp"]
+    assert results["crf"]["miou"] == pytest.approx(results["aspp"]["miou"], abs=1e-6)
+    assert results["crf"]["checkpoint"] == results["aspp"]["checkpoint"]
+    assert len(results["crf"]["crf"]["trimap"]["after"]) == 40
+    walls = {row: tmp_path / found[row]["folder"] / "pictures" / "wall" for row in ("aspp", "crf")}
+    assert {file.name for file in walls["crf"].iterdir()} == {
+        "0_image.jpg", "0_truth.png", "0_labels.png", "0_crf.png",
+    }  # fmt: skip
+    masks = [np.array(Image.open(wall / "0_labels.png")) for wall in walls.values()]
+    assert np.array_equal(*masks) and not (walls["aspp"] / "0_crf.png").exists()
+    assert len(list((tmp_path / "runs").glob("*/*/*/checkpoints/best.ckpt"))) == 7
+    log = (tmp_path / found["coco"]["folder"] / "train.log").read_text()
+    assert f"{found['coco_pretraining']['folder']}/checkpoints/best.ckpt" in log
+    # another sweep finds all of it, another seed the start alone
+    before = sorted((tmp_path / "runs").glob("*/*/*"))
+    train(tmp_path, "experiments=table4_resnet101", *TINY)
+    assert {each["state"] for each in ends(tmp_path, "table4_resnet101").values()} == {"skipped"}
+    done = train(tmp_path, "experiments=table4_resnet101/aspp", *TINY)
+    assert f"aspp is finished: {found['aspp']['folder']}/result.json" in done.stdout
+    assert sorted((tmp_path / "runs").glob("*/*/*")) == before
+    train(tmp_path, "experiments=table4_resnet101/coco", "seed=1", *TINY)
+    assert len(list((tmp_path / "runs/table4_resnet101/coco_pretraining").iterdir())) == 1
+    # the start is lost: a row alone says what makes it
+    shutil.rmtree(tmp_path / "runs/table4_resnet101/coco_pretraining")
+    done = train(tmp_path, "experiments=table4_resnet101/coco", "seed=2", *TINY, expect=1)
+    assert "experiments=table4_resnet101/coco_pretraining trains it" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_row_that_fails_stops_no_other_and_is_tried_again(tmp_path, monkeypatch):
+    from deeplab_lit.models.heads import ASPP
+
+    made = ASPP.__init__
+
+    def broken(self, *arguments, **named):
+        if list(named["rates"]) == [2, 4, 8, 12]:
+            raise ValueError("no such rates today")
+        made(self, *arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ASPP, "__init__", broken)
+        done = train(tmp_path, "experiments=table3_aspp_vgg16", *TINY, "seed=0,1", expect=1)
+    assert "2 of 6 rows of table3_aspp_vgg16 failed: the same command tries them again." in done.stderr
+    found = json.loads((tmp_path / "runs/table3_aspp_vgg16/sweep-mini.json").read_text())
+    assert [(each["row"], each["seed"], each["state"]) for each in found] == [
+        (row, seed, "failed" if row == "aspp_s" else "done")
+        for row in ("largefov", "aspp_s", "aspp_l")
+        for seed in (0, 1)
+    ]
+    assert "no such rates today" in found[2]["reason"] and "no such rates today" in done.stdout
+    train(tmp_path, "experiments=table3_aspp_vgg16", *TINY, "seed=0,1")
+    found = json.loads((tmp_path / "runs/table3_aspp_vgg16/sweep-mini.json").read_text())
+    assert [each["state"] for each in found] == ["skipped", "skipped", "done", "done", "skipped", "skipped"]
+
+
+@pytest.mark.long
+def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
+    arguments = ["experiments=table3_aspp_vgg16", *TINY, "max_steps=40", "val_every=5"]
+    sweep = subprocess.Popen(command("train", *arguments), cwd=tmp_path, stdout=subprocess.DEVNULL)
+    folder, until = tmp_path / "runs" / "table3_aspp_vgg16", time.monotonic() + 120
+    # the first row is in the middle
+    while not list(folder.glob("largefov/*/checkpoints/last.ckpt")) and time.monotonic() < until:
+        time.sleep(0.05)
+    sweep.kill()
+    sweep.wait()
+    (first,) = folder.glob("largefov/*")
+    assert not (first / "result.json").exists() and not list(folder.glob("aspp_*"))
+    train(tmp_path, *arguments)
+    assert [path.parent for path in folder.glob("largefov/*/result.json")] == [first]
+    assert f"resumed from {first.relative_to(tmp_path)}/checkpoints/last.ckpt" in (first / "train.log").read_text()
+    assert json.loads((first / "result.json").read_text())["steps"] == 40
+    assert {each["state"] for each in ends(tmp_path, "table3_aspp_vgg16").values()} == {"done"}
+
+
+@pytest.mark.long
+def test_a_killed_sweep_of_several_processes_goes_on(tmp_path):
+    """Its workers may outlive it for a while: the same command waits for their rows or goes on with them."""
+    arguments = ["experiments=table3_aspp_vgg16", *TINY, "max_steps=40", "val_every=5", "launcher=joblib"]
+    arguments += ["hydra.launcher.n_jobs=2", "num_workers=1"]
+    sweep = subprocess.Popen(command("train", *arguments), cwd=tmp_path, stdout=subprocess.DEVNULL)
+    folder, until = tmp_path / "runs" / "table3_aspp_vgg16", time.monotonic() + 240
+    while len(list(folder.glob("*/*/checkpoints/last.ckpt"))) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    sweep.kill()
+    sweep.wait()
+    assert len(list(folder.glob("*/*/result.json"))) < 3
+    train_alone(tmp_path, *arguments)
+    assert {each["state"] for each in ends(tmp_path, "table3_aspp_vgg16").values()} == {"done"}
+    for name in rows_of("table3_aspp_vgg16"):
+        (run,) = folder.glob(f"{name}/*/result.json")
+        steps = [int(line.split(",")[0]) for line in (run.parent / "metrics.csv").read_text().splitlines()[1:]]
+        assert steps == sorted(set(steps)) and steps[-1] == 39 and len(steps) == len(range(4, 40, 5)), steps
+
+
+@pytest.mark.slow
+def test_the_preview_trains_nothing_and_counts_what_is_trained(tmp_path):
+    """With equal batches and steps Table 2's rows are two trainings, of one policy each; a rate that makes the
+    random weights diverge at once, as the papers' does with ResNet-101's, is no matter."""
+    options = [*TINY, "max_steps=7", "optimizer.lr=1e30"]
+    done = train(tmp_path, "experiments=table2_policy", *options, "preview=true")
+    assert not (tmp_path / "runs").exists()
+    lines = {line.split()[0]: line.split() for line in done.stdout.splitlines() if line}
+    found = [lines[name][lines[name].index("s") + 1] for name in rows_of("table2_policy")]
+    assert found == ["7", "7", "0", "0", "0"] and lines["all"][1] == "14"
+    summary = json.loads(use("summary", tmp_path, "experiments=table2_policy/step_30_6k", *TINY, "json=true").stdout)
+    assert lines["step_30_6k"][1] == f"{summary['params'] / 1e6:.2f}"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_launchers_that_start_processes_keep_the_order(tmp_path, launcher):
+    """V1's rows start from rows of Table 1, which is not among those of the sweep."""
+    arguments = [word for word in TINY if not word.startswith("backbone")]  # ResNet-18, which has taps
+    arguments += ["num_workers=1", f"launcher={launcher}"]
+    done = train_alone(tmp_path, "experiments=v1_multiscale_features", *arguments)
+    found = ends(tmp_path, "v1_multiscale_features")
+    assert [(name, each["state"]) for name, each in found.items()] == [
+        (name, "done") for name in ("deeplab_4x4", "msc", "largefov", "msc_largefov")
+    ], done.stdout
+    for name, start in (("msc", "deeplab_4x4"), ("msc_largefov", "largefov")):
+        log = (tmp_path / found[name]["folder"] / "train.log").read_text()
+        assert f"{found[start]['folder']}/checkpoints/best.ckpt: taken: trunk" in log
+
+
+@pytest.mark.slow
+def test_several_tables_in_one_multirun_are_refused(tmp_path):
+    """Each would be a training of the defaults."""
+    done = train_alone(tmp_path, "-m", "experiments=table1_fov,table2_policy", expect=1)
+    assert "experiments=table1_fov is a table: " in done.stderr and "experiments=table1_fov/ROW" in done.stderr
+    assert not list(tmp_path.glob("runs/*/*"))
+
+
+@pytest.mark.slow
+def test_the_summary_of_a_table_is_that_of_its_rows(tmp_path):
+    """Parameters as in Table 1 of V1: 134.3 M, 65.1 M twice and 20.5 M; nothing is written, no row counts as run."""
+    done = use_alone("summary", tmp_path, "experiments=table1_fov", "json=true")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(each["row"], round(each["params"] / 1e6, 1)) for each in rows] == [
+        ("table1_fov/deeplab_7x7", 134.3),
+        ("table1_fov/deeplab_4x4", 65.1),
+        ("table1_fov/deeplab_4x4_r8", 65.1),
+        ("table1_fov/largefov", 20.5),
+    ]
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_summary_is_of_what_train_would_build():
+    """Rows set values that have defaults, such as the average of the weights."""
+    for name in ("table4_resnet101/aspp", "table2_policy/poly_10_20k"):
+        for scale in ("full", "subset", "mini"):
+            options = [f"experiments={name}", f"scale={scale}"]
+            summary = plain(compose(*options, config_name="summary"))
+            assert (summary.pop("json"), summary.pop("classes")) == (False, None)
+            assert summary == plain(compose(*options))
+
+
+@pytest.mark.slow
+def test_a_scale_is_for_rows(tmp_path):
+    done = train_alone(tmp_path, "scale=mini", "logger=csv", expect=1)
+    assert "scale=mini is for the rows of published tables: type experiments=" in done.stderr

@@ -1,0 +1,152 @@
+"""A run that is told to stop saves first, and the resumed run is the uninterrupted one."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from deeplab_lit.cli.entry_point import plain, typed
+from deeplab_lit.training.segmenter import Segmenter
+from deeplab_lit.training.train import train
+from deeplab_lit.utils.errors import Interrupted
+from tests.end_to_end.test_train import rows
+from tests.models.test_pairs import compose
+
+SMALL = [
+    "data.train_images=12", "data.val_images=6", "eval_batch_size=1", "max_steps=6", "val_every=2", "batch_size=2",
+    "crop_size=33", "num_workers=0", "model.rate_scale=0.2", "trainer.accelerator=cpu", "trainer.precision=32-true",
+    "logger=csv", "trainer.log_every_n_steps=1", "pictures=0",
+]  # fmt: skip
+TRUNK = ["backbone=timm", "backbone.name=test_resnet"]  # timm's smallest
+
+
+def run(folder, *overrides, trunk=TRUNK):
+    cfg = compose("data=shapes", *SMALL, *trunk, f"output={folder}", "name=test", *overrides)
+    return train(typed(cfg), plain(cfg), "python -m deeplab_lit.train model=aspp_l")
+
+
+def last(folder):
+    (found,) = Path(folder).glob("*/*/checkpoints/last.ckpt")
+    return torch.load(found, weights_only=True)
+
+
+def curve(folder):
+    (found,) = Path(folder).glob("*/*/metrics.csv")
+    return rows(found.parent)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    run(folder)
+    return folder
+
+
+def signal_at(monkeypatch, step_name, call, signum):
+    """Send ourselves a signal inside the given call of a step."""
+    original, calls = getattr(Segmenter, step_name), 0
+
+    def wrapped(self, *arguments):
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            os.kill(os.getpid(), signum)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(Segmenter, step_name, wrapped)
+
+
+@pytest.mark.parametrize(
+    ("step_name", "call", "signum", "stopped_at"),
+    [
+        ("training_step", 3, signal.SIGTERM, 3),
+        ("training_step", 4, signal.SIGINT, 4),  # before a validation is due
+        ("validation_step", 3, signal.SIGTERM, 2),  # inside the first validation
+        ("validation_step", 8, signal.SIGINT, 4),  # inside the second
+    ],
+)
+def test_a_signal_saves_and_the_resumed_run_is_the_uninterrupted_one(
+    tmp_path, monkeypatch, whole, step_name, call, signum, stopped_at
+):
+    before = signal.getsignal(signum)
+    with monkeypatch.context() as patch:
+        signal_at(patch, step_name, call, signum)
+        with pytest.raises(
+            Interrupted, match=rf"{signal.Signals(signum).name} at step {stopped_at}, saved as"
+        ) as caught:
+            run(tmp_path)
+    assert caught.value.signum == signum and str(caught.value).endswith("model=aspp_l resume=auto")
+    assert signal.getsignal(signum) == before
+    assert last(tmp_path)["global_step"] == stopped_at and not list(tmp_path.glob("*/*/result.json"))
+    run(tmp_path, "resume=auto")
+    a, b = last(whole), last(tmp_path)
+    assert a["global_step"] == b["global_step"] == 6
+    for key, value in a["state_dict"].items():
+        assert torch.equal(value, b["state_dict"][key]), key
+    assert curve(whole) == curve(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def averaged(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("averaged")
+    run(folder, "ema=0.9")
+    return folder
+
+
+@pytest.mark.parametrize(("step_name", "call", "stopped_at"), [("training_step", 3, 3), ("validation_step", 8, 4)])
+def test_a_stopped_run_goes_on_with_its_weights_and_their_average(
+    tmp_path, monkeypatch, averaged, step_name, call, stopped_at
+):
+    with monkeypatch.context() as patch:
+        signal_at(patch, step_name, call, signal.SIGTERM)
+        with pytest.raises(Interrupted, match=f"at step {stopped_at}"):
+            run(tmp_path, "ema=0.9")
+    run(tmp_path, "ema=0.9", "resume=auto")
+    a, b = last(averaged), last(tmp_path)
+    for part in ("state_dict", "current_model_state"):
+        for key, value in a[part].items():
+            assert torch.equal(value, b[part][key]), (part, key)
+    assert any(not torch.equal(value, a["current_model_state"][key]) for key, value in a["state_dict"].items())
+    assert curve(averaged) == curve(tmp_path)
+
+
+def test_the_best_average_is_scored_and_not_the_last(tmp_path, monkeypatch):
+    """The first validation is made the best one."""
+    original = Segmenter.log
+
+    def falling(self, name, value, **arguments):
+        value = 1.0 / self.trainer.global_step if name == "val/miou" else value
+        original(self, name, value, **arguments)
+
+    monkeypatch.setattr(Segmenter, "log", falling)
+    result = run(tmp_path, "ema=0.5", "optimizer.lr=0.02")
+    assert result["best_step"] == 2
+    seen = {row["step"]: row["val/pixel_accuracy"] for row in curve(tmp_path) if row["val/pixel_accuracy"]}
+    assert len(set(seen.values())) > 1
+    assert result["pixel_accuracy"] == pytest.approx(float(next(iter(seen.values()))), abs=1e-6)
+
+
+def test_an_accumulated_step_is_finished_before_saving(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        signal_at(patch, "training_step", 3, signal.SIGTERM)  # the first half of the second step
+        with pytest.raises(Interrupted, match="at step 2"):
+            run(tmp_path, "trainer.accumulate_grad_batches=2", "val_every=4")
+    run(tmp_path, "trainer.accumulate_grad_batches=2", "val_every=4", "resume=auto")
+    assert last(tmp_path)["global_step"] == 6
+
+
+@pytest.mark.long
+def test_dropout_depends_on_the_step_alone(tmp_path, monkeypatch):
+    vgg = ["backbone=vgg16", "backbone.recipe.head_width=16"]
+    short = ["model=largefov", "max_steps=3", "val_every=5"]
+    run(tmp_path / "whole", *short, trunk=vgg)
+    with monkeypatch.context() as patch:
+        signal_at(patch, "training_step", 1, signal.SIGTERM)
+        with pytest.raises(Interrupted, match="at step 1"):
+            run(tmp_path / "stopped", *short, trunk=vgg)
+    torch.rand(1000)  # whatever else drew random numbers
+    run(tmp_path / "stopped", *short, "resume=auto", trunk=vgg)
+    a, b = last(tmp_path / "whole"), last(tmp_path / "stopped")
+    assert all(torch.equal(value, b["state_dict"][key]) for key, value in a["state_dict"].items())

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deeplab_lit.training.losses import segmentation_loss, shrink_labels
+
+
+def test_321_to_41_is_every_eighth_label():
+    mask = torch.randint(0, 21, (2, 321, 321))
+    assert torch.equal(shrink_labels(mask, (41, 41)), mask[:, ::8, ::8])
+    assert torch.equal(shrink_labels(mask, (21, 21)), mask[:, ::16, ::16])
+
+
+@given(st.integers(1, 70), st.integers(1, 70), st.integers(1, 70), st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_shrinking_takes_the_nearest_pixel_and_invents_no_class(height, width, side, align_corners):
+    # the mask names its own pixels, so the value says which one was taken
+    mask = torch.arange(height * width).view(1, height, width)
+    found = shrink_labels(mask, (side, side), align_corners)[0]
+    rows, columns = found // width, found % width
+    for taken, old in ((rows[:, 0], height), (columns[0], width)):
+        i = np.arange(side)
+        exact = i * (old - 1) / max(side - 1, 1) if align_corners else (i + 0.5) * old / side - 0.5
+        assert (np.abs(taken.numpy() - exact) <= 0.5 + 1e-9).all()
+
+
+@pytest.mark.parametrize("resolution", ["map", "full"])
+def test_loss_is_cross_entropy_over_labelled_pixels(resolution):
+    torch.manual_seed(0)
+    scores, mask = torch.randn(2, 5, 5, 7), torch.randint(0, 5, (2, 33, 49))
+    mask[0, :20] = 255
+    found = segmentation_loss([scores], mask, resolution)
+    if resolution == "map":
+        labels, logits = mask[:, ::8, ::8], scores
+    else:
+        labels, logits = mask, F.interpolate(scores, (33, 49), mode="bilinear", align_corners=True)
+    p = torch.log_softmax(logits.double(), 1)
+    total, count = 0.0, 0
+    for n in range(labels.shape[0]):
+        for y in range(labels.shape[1]):
+            for x in range(labels.shape[2]):
+                if labels[n, y, x] != 255:
+                    total, count = total - float(p[n, labels[n, y, x], y, x]), count + 1
+    assert float(found) == pytest.approx(total / count, rel=1e-5)
+
+
+def test_a_batch_without_labels_gives_zero_loss_and_zero_gradients():
+    scores = torch.randn(1, 3, 4, 4, requires_grad=True)
+    loss = segmentation_loss([scores], torch.full((1, 25, 25), 255))
+    loss.backward()
+    assert float(loss.detach()) == 0 and not scores.grad.any()
+
+
+def test_class_weights_are_pytorchs():
+    torch.manual_seed(1)
+    scores, mask = torch.randn(2, 4, 9, 9), torch.randint(0, 4, (2, 65, 65))
+    mask[0, :30] = 255
+    weights = torch.tensor([0.1, 1.0, 3.0, 0.0])
+    expected = F.cross_entropy(scores, mask[:, ::8, ::8], weights, ignore_index=255)
+    torch.testing.assert_close(segmentation_loss([scores], mask, class_weights=weights), expected)
+    # a batch that holds nothing but classes of weight 0 has nothing to say
+    assert float(segmentation_loss([scores], torch.full_like(mask, 3), class_weights=weights)) == 0
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 1.0, 2.0])])
+def test_processes_that_share_a_batch_add_up_to_one(weights):
+    torch.manual_seed(2)
+    scores, mask = torch.randn(4, 3, 5, 5, requires_grad=True), torch.randint(0, 3, (4, 33, 33))
+    mask[0] = 255  # one process has fewer labelled pixels than the other
+    whole = torch.autograd.grad(segmentation_loss([scores], mask, class_weights=weights), scores)[0]
+    labels = mask[:, ::8, ::8]
+    count = (labels != 255).float() if weights is None else torch.where(labels != 255, weights[labels % 255], 0.0)
+    mean = count.sum() / 2
+    parts = []
+    for rank in range(2):
+        mine = slice(2 * rank, 2 * rank + 2)
+        loss = segmentation_loss([scores[mine]], mask[mine], class_weights=weights, divisor=lambda _: mean)
+        parts.append(torch.autograd.grad(loss, scores)[0])
+    torch.testing.assert_close((parts[0] + parts[1]) / 2, whole)  # processes average their gradients

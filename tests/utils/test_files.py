@@ -1,0 +1,72 @@
+"""Locks and files that are whole or not there."""
+
+import errno
+import subprocess
+import sys
+
+import pytest
+from filelock import FileLock
+
+from deeplab_lit.utils import files
+from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.files import one_at_a_time, one_or_none, replacing
+
+
+def test_a_file_system_without_locks_is_worked_on(tmp_path, monkeypatch):
+    """As Lustre without flock."""
+
+    def refuse(self, timeout=None):
+        raise NotImplementedError("FileSystem does not appear to support flock")
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    for lock in (one_at_a_time(tmp_path / "a"), one_or_none(tmp_path / "a", "taken")):
+        with pytest.warns(UserWarning, match="cannot be locked"), lock:
+            (tmp_path / "a").write_text("made")
+
+
+def test_what_another_process_holds_is_refused_with_its_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_PATIENCE", 0.1)
+    held = f"with FileLock({str(tmp_path / '.a.lock')!r}): print('held', flush=True), input()"
+    code = f"from filelock import FileLock\n{held}"
+    holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(UserError, match="taken by another"), one_or_none(tmp_path / "a", "taken by another"):
+        pass
+    holder.kill()
+    holder.wait()
+    with one_or_none(tmp_path / "a", "taken by another"):
+        pass
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_an_error_leaves_the_file_that_was_there(tmp_path, error):
+    (tmp_path / "a").write_text("before")
+    with pytest.raises(type(error)), replacing(tmp_path / "a") as temporary:
+        temporary.write_text("half")
+        raise error
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("a", "before")]
+
+
+@pytest.mark.parametrize(
+    "words", ["[enforce fail at inline_container.cc:672] . unexpected pos", "10 requested and 3 written"]
+)
+def test_what_the_disk_cut_short_is_no_room(tmp_path, words):
+    with pytest.raises(OSError, match="No space left") as caught, replacing(tmp_path / "a"):
+        raise RuntimeError(words)
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "a"))
+    with pytest.raises(OSError, match="too large") as caught, replacing(tmp_path / "a"):
+        raise OSError(errno.EFBIG, "File too large")  # as a write says it, without a name
+    assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, str(tmp_path / "a"))
+    with pytest.raises(RuntimeError, match="other"), replacing(tmp_path / "a"):
+        raise RuntimeError("other")
+
+
+def test_new_folders_are_nobody_elses(tmp_path):
+    """Two commands that begin in one second; evaluate asked whether the folder was there, and then made it."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from deeplab_lit.utils.files import new_folder
+
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(lambda _: new_folder(tmp_path / "a" / "b"), range(64)))
+    assert len(set(found)) == 64 and all(folder.is_dir() and folder.parent == tmp_path / "a" / "b" for folder in found)
