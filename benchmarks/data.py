@@ -29,9 +29,10 @@ from torchvision.transforms import v2
 
 from deeplab_lit.data.datamodule import TrainSet, collate
 from deeplab_lit.data.decoded_cache import DecodedCache
+from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.data.sampling import TrainSampler
 from deeplab_lit.data.split import Split
-from deeplab_lit.data.transforms import Normalization, TrainTransform
+from deeplab_lit.data.transforms import TrainTransform
 
 SIDE, NORM = 321, Normalization()
 MEAN, STD = [each / 255 for each in NORM.mean], [each / 255 for each in NORM.std]

@@ -35,7 +35,7 @@ def network(checkpoint: str | None) -> tuple[Any, Any]:
     import torch
 
     import deeplab_lit
-    from deeplab_lit.data.transforms import Normalization
+    from deeplab_lit.data.normalization import Normalization
     from deeplab_lit.models import ASPP, DeepLab
     from deeplab_lit.models.efficientnet_lite0 import EfficientNetLite0
 

@@ -12,7 +12,7 @@ from deeplab_lit.cli.entry_point import check_no_table, check_pair, entry_point,
 from deeplab_lit.config.schemas import RowConfig, TrainConfig
 from deeplab_lit.training.runs import command_line, find_result, fingerprint
 from deeplab_lit.utils.errors import Interrupted, UserError
-from deeplab_lit.utils.files import one_at_a_time
+from deeplab_lit.utils.locks import one_at_a_time
 
 
 @entry_point("train")

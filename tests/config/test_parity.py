@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from deeplab_lit.config.hydra_store import conf_folder
-from deeplab_lit.data.transforms import Normalization
+from deeplab_lit.data.normalization import Normalization
 from tests.models.test_pairs import compose, network
 
 

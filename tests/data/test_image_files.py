@@ -7,8 +7,9 @@ from PIL import Image, ImageOps, features
 
 from deeplab_lit.data.folder import Folder
 from deeplab_lit.data.image_files import read_image
+from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.data.split import Split
-from deeplab_lit.data.transforms import Normalization, TrainTransform
+from deeplab_lit.data.transforms import TrainTransform
 from deeplab_lit.inference.photographs import read_photograph
 from deeplab_lit.utils.errors import UserError
 

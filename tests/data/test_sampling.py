@@ -4,8 +4,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from deeplab_lit.data.datamodule import TrainSet, collate
+from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.data.sampling import EvalSampler, TrainSampler
-from deeplab_lit.data.transforms import Normalization, TrainTransform
+from deeplab_lit.data.transforms import TrainTransform
 from deeplab_lit.data.voc import VOC
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 import deeplab_lit
 from deeplab_lit.crf import preset
-from deeplab_lit.data.transforms import Normalization
+from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.inference.predictor import Predictor
 from deeplab_lit.inference.refine import read_probabilities
 from deeplab_lit.models.network import build_network

@@ -17,7 +17,7 @@ from PIL import Image
 
 import deeplab_lit
 from deeplab_lit.data.labels import LabelSet
-from deeplab_lit.data.transforms import Normalization
+from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.exports.compare import compare, images_to_check
 from deeplab_lit.exports.tracing import traced
 from deeplab_lit.inference.trained import WholeFileCheckpoint

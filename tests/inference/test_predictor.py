@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from deeplab_lit.data.transforms import Normalization
+from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.inference.predictor import Predictor
 from deeplab_lit.models import ASPP, DeepLab, ResNet
 from deeplab_lit.utils.errors import UserError

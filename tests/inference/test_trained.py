@@ -5,7 +5,7 @@ import torch
 
 import deeplab_lit
 from deeplab_lit.data.labels import LabelSet
-from deeplab_lit.data.transforms import Normalization
+from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.inference.trained import WholeFileCheckpoint, check_resumable
 from deeplab_lit.models.network import build_network
 from deeplab_lit.utils.errors import UserError

@@ -6,7 +6,7 @@ import torch
 
 import deeplab_lit
 from deeplab_lit.crf import DenseCRF
-from deeplab_lit.data.transforms import Normalization
+from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.models import RefinedByCRF
 from deeplab_lit.models.network import build_network, plain
 from deeplab_lit.training.optim import parameter_groups

@@ -29,8 +29,8 @@ from deeplab_lit.data.coco import COCO
 from deeplab_lit.data.coco_masks import draw as drawn
 from deeplab_lit.data.image_files import read_image, read_mask
 from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.data.sbd import read_sbd_mask
-from deeplab_lit.data.transforms import Normalization
 from deeplab_lit.data.voc import VOC
 from deeplab_lit.inference.photographs import read_photograph
 from deeplab_lit.inference.refine import read_probabilities

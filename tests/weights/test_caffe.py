@@ -6,7 +6,7 @@ import torch
 from tests.weights import caffe_nets
 
 import deeplab_lit
-from deeplab_lit.data.transforms import Normalization
+from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.models.network import build_network
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.weights.convert import in_rgb

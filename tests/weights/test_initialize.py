@@ -6,7 +6,7 @@ import torchvision
 
 from deeplab_lit.config.schemas import CheckpointConfig, ImageNetConfig
 from deeplab_lit.data.labels import LabelSet
-from deeplab_lit.data.transforms import Normalization
+from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.models import ASPP, VGG16, DeepLab, FieldOfView, MultiScaleFeatures, MultiScaleInput, ResNet
 from deeplab_lit.models.network import build_network
 from deeplab_lit.utils.errors import UserError

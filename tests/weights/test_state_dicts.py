@@ -11,7 +11,7 @@ from torch import nn
 import deeplab_lit
 from deeplab_lit.config.schemas import CheckpointConfig
 from deeplab_lit.data.labels import LabelSet
-from deeplab_lit.data.transforms import Normalization
+from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.models.network import build_network
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.weights.initialize import start

@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import math
 import numbers
 import warnings
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deeplab_lit.config.schemas import DenseCRFConfig
+from deeplab_lit.crf.parameters import Normalization
+from deeplab_lit.kernels.loading import has_numba
+from deeplab_lit.utils.arrays import Bytes, Floats
 from deeplab_lit.utils.errors import UserError, closest
 
-Normalization = Literal["symmetric", "after", "before", "none"]
-Bytes = NDArray[np.uint8]
-Floats = NDArray[np.float32]
-
-_ENGINES = {
-    "permutohedral": "deeplab_lit.crf.permutohedral",
-    "pydensecrf": "deeplab_lit.crf.pydensecrf",
-    "torch": "deeplab_lit.crf.layer",
-}
+Engine = Literal["permutohedral", "pydensecrf", "torch"]
 _MOST_LABELS = 96  # of the compiled engine: numba passes no longer rows to parallel loops
-
-
-class Parameters(Protocol):
-    """What an engine is told."""
-
-    bilateral_weight: float
-    bilateral_xy_std: float
-    bilateral_rgb_std: float
-    gaussian_weight: float
-    gaussian_xy_std: float
-    iterations: int
-    normalization: Normalization
-    threads: int | None
 
 
 class DenseCRF:
@@ -70,10 +52,10 @@ class DenseCRF:
         bilateral_rgb_std: float,
         gaussian_weight: float,
         gaussian_xy_std: float,
-        iterations: int = 10,
+        iterations: int = DenseCRFConfig.iterations,
         normalization: Normalization = "symmetric",
-        engine: str = "permutohedral",
-        prune_threshold: float = 0.01,
+        engine: str = DenseCRFConfig.engine,
+        prune_threshold: float = DenseCRFConfig.prune_threshold,
         threads: int | None = None,
     ) -> None:
         for name, value, least in (
@@ -93,8 +75,9 @@ class DenseCRF:
                 f"crf.normalization={normalization!r}: choose one of {', '.join(get_args(Normalization))}."
                 f"{closest(normalization, get_args(Normalization))}"
             )
-        if engine not in _ENGINES:
-            raise UserError(f"crf.engine={engine!r}: choose one of {', '.join(_ENGINES)}.{closest(engine, _ENGINES)}")
+        engines = get_args(Engine)
+        if engine not in engines:
+            raise UserError(f"crf.engine={engine!r}: choose one of {', '.join(engines)}.{closest(engine, engines)}")
         if prune_threshold >= 1:
             raise UserError(f"crf.prune_threshold={prune_threshold}: it is from 0 to less than 1.")
         if threads not in (None, 1):
@@ -117,7 +100,7 @@ class DenseCRF:
         """
         _check(image, probabilities)
         kept = self._kept(probabilities)
-        engine = _import(self.engine, len(kept))
+        engine = _engine(self.engine, len(kept))
         if len(kept) == len(probabilities) > 1:
             return engine.refine(self, image, probabilities)
         result = np.zeros_like(probabilities)
@@ -131,7 +114,7 @@ class DenseCRF:
         """
         _check(image, probabilities)
         kind, kept = np.min_scalar_type(len(probabilities) - 1), self._kept(probabilities)
-        engine = _import(self.engine, len(kept))
+        engine = _engine(self.engine, len(kept))
         if not hasattr(engine, "decide"):
             return self(image, probabilities).argmax(0).astype(kind)
         if len(kept) == 1:
@@ -154,22 +137,28 @@ def _check_number(name: str, value: Any, least: str) -> None:
         raise UserError(f"crf.{name}={value}: it is {least}.")
 
 
-def _import(name: str, labels: int) -> Any:
+def _engine(name: str, labels: int) -> Any:
     """The module of an engine for so many labels."""
     if name == "permutohedral" and labels > _MOST_LABELS:
         name = "torch"
-    try:
-        return importlib.import_module(_ENGINES[name])
-    except ImportError as error:
-        if name != "permutohedral":
-            raise
-        other = "pydensecrf" if importlib.util.find_spec("pydensecrf") else "torch"
+    if name == "permutohedral" and not has_numba():
+        name = "pydensecrf" if importlib.util.find_spec("pydensecrf") else "torch"
         warnings.warn(
-            f"crf.engine=permutohedral needs numba, which cannot be imported here ({error}): crf.engine={other} does "
-            "its work, more slowly.",
+            f"crf.engine=permutohedral needs numba, which cannot be imported here: crf.engine={name} does its work, "
+            "more slowly.",
             stacklevel=3,
         )
-        return importlib.import_module(_ENGINES[other])
+    if name == "permutohedral":
+        from deeplab_lit.crf import permutohedral
+
+        return permutohedral
+    if name == "pydensecrf":
+        from deeplab_lit.crf import pydensecrf
+
+        return pydensecrf
+    from deeplab_lit.crf import layer
+
+    return layer
 
 
 def _check(image: Bytes, probabilities: Floats) -> None:

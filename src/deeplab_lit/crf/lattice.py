@@ -21,15 +21,13 @@ from numpy.typing import NDArray
 from deeplab_lit.crf.point_numbers import number
 from deeplab_lit.kernels.buffers import Room, fresh, kept
 from deeplab_lit.kernels.jit import compiled, kernel, threads
+from deeplab_lit.utils.arrays import Floats, Ints
 from deeplab_lit.utils.errors import UserError
 
 _TILE = 16  # pixels that are embedded at once
 _BLOCKS = 64  # pieces of work that threads share
 
 _FINEST = 2**20  # beyond, single precision does not tell where in its simplex a pixel lies
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int32]
 
 
 @dataclass(frozen=True)

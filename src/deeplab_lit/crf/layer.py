@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from deeplab_lit.crf import tensor_lattice
-from deeplab_lit.crf.dense import Bytes, Floats, Normalization, Parameters
+from deeplab_lit.crf.parameters import Normalization, Parameters
+from deeplab_lit.utils.arrays import Bytes, Floats
 
 _LEAST = 1e-5  # probabilities below count as this, as in pydensecrf
 

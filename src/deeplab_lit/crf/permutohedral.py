@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from deeplab_lit.crf import lattice as lattices
 from deeplab_lit.crf import meanfield
-from deeplab_lit.crf.dense import Bytes, Floats, Parameters
 from deeplab_lit.crf.lattice import Lattice
+from deeplab_lit.crf.parameters import Parameters
 from deeplab_lit.kernels.buffers import Room, fresh, kept
 from deeplab_lit.kernels.half_precision import stores_half
 from deeplab_lit.kernels.jit import threads
+from deeplab_lit.utils.arrays import Bytes, Floats
 
 _LARGEST = 16384.0  # half precision ends at 65504
 _LEAST = np.float32(1e-5).view(np.int32)  # bits of what lower probabilities count as, as in pydensecrf

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from deeplab_lit.crf.dense import Bytes, Floats, Parameters
+from deeplab_lit.crf.parameters import Parameters
+from deeplab_lit.utils.arrays import Bytes, Floats
 from deeplab_lit.utils.errors import UserError
 
 _LEAST = 1e-5  # probabilities below count as this

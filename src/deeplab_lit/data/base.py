@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.split import Split
 from deeplab_lit.utils.errors import UserError, closest
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many files are done and how many there are."""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from deeplab_lit.data.image_files import Bytes
 from deeplab_lit.data.labels import VOID
+from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.errors import UserError
 
 _LONGEST = 65535  # pixels a side, a JPEG's most; a PNG takes time by its rows too

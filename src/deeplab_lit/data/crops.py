@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab_lit.data.image_files import Bytes
 from deeplab_lit.data.labels import VOID
-from deeplab_lit.kernels.loading import kernels
+from deeplab_lit.kernels.loading import has_numba
+from deeplab_lit.utils.arrays import Bytes
 
 
 def scaled_crop(
@@ -30,11 +30,12 @@ def scaled_crop(
         mirrored: whether left and right change places, in the end.
         fill: RGB of what lies beyond the image; the mask is void there.
     """
-    compiled = kernels("crop")
     crop, crop_mask = np.empty((side, side, 3), np.uint8), np.empty((side, side), np.uint8)
-    if compiled is not None:
+    if has_numba():
+        from deeplab_lit.kernels import crop as kernels
+
         image, mask, colour = np.ascontiguousarray(image), np.ascontiguousarray(mask), np.array(fill, np.uint8)
-        compiled.crop_scaled(image, mask, *scaled, *corner, mirrored, colour, np.uint8(VOID), crop, crop_mask)
+        kernels.crop_scaled(image, mask, *scaled, *corner, mirrored, colour, np.uint8(VOID), crop, crop_mask)
         return crop, crop_mask
     rows, columns = (slice(start, start + side) for start in corner)
     whole = cv2.resize(image, scaled[::-1], interpolation=cv2.INTER_LINEAR)[rows, columns]
@@ -46,9 +47,10 @@ def scaled_crop(
 
 def planes(image: Bytes, table: NDArray[np.float32], channels: NDArray[np.int64], out: NDArray[np.float32]) -> None:
     """Fill the upper left of ``out`` (3, h, w) from an image (H, W, 3): plane c is ``table[c]`` of ``channels[c]``."""
-    compiled = kernels("crop")
-    if compiled is not None:
-        compiled.planes(np.ascontiguousarray(image), table, channels, out)
+    if has_numba():
+        from deeplab_lit.kernels import crop as kernels
+
+        kernels.planes(np.ascontiguousarray(image), table, channels, out)
         return
     height, width = image.shape[:2]
     for c, channel in enumerate(channels):

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from deeplab_lit.data.image_files import Bytes
-from deeplab_lit.utils.files import cache_folder, one_at_a_time, replacing, write_text
+from deeplab_lit.utils.arrays import Bytes
+from deeplab_lit.utils.files import cache_folder, replacing, write_text
+from deeplab_lit.utils.locks import one_at_a_time
 
 _VERSION = b"decoded1"
 _HEADER = len(_VERSION) + 8  # and height and width, uint32

@@ -1,16 +1,14 @@
-"""Data sets from their official places, through torchvision, and checkpoints from a URL."""
+"""Data sets from their official places, through torchvision."""
 
 from __future__ import annotations
 
-import hashlib
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
-from deeplab_lit.data.base import Progress
 from deeplab_lit.utils.errors import UserError
-from deeplab_lit.utils.fetch import HUB_FILE
-from deeplab_lit.utils.files import cache_folder, one_at_a_time, replacing
+from deeplab_lit.utils.locks import one_at_a_time
+from deeplab_lit.utils.progress import Progress
 
 
 def fetch_once(
@@ -79,51 +77,4 @@ def _extract(archive: Path, folder: Path) -> None:
     except tarfile.FilterError as error:
         raise UserError(
             f"{archive} would write outside its folder ({error}): it is not the official archive."
-        ) from error
-
-
-def fetched(url: str) -> Path:
-    """The file behind an http(s) URL, which is fetched once into the cache folder, or on the Hugging Face Hub.
-
-    Args:
-        url: ``https://...``, or ``hf://USER/NAME[@REVISION][/FILE]``, without a file ``model.safetensors``, which the
-            Hub's own cache keeps.
-
-    Raises:
-        UserError: it cannot be fetched, or the URL is of another kind.
-    """
-    if url.startswith("hf://"):
-        return _from_hub(url)
-    if not url.startswith(("http://", "https://")):
-        raise UserError(f"{url}: https://, http:// and hf:// are fetched; give anything else as a file's path.")
-    name = url.split("?", 1)[0].rstrip("/").rsplit("/", 1)[-1]
-    file = cache_folder() / "checkpoints" / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name}"
-    with one_at_a_time(file):
-        if not file.is_file():
-            from torch.hub import download_url_to_file
-
-            try:
-                with replacing(file) as temporary:
-                    download_url_to_file(url, str(temporary), progress=False)
-            except (OSError, RuntimeError) as error:
-                raise UserError(f"{url} could not be fetched ({error}): fetch it by hand and give the path.") from error
-    return file
-
-
-def _from_hub(url: str) -> Path:
-    try:
-        from huggingface_hub import hf_hub_download
-    except ImportError as error:
-        raise UserError(f"{url} needs huggingface_hub: pip install 'deeplab_lit[hub]'.") from error
-    parts = url.removeprefix("hf://").split("/", 2)
-    if len(parts) < 2 or not all(parts[:2]):
-        raise UserError(f"{url} is not complete: hf://USER/NAME, with /FILE or @REVISION if wanted.")
-    name, _, revision = parts[1].partition("@")
-    file = parts[2] if len(parts) == 3 and parts[2] else HUB_FILE
-    try:
-        return Path(hf_hub_download(f"{parts[0]}/{name}", file, revision=revision or None))
-    except (OSError, ValueError) as error:  # of which all of the Hub's errors are
-        raise UserError(
-            f"{url} could not be fetched ({str(error).splitlines()[0]}): is the name right, and are you logged in "
-            "(`hf auth login`) if it is private?"
         ) from error

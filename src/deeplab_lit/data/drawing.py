@@ -11,9 +11,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from deeplab_lit.data.image_files import save_image
 from deeplab_lit.data.labels import VOID, LabelSet
+from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.files import replacing
 
-Bytes = NDArray[np.uint8]
 _GAP, _MIN_SIDE = 6, 224
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab_lit.data.base import Progress
 from deeplab_lit.data.image_files import read_mask
 from deeplab_lit.data.labels import VOID
 from deeplab_lit.data.split import Split
 from deeplab_lit.utils.files import cache_folder, replacing
 from deeplab_lit.utils.parallel import spread
+from deeplab_lit.utils.progress import Progress
 
 
 def pixel_counts(split: Split, progress: Progress | None = None) -> NDArray[np.int64]:

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 import simplejpeg
-from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.errors import UserError
 
-Bytes = NDArray[np.uint8]
 _AVIF = ("AVIF",) if find_spec("PIL.AvifImagePlugin") else ()  # younger Pillows have it
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", *_AVIF, "BMP", "GIF", "TGA", "PPM", "JPEG2000")
 """What is read, by Pillow's names; others, such as PostScript, would be handed to programs of their own."""

@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from deeplab_lit.data.base import Layout, Progress
-from deeplab_lit.data.image_files import FORMATS, Bytes, read_image, read_mask
+from deeplab_lit.data.base import Layout
+from deeplab_lit.data.image_files import FORMATS, read_image, read_mask
 from deeplab_lit.data.labels import VOID, LabelSet
+from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.parallel import spread
+from deeplab_lit.utils.progress import Progress
 
 _SIDE = 32  # of the thumbnails that are compared
 ALIKE = 0.98

@@ -7,15 +7,18 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from deeplab_lit.data.base import Entry, Progress, inside, read_list
+from deeplab_lit.data.base import Entry, inside, read_list
 from deeplab_lit.data.downloads import download_sbd, fetch_once
-from deeplab_lit.data.image_files import Bytes, write_mask
+from deeplab_lit.data.image_files import write_mask
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.mat_files import byte_matrix
 from deeplab_lit.data.voc import VOC
+from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.errors import UserError
-from deeplab_lit.utils.files import cache_folder, one_at_a_time, replacing
+from deeplab_lit.utils.files import cache_folder, replacing
+from deeplab_lit.utils.locks import one_at_a_time
 from deeplab_lit.utils.parallel import spread
+from deeplab_lit.utils.progress import Progress
 
 
 def trainaug(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deeplab_lit.data.base import Layout, Progress
+from deeplab_lit.data.base import Layout
 from deeplab_lit.utils.instantiate import create
+from deeplab_lit.utils.progress import Progress
 
 # keys that ask for a check of the data set, which does not know them
 _OF_THE_CHECK = ("check", "check_against")

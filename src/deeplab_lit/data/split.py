@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from deeplab_lit.data.decoded_cache import DecodedCache
-from deeplab_lit.data.image_files import Bytes, read_image, read_mask
+from deeplab_lit.data.image_files import read_image, read_mask
+from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.errors import UserError
 
 

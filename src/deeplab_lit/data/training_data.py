@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from deeplab_lit.config.schemas import TrainConfig
-from deeplab_lit.data.base import Progress
 from deeplab_lit.data.datamodule import SegmentationData, Source
 from deeplab_lit.data.decoded_cache import DecodedCache, decoded_folder
 from deeplab_lit.data.frequencies import inverse_root, median_frequency, pixel_counts, repeat_factors
+from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.data.source import open_source
-from deeplab_lit.data.transforms import EvalTransform, Normalization, TrainTransform, extra_transforms
+from deeplab_lit.data.transforms import EvalTransform, TrainTransform, extra_transforms
 from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.progress import Progress
 
 WEIGHTINGS = {"median_frequency": median_frequency, "inverse_root": inverse_root}
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deeplab_lit.data.base import Entry, Layout, Progress, find_list, inside, read_list, refuse_doubles
+from deeplab_lit.data.base import Entry, Layout, find_list, inside, read_list, refuse_doubles
 from deeplab_lit.data.downloads import download_voc, fetch_once
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import cache_folder
+from deeplab_lit.utils.progress import Progress
 
 _DEVKIT = Path("VOCdevkit") / "VOC2012"
 

@@ -9,17 +9,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.data.source import open_source
-from deeplab_lit.data.transforms import Normalization
 from deeplab_lit.inference.photographs import find_images, read_photograph
+from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.instantiate import OWN
 
-Bytes = NDArray[np.uint8]
 Scores = Callable[[Tensor], Tensor]
 TOLERANCE = 1e-3  # of the largest score: both compute in single precision, in another order
 _SIZES = 3

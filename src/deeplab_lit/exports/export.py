@@ -13,6 +13,7 @@ from torch import Tensor
 from deeplab_lit.config.command_schemas import ExportConfig
 from deeplab_lit.config.schemas import ScalesConfig
 from deeplab_lit.exports.compare import TOLERANCE, compare, images_to_check
+from deeplab_lit.exports.onnx import write_onnx
 from deeplab_lit.exports.tracing import traced
 from deeplab_lit.inference.trained import Trained, load
 from deeplab_lit.models.crf_refined import RefinedByCRF
@@ -22,7 +23,7 @@ from deeplab_lit.utils.fetch import found, is_url
 from deeplab_lit.utils.files import replacing
 from deeplab_lit.weights.description import CHECKPOINT_KEY
 from deeplab_lit.weights.exported_program import is_program, run_program, write_program
-from deeplab_lit.weights.onnx_graph import OnnxNetwork, write_onnx
+from deeplab_lit.weights.onnx_graph import OnnxNetwork
 from deeplab_lit.weights.write import save
 
 SUFFIXES = {"safetensors": ".safetensors", "torch_export": ".pt2", "onnx": ".onnx"}

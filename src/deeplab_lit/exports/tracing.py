@@ -9,9 +9,9 @@ from torch.export import Dim, ExportedProgram, export
 from deeplab_lit.models.folding import folded_for_good
 from deeplab_lit.models.network import Network
 from deeplab_lit.utils.errors import UserError
+from deeplab_lit.weights.onnx_graph import INPUT
 
 _SIDES = 129, 161  # of the image it is traced with; unequal, so that height and width stay apart
-INPUT, OUTPUT = "image", "scores"
 
 
 class PixelScores(nn.Module):

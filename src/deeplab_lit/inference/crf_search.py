@@ -20,7 +20,6 @@ from deeplab_lit.config.command_schemas import SearchConfig
 from deeplab_lit.config.identity import CRF_SEARCH
 from deeplab_lit.config.schemas import DenseCRFConfig
 from deeplab_lit.crf.presets import build_crf
-from deeplab_lit.data.base import Progress
 from deeplab_lit.data.split import Split
 from deeplab_lit.inference.coarse_to_fine import Point, coarse_to_fine, steps
 from deeplab_lit.inference.evaluation_charts import search_heat_map
@@ -29,8 +28,8 @@ from deeplab_lit.inference.metrics import Scores, count_pairs
 from deeplab_lit.inference.predictor import Predictor
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import replacing, write_json, write_text
-from deeplab_lit.utils.pipeline import ahead
-from deeplab_lit.utils.progress import preparing
+from deeplab_lit.utils.parallel import ahead
+from deeplab_lit.utils.progress import Progress, preparing
 
 NAMES = ("bilateral_weight", "bilateral_xy_std", "bilateral_rgb_std")
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from deeplab_lit.config.command_schemas import EvaluateConfig, SearchConfig, UseConfig
 from deeplab_lit.config.schemas import ScalesConfig
-from deeplab_lit.data.base import Progress
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.source import open_source
 from deeplab_lit.data.split import Split
@@ -17,7 +16,8 @@ from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.fetch import is_url
 from deeplab_lit.utils.hardware import set_tf32
 from deeplab_lit.utils.instantiate import OWN
-from deeplab_lit.utils.pipeline import cores
+from deeplab_lit.utils.parallel import cores
+from deeplab_lit.utils.progress import Progress
 
 
 def open_network(config: UseConfig, eval_size: int | None = None) -> tuple[Trained, Predictor]:

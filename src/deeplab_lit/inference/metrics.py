@@ -13,7 +13,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from deeplab_lit.data.labels import VOID
-from deeplab_lit.kernels.loading import kernels
+from deeplab_lit.kernels.loading import has_numba
 
 
 class ConfusionMatrix(Metric):
@@ -37,7 +37,7 @@ class ConfusionMatrix(Metric):
         Raises:
             ValueError: a label is no class.
         """
-        if self.matrix.device.type == prediction.device.type == "cpu" and kernels("labels") is not None:
+        if self.matrix.device.type == prediction.device.type == "cpu" and has_numba():
             self.matrix += torch.from_numpy(count_pairs(prediction.numpy(), truth.numpy(), self.num_classes))
             return
         counted = truth != VOID
@@ -80,13 +80,14 @@ def count_pairs(prediction: NDArray[Any], truth: NDArray[Any], num_classes: int)
     Raises:
         ValueError: a label is no class.
     """
-    compiled = kernels("labels")
-    if compiled is None:
+    if not has_numba():
         counted = truth != VOID
         pairs = truth[counted].astype(np.int64) * num_classes + prediction[counted]
         return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
+    from deeplab_lit.kernels import labels as kernels
+
     counts = np.zeros((num_classes, num_classes), np.int64)
-    unknown = compiled.count_pairs(prediction.ravel(), truth.ravel(), VOID, counts)
+    unknown = kernels.count_pairs(prediction.ravel(), truth.ravel(), VOID, counts)
     if unknown:
         raise ValueError(f"{unknown} pixels have labels that are none of the {num_classes} classes, nor void (255).")
     return counts

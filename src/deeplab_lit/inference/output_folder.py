@@ -14,10 +14,10 @@ from PIL import Image
 from deeplab_lit.data.drawing import overlay
 from deeplab_lit.data.image_files import save_image, write_mask
 from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import replacing, write_json
 
-Bytes = NDArray[np.uint8]
 _SETTINGS = "settings.json"
 
 

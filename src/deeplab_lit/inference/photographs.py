@@ -7,13 +7,12 @@ import io
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from deeplab_lit.data.image_files import FORMATS, decode, picture_endings
+from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.errors import UserError
 
-Bytes = NDArray[np.uint8]
 _DEEP = ("I", "F")  # modes with more than 8 bits a channel
 
 

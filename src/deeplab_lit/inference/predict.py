@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deeplab_lit.config.command_schemas import PredictConfig
 from deeplab_lit.config.identity import PREDICTION
@@ -20,12 +19,10 @@ from deeplab_lit.inference.output_folder import Outputs, conclude
 from deeplab_lit.inference.photographs import find_images, read_photograph
 from deeplab_lit.inference.predictor import Predictor
 from deeplab_lit.inference.voc_server import pack, validate
+from deeplab_lit.utils.arrays import Bytes, Floats
 from deeplab_lit.utils.errors import UserError
-from deeplab_lit.utils.pipeline import ahead
+from deeplab_lit.utils.parallel import ahead
 from deeplab_lit.utils.progress import preparing
-
-Bytes = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 
 
 def predict(config: PredictConfig, record: dict[str, Any]) -> None:

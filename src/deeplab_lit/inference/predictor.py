@@ -7,17 +7,16 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from deeplab_lit.data.transforms import EvalTransform, Normalization
+from deeplab_lit.data.normalization import Normalization
+from deeplab_lit.data.transforms import EvalTransform
 from deeplab_lit.models.network import Network
 from deeplab_lit.models.pixel_labels import pixel_labels
+from deeplab_lit.utils.arrays import Bytes, Floats
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.hardware import resolve_precision
 from deeplab_lit.weights.onnx_graph import OnnxNetwork
 
-Bytes = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 Scorer = Network | OnnxNetwork
 Refine = Callable[[Bytes, Floats], Floats]
 PRECISIONS = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}

@@ -17,11 +17,10 @@ from deeplab_lit.data.labels import VOID, LabelSet
 from deeplab_lit.inference.inputs import workers
 from deeplab_lit.inference.output_folder import Outputs, conclude
 from deeplab_lit.inference.photographs import find_images, read_photograph
+from deeplab_lit.utils.arrays import Floats
 from deeplab_lit.utils.errors import UserError
-from deeplab_lit.utils.pipeline import ahead
+from deeplab_lit.utils.parallel import ahead
 from deeplab_lit.utils.progress import preparing
-
-Floats = NDArray[np.float32]
 
 
 def refine(config: RefineConfig, record: dict[str, Any]) -> None:

@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeplab_lit.crf.dense import DenseCRF
-from deeplab_lit.data.base import Progress
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.split import Example, Split
 from deeplab_lit.inference.metrics import Scores, count_pairs
 from deeplab_lit.inference.predictor import Predictor
 from deeplab_lit.inference.trimap import Trimap, boundary_distance
-from deeplab_lit.utils.pipeline import ahead
+from deeplab_lit.utils.arrays import Bytes
+from deeplab_lit.utils.parallel import ahead
+from deeplab_lit.utils.progress import Progress
 
-Bytes = NDArray[np.uint8]
 Counts = NDArray[np.int64]
 
 

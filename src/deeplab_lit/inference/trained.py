@@ -18,11 +18,12 @@ from torch import Tensor
 from deeplab_lit.crf.dense import DenseCRF
 from deeplab_lit.crf.presets import preset
 from deeplab_lit.data.labels import LabelSet
-from deeplab_lit.data.transforms import Normalization
+from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.inference.photographs import as_rgb
 from deeplab_lit.inference.predictor import Predictor, Scorer
 from deeplab_lit.models.folding import folded_for_good
 from deeplab_lit.models.network import Network, build_network
+from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.fetch import found
 from deeplab_lit.utils.files import replacing
@@ -30,8 +31,6 @@ from deeplab_lit.utils.instantiate import OWN
 from deeplab_lit.weights.description import CHECKPOINT_KEY
 from deeplab_lit.weights.onnx_graph import OnnxNetwork, is_onnx
 from deeplab_lit.weights.read import read
-
-Bytes = NDArray[np.uint8]
 
 
 class WholeFileCheckpoint(TorchCheckpointIO):

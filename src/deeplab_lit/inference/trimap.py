@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from deeplab_lit.data.labels import VOID
 from deeplab_lit.inference.metrics import Scores
-
-Bytes = NDArray[np.uint8]
+from deeplab_lit.utils.arrays import Bytes
 
 
 def boundary_distance(truth: Bytes) -> NDArray[np.float32]:

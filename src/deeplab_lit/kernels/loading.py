@@ -1,16 +1,15 @@
-"""Where compiled kernels are had from."""
+"""Whether compiled kernels can be used here."""
 
 from __future__ import annotations
 
 import functools
-import importlib
-from typing import Any
 
 
 @functools.cache
-def kernels(name: str) -> Any:
-    """The module of this package that holds compiled kernels, or None where numba is missing."""
+def has_numba() -> bool:
+    """Whether numba, which compiles this folder's kernels, can be imported; callers have a slower way without it."""
     try:
-        return importlib.import_module(f"deeplab_lit.kernels.{name}")
+        import numba  # noqa: F401
     except ImportError:
-        return None
+        return False
+    return True

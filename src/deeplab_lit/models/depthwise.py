@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from deeplab_lit.kernels.loading import kernels
+from deeplab_lit.kernels.loading import has_numba
 
 Pair = tuple[int, int]
 
@@ -45,9 +45,6 @@ def widely_padded_conv2d(
     return F.conv2d(x, weight, bias, stride, (padding[0] - rows, padding[1] - columns), dilation, x.shape[1])
 
 
-_COMPILED = "depthwise"
-
-
 @functools.cache
 def _widest() -> int:
     # measured, by padding: 6 is fast and 7 slow with AVX-512, 4 is fast and 5 slow with AVX2
@@ -70,11 +67,7 @@ class _Depthwise(torch.autograd.Function):
         with torch.autocast("cpu", enabled=False):
             of_x = of_weight = None
             holes = dilation != (1, 1)
-            ours = (
-                (holes or stride != (1, 1), holes or max(weight.shape[2:]) > 3)
-                if kernels(_COMPILED)
-                else (False, False)
-            )
+            ours = (holes or stride != (1, 1), holes or max(weight.shape[2:]) > 3) if has_numba() else (False, False)
             if needs[0] and ours[0]:
                 of_x = _of_input(x, weight, grad, stride, padding, dilation)
             if needs[1] and ours[1]:
@@ -91,7 +84,9 @@ class _Depthwise(torch.autograd.Function):
 def _of_input(x: Tensor, weight: Tensor, grad: Tensor, stride: Pair, padding: Pair, dilation: Pair) -> Tensor:
     if stride != (1, 1):
         taps = _last(weight.permute(1, 0, 2, 3))[0]
-        found = kernels(_COMPILED).input_gradient(_last(grad), taps, *x.shape[2:], *stride, *padding, *dilation)
+        from deeplab_lit.kernels import depthwise as kernels
+
+        found = kernels.input_gradient(_last(grad), taps, *x.shape[2:], *stride, *padding, *dilation)
         return torch.from_numpy(found).permute(0, 3, 1, 2).to(x.dtype)
     edges = [dilation[i] * (weight.shape[2 + i] - 1) - padding[i] for i in (0, 1)]
     if min(edges) < 0:  # what looks at padding alone is cut off
@@ -103,9 +98,9 @@ def _of_input(x: Tensor, weight: Tensor, grad: Tensor, stride: Pair, padding: Pa
 
 def _of_weight(x: Tensor, weight: Tensor, grad: Tensor, stride: Pair, padding: Pair, dilation: Pair) -> Tensor:
     parts = 4 * torch.get_num_threads()
-    found = kernels(_COMPILED).filter_gradient(
-        _last(x), _last(grad), *stride, *padding, *dilation, *weight.shape[2:], parts
-    )
+    from deeplab_lit.kernels import depthwise as kernels
+
+    found = kernels.filter_gradient(_last(x), _last(grad), *stride, *padding, *dilation, *weight.shape[2:], parts)
     return torch.from_numpy(found.sum(0)).permute(2, 0, 1)[:, None].to(weight.dtype)
 
 

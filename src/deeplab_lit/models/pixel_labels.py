@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from deeplab_lit.kernels.loading import kernels
+from deeplab_lit.kernels.loading import has_numba
 from deeplab_lit.kernels.score_maps import classes_last, places
 from deeplab_lit.models.deeplab import DeepLab
 from deeplab_lit.models.multiscale import MultiScaleInput
@@ -39,8 +39,9 @@ def upsampled_argmax(
     """
     larger = size[0] >= scores.shape[-2] and size[1] >= scores.shape[-1]
     here = scores.device.type == "cpu" and scores.shape[1] <= 256
-    compiled = kernels("labels") if here and larger else None
-    if compiled is None or not bool(scores.isfinite().all()):
+    if not (here and larger and has_numba() and bool(scores.isfinite().all())):
         return resize(scores, size, align_corners).argmax(1)
+    from deeplab_lit.kernels import labels as kernels
+
     rows, columns = (places(size[i], scores.shape[2 + i], align_corners) for i in (0, 1))
-    return torch.from_numpy(compiled.upsampled_argmax(classes_last(scores), *rows, *columns))
+    return torch.from_numpy(kernels.upsampled_argmax(classes_last(scores), *rows, *columns))

@@ -15,10 +15,11 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from deeplab_lit.data.datamodule import SegmentationData
-from deeplab_lit.data.drawing import Bytes, panel
+from deeplab_lit.data.drawing import panel
 from deeplab_lit.data.labels import VOID
 from deeplab_lit.training.loggers import CsvLogger
 from deeplab_lit.training.segmenter import Segmenter
+from deeplab_lit.utils.arrays import Bytes
 
 log = logging.getLogger("deeplab_lit")
 

@@ -18,7 +18,7 @@ from rich.table import Table
 from deeplab_lit.config.schemas import CRFConfig, DenseCRFConfig, TrainConfig
 from deeplab_lit.data.datamodule import SegmentationData
 from deeplab_lit.data.decoded_cache import decoded_folder
-from deeplab_lit.data.transforms import Normalization
+from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.models.network import plain
 from deeplab_lit.training.runs import Run
 from deeplab_lit.training.segmenter import Segmenter

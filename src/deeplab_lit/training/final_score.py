@@ -18,7 +18,7 @@ from deeplab_lit.config.schemas import TrainConfig
 from deeplab_lit.crf.dense import DenseCRF
 from deeplab_lit.data.datamodule import SegmentationData
 from deeplab_lit.data.drawing import panel, save_png
-from deeplab_lit.data.transforms import Normalization
+from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.inference.predictor import PRECISIONS, Predictor
 from deeplab_lit.inference.scoring import evaluate, numbers
 from deeplab_lit.training.callbacks import Clock, Pictures
@@ -28,7 +28,7 @@ from deeplab_lit.training.row_pictures import write_wall
 from deeplab_lit.training.runs import Run
 from deeplab_lit.training.segmenter import Segmenter
 from deeplab_lit.utils.files import write_json
-from deeplab_lit.utils.pipeline import cores
+from deeplab_lit.utils.parallel import cores
 from deeplab_lit.utils.progress import preparing
 from deeplab_lit.weights.read import read
 

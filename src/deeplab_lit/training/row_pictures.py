@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from deeplab_lit.data.image_files import save_image, write_mask
 from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.files import replacing
-
-Bytes = NDArray[np.uint8]
 
 
 def write_wall(

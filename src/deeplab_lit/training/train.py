@@ -18,12 +18,12 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from deeplab_lit.config.schemas import CheckpointConfig, CRFConfig, DenseCRFConfig, TrainConfig
-from deeplab_lit.crf.dense import Normalization as CRFNormalization
+from deeplab_lit.crf.parameters import Normalization as CRFNormalization
 from deeplab_lit.crf.presets import build_crf
 from deeplab_lit.data.datamodule import SegmentationData
 from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.data.training_data import build_data, class_weights
-from deeplab_lit.data.transforms import Normalization
 from deeplab_lit.inference.trained import WholeFileCheckpoint, check_resumable
 from deeplab_lit.models.atrous import Realisation
 from deeplab_lit.models.multiscale import MscLoss
@@ -41,9 +41,10 @@ from deeplab_lit.training.runs import record as save_config
 from deeplab_lit.training.segmenter import Compiled, Segmenter
 from deeplab_lit.training.synchronised_norms import SynchronisedNorms
 from deeplab_lit.utils.errors import UserError
-from deeplab_lit.utils.files import one_or_none, write_json
+from deeplab_lit.utils.files import write_json
 from deeplab_lit.utils.hardware import is_first_process, resolve_precision, set_tf32
 from deeplab_lit.utils.instantiate import locate
+from deeplab_lit.utils.locks import one_or_none
 from deeplab_lit.utils.parallel import own_start_method
 from deeplab_lit.utils.progress import preparing
 from deeplab_lit.weights.description import CHECKPOINT_KEY, describe

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from deeplab_lit.data.labels import VOID
-from deeplab_lit.kernels.loading import kernels
+from deeplab_lit.kernels.loading import has_numba
 from deeplab_lit.kernels.score_maps import classes_last, places
 
 _PARTS = 4  # of the rows of an image, for threads that a small batch leaves idle
@@ -19,7 +19,7 @@ def is_upsampled_loss_fast(scores: Tensor, labels: Tensor) -> bool:
     """Whether :func:`upsampled_cross_entropy` is to be taken: for float32 on a CPU, where numba is, but for NaN."""
     here = scores.device.type == "cpu" and scores.dtype is torch.float32 and not torch.compiler.is_compiling()
     larger = labels.shape[-2] > scores.shape[-2] and labels.shape[-1] > scores.shape[-1]
-    return here and larger and kernels("loss") is not None and bool(scores.isfinite().all())
+    return here and larger and has_numba() and bool(scores.isfinite().all())
 
 
 def upsampled_cross_entropy(
@@ -48,10 +48,11 @@ class _Upsampled(torch.autograd.Function):
     def forward(
         ctx: Any, scores: Tensor, labels: Tensor, align_corners: bool, weights: Tensor
     ) -> tuple[Tensor, Tensor]:
-        compiled = kernels("loss")
+        from deeplab_lit.kernels import loss as kernels
+
         batch, classes, *size = scores.shape
         rows, columns = (places(labels.shape[1 + i], size[i], align_corners) for i in (0, 1))
-        sums, grad = compiled.cross_entropy(
+        sums, grad = kernels.cross_entropy(
             classes_last(scores), labels.numpy(), weights.float().numpy(), VOID, *rows, *columns, _PARTS
         )
         loss, weight, unknown = sums.sum(0)

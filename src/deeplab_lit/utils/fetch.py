@@ -1,10 +1,13 @@
-"""Where a checkpoint lies. torch is not imported here, so that a wrong path is answered at once."""
+"""Files of trained weights by path, by URL and on the Hugging Face Hub. torch is imported for downloads alone."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.files import cache_folder, replacing
+from deeplab_lit.utils.locks import one_at_a_time
 
 HUB_FILE = "model.safetensors"
 """The name of the weights in a repository on the Hugging Face Hub."""
@@ -17,8 +20,6 @@ def found(path: str | Path) -> Path:
         UserError: there is none.
     """
     if is_url(path):
-        from deeplab_lit.data.downloads import fetched
-
         path = fetched(str(path))
     path = Path(path).expanduser()
     if (path / HUB_FILE).is_file():
@@ -31,3 +32,50 @@ def found(path: str | Path) -> Path:
 def is_url(path: str | Path) -> bool:
     """Whether ``path`` is on another machine."""
     return "://" in str(path)
+
+
+def fetched(url: str) -> Path:
+    """The file behind an http(s) URL, which is fetched once into the cache folder, or on the Hugging Face Hub.
+
+    Args:
+        url: ``https://...``, or ``hf://USER/NAME[@REVISION][/FILE]``, without a file ``model.safetensors``, which the
+            Hub's own cache keeps.
+
+    Raises:
+        UserError: it cannot be fetched, or the URL is of another kind.
+    """
+    if url.startswith("hf://"):
+        return _from_hub(url)
+    if not url.startswith(("http://", "https://")):
+        raise UserError(f"{url}: https://, http:// and hf:// are fetched; give anything else as a file's path.")
+    name = url.split("?", 1)[0].rstrip("/").rsplit("/", 1)[-1]
+    file = cache_folder() / "checkpoints" / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name}"
+    with one_at_a_time(file):
+        if not file.is_file():
+            from torch.hub import download_url_to_file
+
+            try:
+                with replacing(file) as temporary:
+                    download_url_to_file(url, str(temporary), progress=False)
+            except (OSError, RuntimeError) as error:
+                raise UserError(f"{url} could not be fetched ({error}): fetch it by hand and give the path.") from error
+    return file
+
+
+def _from_hub(url: str) -> Path:
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError as error:
+        raise UserError(f"{url} needs huggingface_hub: pip install 'deeplab_lit[hub]'.") from error
+    parts = url.removeprefix("hf://").split("/", 2)
+    if len(parts) < 2 or not all(parts[:2]):
+        raise UserError(f"{url} is not complete: hf://USER/NAME, with /FILE or @REVISION if wanted.")
+    name, _, revision = parts[1].partition("@")
+    file = parts[2] if len(parts) == 3 and parts[2] else HUB_FILE
+    try:
+        return Path(hf_hub_download(f"{parts[0]}/{name}", file, revision=revision or None))
+    except (OSError, ValueError) as error:  # of which all of the Hub's errors are
+        raise UserError(
+            f"{url} could not be fetched ({str(error).splitlines()[0]}): is the name right, and are you logged in "
+            "(`hf auth login`) if it is private?"
+        ) from error

@@ -1,21 +1,27 @@
-"""Work on many files at once, outside the training."""
+"""Work on many files at once: in processes, or in threads that run ahead of the caller."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
-from deeplab_lit.data.base import Progress
 from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.progress import Progress
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 _FEW = 8
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def spread(
@@ -33,7 +39,6 @@ def spread(
         return
     if progress:
         progress(what, 0, len(jobs))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if len(jobs) <= _FEW:  # starting processes would take longer
         for done, job in enumerate(jobs, 1):
             result = work(job)
@@ -41,9 +46,9 @@ def spread(
                 progress(what, done, len(jobs))
             yield result
         return
-    chunk = max(1, min(64, len(jobs) // (4 * cores)))
+    chunk = max(1, min(64, len(jobs) // (4 * cores())))
     # a fresh interpreter for each worker: forking a process that holds torch's threads can hang
-    with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), initializer=_ignore_interrupts) as pool:
+    with ProcessPoolExecutor(cores(), multiprocessing.get_context("spawn"), initializer=_ignore_interrupts) as pool:
         try:
             for done, result in enumerate(pool.map(work, jobs, chunksize=chunk), 1):
                 if progress and (done % 16 == 0 or done == len(jobs)):
@@ -67,3 +72,22 @@ def own_start_method() -> None:
 def _ignore_interrupts() -> None:
     # Ctrl-C is the main process's to answer
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def ahead(work: Callable[[Job], Result], items: Iterable[Job], threads: int) -> Iterator[Result]:
+    """``work(item)`` in threads, results in order; at most ``threads + 2`` items are in hand at once.
+
+    The next item is taken in the caller's thread while earlier ones are worked on. Where the caller stops, or an error
+    comes up, what has not been started is dropped.
+    """
+    pool = ThreadPoolExecutor(threads)
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            while waiting and (len(waiting) > threads + 2 or waiting[0].done()):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

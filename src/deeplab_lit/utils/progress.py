@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 
-from deeplab_lit.data.base import Progress as Report
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many files are done and how many there are."""
 
 _console = Console(soft_wrap=True)
 
 
 @contextmanager
-def preparing() -> Iterator[Report]:
+def preparing() -> Iterator[Progress]:
     """Shows work on many files: a bar for each kind of work on a terminal, lines elsewhere."""
     count = TextColumn("{task.completed}/{task.total}")
     columns = (TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn())
     tasks: dict[str, TaskID] = {}
     spoke = time.monotonic()
-    with Progress(*columns, console=_console, disable=not _console.is_terminal) as bar:
+    with Bars(*columns, console=_console, disable=not _console.is_terminal) as bar:
 
         def report(what: str, done: int, total: int) -> None:
             nonlocal spoke

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from deeplab_lit.data.labels import LabelSet
-from deeplab_lit.data.transforms import Normalization
+from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.utils.errors import UserError
 
 CHECKPOINT_KEY = "deeplab_lit"

@@ -10,10 +10,8 @@ from torch import Tensor
 
 from deeplab_lit.data.coco import COCO_IDS, coco91
 from deeplab_lit.data.labels import VOC_CLASSES, LabelSet
-from deeplab_lit.data.transforms import Normalization
+from deeplab_lit.data.normalization import BGR_BYTES, Normalization
 from deeplab_lit.weights.description import CHECKPOINT_KEY, describe
-
-BGR_BYTES = Normalization((122.675, 116.669, 104.008), (1.0, 1.0, 1.0), bgr=True)
 
 
 @dataclass

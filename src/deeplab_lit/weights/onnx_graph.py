@@ -1,20 +1,17 @@
-"""ONNX graphs, written, and run by ONNX Runtime."""
+"""ONNX graphs of this library, run by ONNX Runtime."""
 
 from __future__ import annotations
 
-import logging
-import warnings
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from deeplab_lit.exports.tracing import INPUT, OUTPUT, no_graph
 from deeplab_lit.utils.errors import UserError
-from deeplab_lit.weights.description import CHECKPOINT_KEY, checked, from_text, to_text
+from deeplab_lit.weights.description import CHECKPOINT_KEY, checked, from_text
 
-_NEEDED = "pip install 'deeplab_lit[onnx]'"
+INPUT, OUTPUT = "image", "scores"  # names in a graph
+ONNX_NEEDED = "pip install 'deeplab_lit[onnx]'"
 
 
 def is_onnx(path: Path) -> bool:
@@ -26,48 +23,11 @@ def is_onnx(path: Path) -> bool:
     return small and first[2] & 7 in (0, 2) and first[2] > 8
 
 
-def write_onnx(program: torch.export.ExportedProgram, content: dict[str, Any], path: Path) -> None:
-    """Write a graph with the description in ``content`` as its metadata ``deeplab_lit``.
-
-    Raises:
-        UserError: the packages that write ONNX are not installed, or ONNX has no such graph.
-    """
-    try:
-        import onnx
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise UserError(f"format=onnx needs packages that are not installed ({error.name}): {_NEEDED}.") from error
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            made = torch.onnx.export(program, dynamo=True, input_names=[INPUT], output_names=[OUTPUT], verbose=False)
-        except torch.onnx.OnnxExporterError as error:
-            raise UserError(no_graph(error)) from error
-    assert made is not None
-    graph = made.model_proto
-    _name_sides(graph)
-    del graph.graph.value_info[:]  # sizes by the tracer's names, which nobody needs
-    for node in graph.graph.node:  # where the sources lie
-        del node.metadata_props[:]
-    graph.metadata_props.add(key=CHECKPOINT_KEY, value=to_text(content))
-    onnx.save_model(graph, path)
-
-
-def _name_sides(model: Any) -> None:
-    given = model.graph.input[0].type.tensor_type.shape.dim
-    names = dict(zip((given[i].dim_param for i in (0, 2, 3)), ("batch", "height", "width"), strict=True))
-    for value in (*model.graph.input, *model.graph.output):
-        for side in value.type.tensor_type.shape.dim:
-            if side.dim_param in names:
-                side.dim_param = names[side.dim_param]
-
-
 class OnnxNetwork(nn.Module):
     """An ONNX graph in the place of a network, run by ONNX Runtime in single precision.
 
     Args:
-        path: of a file that :func:`write_onnx` wrote.
+        path: of a file that :func:`deeplab_lit.exports.onnx.write_onnx` wrote.
 
     Attributes:
         content: what the file says of itself, under a checkpoint's keys.
@@ -81,7 +41,7 @@ class OnnxNetwork(nn.Module):
         try:
             import onnxruntime
         except ImportError as error:
-            raise UserError(f"{path} is run by ONNX Runtime, which is not installed: {_NEEDED}.") from error
+            raise UserError(f"{path} is run by ONNX Runtime, which is not installed: {ONNX_NEEDED}.") from error
         wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
         providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
         options = onnxruntime.SessionOptions()

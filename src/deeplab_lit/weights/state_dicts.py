@@ -12,7 +12,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from deeplab_lit.data.transforms import Normalization
+from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.models.heads import ASPP
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.weights.foreign import Foreign, aspp, resnet, vgg16

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from deeplab_lit.data.base import Progress
 from deeplab_lit.data.image_files import save_image, write_mask
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.shapes.objects import MORE_THINGS, THINGS
@@ -21,6 +20,7 @@ from deeplab_lit.data.voc import VOC
 from deeplab_lit.utils.errors import UserError, closest
 from deeplab_lit.utils.files import cache_folder
 from deeplab_lit.utils.parallel import spread
+from deeplab_lit.utils.progress import Progress
 
 DOMAINS = {
     "target": Domain(THINGS),

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from deeplab_lit.data.labels import VOID
 from deeplab_lit.data.shapes.noise import coloured, fractal
 from deeplab_lit.data.shapes.objects import Points, Thing
+from deeplab_lit.utils.arrays import Bytes
 
 Canvas = NDArray[np.float32]
-Bytes = NDArray[np.uint8]
 
 _FINE = 4  # outlines are drawn this much finer and averaged, which makes soft edges
 _GROUNDS: dict[str, tuple[tuple[int, int, int], float, float, float]] = {

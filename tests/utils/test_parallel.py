@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from deeplab_lit.utils.pipeline import ahead
+from deeplab_lit.utils.parallel import ahead
 
 
 def test_results_come_in_order_whatever_ends_first():

@@ -1,0 +1,66 @@
+"""Locks between processes: one that waits, and one that refuses."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from deeplab_lit.utils.errors import UserError
+
+_PATIENCE = 10.0  # seconds: loader processes of a run that was killed hold on for some
+
+
+def _lock(path: Path) -> FileLock:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path.parent / f".{path.name}.lock")
+
+
+@contextmanager
+def one_at_a_time(path: Path, waiting: str | None = None) -> Iterator[None]:
+    """Hold a lock beside ``path``: other processes of the same job wait here instead of doing the same work.
+
+    Args:
+        path: what is made.
+        waiting: said by a process that has to wait.
+    """
+    lock = _lock(path)
+    try:
+        _acquire(lock, 0)
+    except Timeout:
+        if waiting:
+            print(waiting, file=sys.stderr)
+        _acquire(lock, -1)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _acquire(lock: FileLock, timeout: float) -> None:
+    try:
+        lock.acquire(timeout=timeout)
+    except NotImplementedError:  # a file system of a cluster that has no locks: better none than no training
+        warnings.warn(f"{lock.lock_file} cannot be locked on this file system: start nothing twice.", stacklevel=4)
+
+
+@contextmanager
+def one_or_none(path: Path, refusal: str) -> Iterator[None]:
+    """Hold a lock beside ``path``; it is released when the process ends, however it ends.
+
+    Raises:
+        UserError: with the text ``refusal``, where another process holds it.
+    """
+    lock = _lock(path)
+    try:
+        _acquire(lock, _PATIENCE)
+    except Timeout as error:
+        raise UserError(refusal) from error
+    try:
+        yield
+    finally:
+        lock.release()
