@@ -55,10 +55,10 @@ def usual(split: Any, given: argparse.Namespace, folder: Path) -> tuple[float, l
 
     from deeplab_lit.models.atrous import set_realisation
     from deeplab_lit.models.folding import set_folding
-    from deeplab_lit.models.network import plain
+    from deeplab_lit.models.network import deeplab_of
 
     whole, normalization = network(given.checkpoint)
-    single = plain(whole).eval()
+    single = deeplab_of(whole).eval()
     set_folding(single, False)
     set_realisation(single, "holes")
     scores = (
@@ -122,10 +122,10 @@ def ours(split: Any, given: argparse.Namespace, folder: Path) -> tuple[float, li
     from deeplab_lit.crf import DenseCRF
     from deeplab_lit.inference.predictor import Predictor
     from deeplab_lit.inference.scoring import evaluate
-    from deeplab_lit.models.network import at_scales, plain
+    from deeplab_lit.models.network import at_scales, deeplab_of
 
     whole, normalization = network(given.checkpoint)
-    predictor = Predictor(at_scales(plain(whole), SCALES), normalization)
+    predictor = Predictor(at_scales(deeplab_of(whole), SCALES), normalization)
     crf = DenseCRF(**CRF, threads=1)
 
     def everything(indices: range) -> Any:

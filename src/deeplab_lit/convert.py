@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from deeplab_lit.cli.entry_point import entry_point, plain, typed
+from deeplab_lit.cli.entry_point import entry_point
+from deeplab_lit.config.compose import typed
 
 
 @entry_point("convert")
 def main(cfg: DictConfig) -> None:
-    plain(cfg)  # what is required is there
     config = typed(cfg)
     from deeplab_lit.weights.convert import convert
 

@@ -6,16 +6,16 @@ import sys
 
 from omegaconf import DictConfig
 
-from deeplab_lit.cli.entry_point import entry_point, plain, typed
+from deeplab_lit.cli.entry_point import entry_point
+from deeplab_lit.config.compose import command_line, typed
 
 
 @entry_point("crf_search")
 def main(cfg: DictConfig) -> None:
-    record, config = plain(cfg), typed(cfg)
-    from deeplab_lit.inference.crf_search import search_parameters
-    from deeplab_lit.training.runs import command_line
+    config = typed(cfg)
+    from deeplab_lit.inference.crf_search import crf_search
 
-    search_parameters(config, record, command_line(sys.argv))
+    crf_search(config, command_line(sys.argv))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,19 @@
-"""A table's dashboard in Weights & Biases: ``python -m deeplab_lit.dashboard group=TABLE-SCALE [entity=TEAM]``."""
+"""A table's dashboard in Weights & Biases: ``python -m deeplab_lit.dashboard group=TABLE-BUDGET [entity=TEAM]``."""
 
 from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from deeplab_lit.cli.entry_point import entry_point, typed
+from deeplab_lit.cli.entry_point import entry_point
+from deeplab_lit.config.compose import typed
 
 
 @entry_point("dashboard")
 def main(cfg: DictConfig) -> None:
     config = typed(cfg)
-    from deeplab_lit.reports.dashboard import build_dashboard
+    from deeplab_lit.reports.dashboard import dashboard
 
-    build_dashboard(config)
+    dashboard(config)
 
 
 if __name__ == "__main__":

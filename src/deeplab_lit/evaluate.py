@@ -6,19 +6,19 @@ import sys
 
 from omegaconf import DictConfig
 
-from deeplab_lit.cli.entry_point import entry_point, plain, typed
+from deeplab_lit.cli.entry_point import entry_point
+from deeplab_lit.config.compose import command_line, typed
 from deeplab_lit.utils.openmp import leave_cores_to_the_crf
 
 
 @entry_point("evaluate")
 def main(cfg: DictConfig) -> None:
-    record, config = plain(cfg), typed(cfg)
+    config = typed(cfg)
     if config.crf.name != "none":
         leave_cores_to_the_crf()
-    from deeplab_lit.inference.evaluate import evaluate_checkpoint
-    from deeplab_lit.training.runs import command_line
+    from deeplab_lit.inference.evaluate import evaluate
 
-    evaluate_checkpoint(config, record, command_line(sys.argv))
+    evaluate(config, command_line(sys.argv))
 
 
 if __name__ == "__main__":

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from deeplab_lit.cli.entry_point import entry_point, plain, typed
+from deeplab_lit.cli.entry_point import entry_point
+from deeplab_lit.config.compose import typed
 from deeplab_lit.utils.openmp import leave_cores_to_the_crf
 
 
 @entry_point("predict")
 def main(cfg: DictConfig) -> None:
-    record, config = plain(cfg), typed(cfg)
+    config = typed(cfg)
     if config.crf.name != "none":
         leave_cores_to_the_crf()
     from deeplab_lit.inference.predict import predict
 
-    predict(config, record)
+    predict(config)
 
 
 if __name__ == "__main__":

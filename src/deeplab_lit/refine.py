@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from deeplab_lit.cli.entry_point import entry_point, plain, typed
+from deeplab_lit.cli.entry_point import entry_point
+from deeplab_lit.config.compose import typed
 
 
 @entry_point("refine")
 def main(cfg: DictConfig) -> None:
-    record, config = plain(cfg), typed(cfg)
+    config = typed(cfg)
     from deeplab_lit.inference.refine import refine
 
-    refine(config, record)
+    refine(config)
 
 
 if __name__ == "__main__":

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from deeplab_lit.cli.entry_point import check_no_table, check_pair, entry_point, plain, typed
+from deeplab_lit.cli.entry_point import entry_point
+from deeplab_lit.config.checks import check_training
+from deeplab_lit.config.compose import typed
 
 
 @entry_point("summary")
 def main(cfg: DictConfig) -> None:
-    check_pair(cfg)
-    check_no_table()
-    record, config = plain(cfg), typed(cfg)
-    from deeplab_lit.training.summary import summarise
+    check_training(cfg)
+    config = typed(cfg)
+    from deeplab_lit.training.summary import summary
 
-    summarise(config, record)
+    summary(config)
 
 
 if __name__ == "__main__":

@@ -6,14 +6,15 @@ import re
 
 from omegaconf import DictConfig
 
-from deeplab_lit.cli.entry_point import check_no_table, check_pair, entry_point, overrides, typed
+from deeplab_lit.cli.entry_point import entry_point
+from deeplab_lit.config.checks import check_training
+from deeplab_lit.config.compose import overrides, typed
 from deeplab_lit.config.identity import OF_THE_STUDY
 
 
 @entry_point("tune")
 def main(cfg: DictConfig) -> None:
-    check_pair(cfg)
-    check_no_table()
+    check_training(cfg)
     config = typed(cfg)
     from deeplab_lit.training.tune import tune
 

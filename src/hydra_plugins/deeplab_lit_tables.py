@@ -19,9 +19,10 @@ class Table(Sweeper):  # type: ignore[misc]
     Args:
         rows: their names, each a file of the folder with the table's name.
         name: of the table.
+        about, roots: what the table shows and the data that it needs, for --help.
     """
 
-    def __init__(self, name: str, rows: Sequence[str]) -> None:
+    def __init__(self, name: str, rows: Sequence[str], about: str, roots: str) -> None:
         super().__init__()
         self.name, self.rows = name, list(rows)
         self.launcher: Launcher | None = None
@@ -34,10 +35,10 @@ class Table(Sweeper):  # type: ignore[misc]
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from deeplab_lit.sweeps.run_table import combinations, run_table
+        from deeplab_lit.sweeps.run_table import rows_with_options, run_table
 
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        jobs = combinations(self.name, self.rows, parser.parse_overrides(arguments))
+        jobs = rows_with_options(self.name, self.rows, parser.parse_overrides(arguments))
         assert self.launcher is not None
         if self.command == "train":
             return run_table(self.name, jobs, self.launcher)

@@ -1,6 +1,5 @@
 """A user's mistake ends in one paragraph with the mend, before anything heavy is imported."""
 
-import re
 import shutil
 import subprocess
 import sys
@@ -8,7 +7,7 @@ import sys
 import hydra
 import pytest
 
-from deeplab_lit.config import hydra_store
+from deeplab_lit.config import hydra_store, paths
 
 
 def run(*arguments, env=None):
@@ -50,6 +49,11 @@ def run(*arguments, env=None):
             ["does not go with backbone=vgg16", "resnet101", "msc_features"],
         ),
         (["optimizer.lr"], ["optimizer.lr"]),
+        (["scale=mini"], ["scale is called budget now: type budget=full, budget=subset or budget=mini."]),
+        (["data.check=true"], ["data.check is a command of its own now: type python -m deeplab_lit.check_data"]),
+        (["+backbone.recipe.sgdlr=1"], ["backbone.recipe.sgdlr is not known", "'sgd_lr'"]),
+        (["+trainer.devcies=2"], ["trainer.devcies is not known to lightning.Trainer", "'devices'"]),
+        (["budget=mini"], ["budget=mini is for the rows of published tables: type experiments="]),
     ],
 )
 def test_mistakes_in_the_config(arguments, words):
@@ -70,8 +74,9 @@ def test_every_config_composes_alone():
     """Each choice of each group, on top of the defaults."""
     from hydra import compose, initialize_config_dir
 
-    from deeplab_lit.cli.entry_point import plain
-    from deeplab_lit.config.hydra_store import conf_folder, register_schemas
+    from deeplab_lit.config.compose import typed
+    from deeplab_lit.config.hydra_store import register_schemas
+    from deeplab_lit.config.paths import conf_folder
 
     register_schemas()
     count = 0
@@ -91,7 +96,7 @@ def test_every_config_composes_alone():
                     *required.get(file.stem, []),
                 ],
             )
-            assert plain(cfg)["name"] == "x"
+            assert typed(cfg).name == "x"
             count += 1
     assert count >= 38
 
@@ -99,16 +104,16 @@ def test_every_config_composes_alone():
 def test_folders_beside_the_configs_are_no_groups(tmp_path, monkeypatch):
     """In a checkout results lie beside conf/ and experiments/, named like the keys that say where they go."""
     for name in ("conf", "experiments"):
-        shutil.copytree(hydra_store.conf_folder().parent / name, tmp_path / name)
+        shutil.copytree(paths.conf_folder().parent / name, tmp_path / name)
     for name in ("out", "images", "output", "name"):
         (tmp_path / name).mkdir()
-    monkeypatch.setattr(hydra_store, "conf_folder", lambda: tmp_path / "conf")
+    monkeypatch.setattr(paths, "conf_folder", lambda: tmp_path / "conf")
     hydra_store.register_schemas()
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(tmp_path / "conf")):
         cfg = hydra.compose("predict", ["checkpoint=a", "images=b", "out=c"])
         assert (cfg.images, cfg.out) == ("b", "c")
-        typed = ["output=d", "name=e", "experiments=table3_aspp_vgg16"]
-        cfg = hydra.compose("train", typed, return_hydra_config=True)
+        words = ["output=d", "name=e", "experiments=table3_aspp_vgg16"]
+        cfg = hydra.compose("train", words, return_hydra_config=True)
         assert list(cfg.hydra.sweeper.rows) == ["largefov", "aspp_s", "aspp_l"] and cfg.name == "e"
 
 
@@ -122,30 +127,3 @@ def test_a_checkpoint_that_is_not_there_is_answered_before_torch_is_imported(com
     assert done.returncode == 1 and "error: checkpoint 'nowhere.ckpt' does not exist" in done.stderr, done.stderr
     imported = [line.rpartition("|")[2].strip() for line in done.stderr.splitlines()]
     assert "hydra" in imported and "torch" not in imported
-
-
-@pytest.mark.parametrize("what", ["all", "config"])
-def test_info_is_hydras_own_though_it_is_composed_once(what):
-    """Against Hydra without our shortcut, which composes several times."""
-    count = (
-        "from hydra._internal.config_loader_impl import ConfigLoaderImpl as Loader\n"
-        "from deeplab_lit import train\n"
-        "from deeplab_lit.cli import entry_point as app\n"
-        "compose = Loader.load_configuration\n"
-        "Loader.load_configuration = lambda *a, **k: print('composing', file=sys.stderr) or compose(*a, **k)\n"
-    )
-
-    def shown(code):
-        arguments = ["--info", what, "model=aspp_l", "max_steps=7"]
-        done = subprocess.run(
-            [sys.executable, "-c", f"import sys\n{count}{code}train.main()", *arguments],
-            capture_output=True, text=True, timeout=120, check=True,
-        )  # fmt: skip
-        # of Hydra's own measurements each is another
-        lines = [line for line in done.stdout.splitlines() if not re.search(r"\d\.\d\d\d", line)]
-        return lines, done.stderr.count("composing")
-
-    theirs, often = shown("app._asks_for_info = lambda arguments: False\n")
-    ours, once = shown("")
-    assert ours == theirs and "max_steps: 7" in ours
-    assert often > 1 and once == 1

@@ -8,15 +8,40 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from omegaconf import DictConfig
 
+import deeplab_lit
+from deeplab_lit.cli.commands import COMMANDS
 from deeplab_lit.cli.completion import candidates
-from deeplab_lit.cli.help import help_text, table_text
-from deeplab_lit.cli.reference import about, all_keys, groups_of, keys
-from deeplab_lit.config.hydra_store import SCHEMAS, conf_folder, tables
-from tests.models.test_pairs import compose
+from deeplab_lit.cli.help import examples, help_text, program_text, table_text
+from deeplab_lit.cli.reference import all_keys, choices, groups_of, keys
+from deeplab_lit.config.hydra_store import SCHEMAS
+from deeplab_lit.config.paths import conf_folder, tables
+from tests.composing import compose
 
-COMMANDS = sorted(file.stem for file in conf_folder().glob("*.yaml") if file.stem in SCHEMAS)
+
+def test_every_command_has_a_file_a_schema_and_an_entry_point():
+    files = {file.stem for file in conf_folder().glob("*.yaml")} - {"choices", "follows", "hydra_settings"}
+    package = Path(deeplab_lit.__file__).parent
+    modules = {file.stem for file in package.glob("*.py") if not file.stem.startswith("_")}
+    assert files == modules == set(COMMANDS) and files <= set(SCHEMAS)
+    text = program_text()
+    assert all(re.search(rf"^  {name} ", text, re.M) for name in COMMANDS)
+
+
+def test_every_choice_and_key_says_what_it_is():
+    for group in {group for command in COMMANDS for group in groups_of(command)}:
+        for choice in choices(group):
+            has_rows = (conf_folder().parent / "experiments" / choice.name).is_dir()  # a table says it itself
+            assert choice.meaning or (group == "experiments" and has_rows), (group, choice.name)
+    for command in COMMANDS:
+        assert all(key.meaning for key in keys(command))
+    known = yaml.safe_load((conf_folder() / "choices.yaml").read_text())
+    groups = {folder.name for folder in conf_folder().iterdir() if folder.is_dir()}
+    assert set(known) == groups | {"experiments"}
+    for group in groups:
+        assert set(known[group]) == {file.stem for file in (conf_folder() / group).glob("*.yaml")}, group
 
 
 def composed_keys(node, prefix=""):
@@ -37,7 +62,7 @@ def composed_keys(node, prefix=""):
 )
 def test_keys_are_those_that_hydra_composes(arguments):
     found = {key for key in all_keys("train", arguments) if not key.startswith("row.")}
-    groups_of_values = {"launcher", "experiments", "scale"}  # they set values elsewhere
+    groups_of_values = {"launcher", "experiments", "budget"}  # they set values elsewhere
     assert found - groups_of_values == set(composed_keys(compose(*arguments)))
 
 
@@ -50,13 +75,12 @@ def test_help_names_every_group_choice_and_key(command):
             assert re.search(rf"^  \* {default}\b", text, re.M), default
     for key in keys(command):
         assert re.search(rf"^  {re.escape(key.name)}\b", text, re.M)
-    examples = about(command)[1]
-    assert len(examples) == 3 and all(example in text for example in examples)
+    assert len(examples(command)) == 3 and all(example in text for example in examples(command))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_commands_to_copy_compose(command):
-    for example in about(command)[1]:
+    for example in examples(command):
         words = subprocess.run(["bash", "-c", f"printf '%s\\n' {example}"], capture_output=True, text=True, check=True)
         python, flag, module, *overrides = [word for word in words.stdout.split("\n") if word]
         assert (python, flag, module) == ("python", "-m", f"deeplab_lit.{command}")
@@ -64,7 +88,7 @@ def test_the_commands_to_copy_compose(command):
         overrides = [
             word
             for word in overrides
-            if not word.startswith(("experiments=table4_resnet101", "experiments=table1", "scale="))
+            if not word.startswith(("experiments=table4_resnet101", "experiments=table1", "budget="))
         ]
         named = ["name=test"] if "name" in {key.name for key in keys(command)} else []
         compose_of(command, [*named, *overrides])

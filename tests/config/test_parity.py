@@ -6,9 +6,10 @@ import yaml
 from omegaconf import OmegaConf
 from torch import nn
 
-from deeplab_lit.config.hydra_store import conf_folder
+from deeplab_lit.config.paths import conf_folder
 from deeplab_lit.data.normalization import Normalization
-from tests.models.test_pairs import compose, network
+from tests.composing import compose
+from tests.models.test_pairs import network
 
 
 def resolved(*overrides):

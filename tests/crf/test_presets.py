@@ -4,7 +4,7 @@ import pytest
 
 from deeplab_lit.crf import DenseCRF, preset
 from deeplab_lit.utils.errors import UserError
-from tests.models.test_pairs import compose
+from tests.composing import compose
 
 
 @pytest.mark.parametrize(

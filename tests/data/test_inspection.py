@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 
 from deeplab_lit.data.frequencies import inverse_root, median_frequency, pixel_counts, repeat_factors
-from deeplab_lit.data.inspection import check
+from deeplab_lit.data.inspection import inspect
 from deeplab_lit.data.sampling import TrainSampler
 from deeplab_lit.data.voc import VOC
 from deeplab_lit.utils.errors import UserError
 from tests.conftest import write_voc
-from tests.end_to_end.test_train import train
+from tests.end_to_end.running import use
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def source(root):
 
 
 def test_a_clean_set_gives_its_counts(big):
-    report = check(source(big))
+    report = inspect(source(big))
     assert report.bad == [] and report.shared == [] and report.elsewhere is None
     masks = [np.array(Image.open(big / "SegmentationClass" / f"picture_{i}.png")) for i in range(10)]
     train = report.splits["train"]
@@ -55,7 +55,7 @@ def test_every_bad_file_is_listed_and_the_scan_goes_on(big):
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(masks / "picture_5.png")
     (masks / "picture_10.png").unlink()
     Image.open(images / "picture_11.jpg").convert("L").save(images / "picture_11.jpg")
-    report = check(source(big))
+    report = inspect(source(big))
     text = "\n".join(report.bad)
     assert len(report.bad) == 6, text
     for words in (
@@ -80,33 +80,33 @@ def test_pictures_in_two_places_are_found_by_their_content(big, tmp_path):
     other.mkdir(parents=True)
     Image.open(images / "picture_0.jpg").resize((640, 457), Image.Resampling.LANCZOS).save(other / "x.jpg", quality=60)
     Image.open(images / "picture_1.jpg").rotate(90).save(other / "y.jpg")
-    report = check(source(big), against=tmp_path / "coco")
+    report = inspect(source(big), against=tmp_path / "coco")
     assert report.shared == [("train picture_3", "val picture_10"), ("train picture_7", "val picture_11")]
     assert report.elsewhere == [("train picture_0", str(other / "x.jpg"))]
-    with pytest.raises(UserError, match="data.check_against='.*nowhere' is not a folder"):
-        check(source(big), against=tmp_path / "nowhere")
+    with pytest.raises(UserError, match="against='.*nowhere' is not a folder"):
+        inspect(source(big), against=tmp_path / "nowhere")
 
 
 def test_the_command_writes_its_report_and_ends_without_training(big, tmp_path):
-    arguments = ["data=voc", f"data.root={big}", f"data.classes={tmp_path / 'classes.txt'}", "data.check=true"]
-    done = train(tmp_path, *arguments)
-    (folder,) = (tmp_path / "runs" / "checks").iterdir()
+    arguments = ["data=voc", f"data.root={big}", f"data.classes={tmp_path / 'classes.txt'}"]
+    done = use("check_data", tmp_path, *arguments)
+    (folder,) = (tmp_path / "checks" / "voc").iterdir()
     assert {file.name for file in folder.iterdir()} == {"report.json", "report.txt", "frequencies.png"}
     content = json.loads((folder / "report.json").read_text())
     assert content["splits"]["train"]["images"] == 10 and set(content["splits"]["val"]["pixels"]) == set("abcd")
     assert np.array(Image.open(folder / "frequencies.png")).std() > 10
     assert "10 images" in done.stdout and "bad files: 0" in done.stdout
     (big / "JPEGImages" / "picture_1.jpg").write_bytes(b"")
-    done = train(tmp_path, *arguments, expect=1)
+    done = use("check_data", tmp_path, *arguments, expect=1)
     assert "picture_1.jpg cannot be read" in done.stdout and "1 bad file(s)" in done.stderr
-    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["checks"]
+    assert not (tmp_path / "runs").exists() and len(list((tmp_path / "checks" / "voc").iterdir())) == 2
 
 
 def test_a_check_imports_no_torch(big, tmp_path):
-    arguments = ["data=voc", f"data.root={big}", f"data.classes={tmp_path / 'classes.txt'}", "data.check=true"]
+    arguments = ["data=voc", f"data.root={big}", f"data.classes={tmp_path / 'classes.txt'}"]
     code = (
-        f"import sys; sys.argv = ['train', *{arguments!r}]\n"
-        "from deeplab_lit.train import main\n"
+        f"import sys; sys.argv = ['check_data', *{arguments!r}]\n"
+        "from deeplab_lit.check_data import main\n"
         "if __name__ == '__main__':\n"
         "    main()\n"
         "    print([m for m in ('torch', 'lightning') if m in sys.modules])\n"

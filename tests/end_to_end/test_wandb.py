@@ -11,7 +11,7 @@ import yaml
 from omegaconf import OmegaConf
 from PIL import Image
 
-from deeplab_lit.config.hydra_store import experiments_folder
+from deeplab_lit.config.paths import experiments_folder
 from tests.end_to_end.running import train_alone, use, use_alone
 from tests.end_to_end.test_train import TINIEST, rows, run_folder
 from tests.sweeps.test_run_table import TINY as SWEPT

@@ -15,8 +15,9 @@ _COMPOSE = """
 import sys
 from pathlib import Path
 import deeplab_lit
-from deeplab_lit.cli.entry_point import plain
-from deeplab_lit.config.hydra_store import conf_folder, register_schemas
+from deeplab_lit.config.compose import typed
+from deeplab_lit.config.hydra_store import register_schemas
+from deeplab_lit.config.paths import conf_folder
 from hydra import compose, initialize_config_dir
 package = Path(deeplab_lit.__file__).parent
 assert Path(sys.prefix) in package.parents and conf_folder() == package / "conf", package
@@ -27,9 +28,9 @@ required = {"data/coco": ["data.root=x"], "data/coco_voc": ["data.root=x"], "ini
 with initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
     for file in sorted([*conf_folder().glob("*/*.yaml"), *(package / "experiments").glob("*.yaml")]):
         choice = f"{file.parent.name}/{file.stem}"
-        typed = choice.replace("/", "=")
+        override = choice.replace("/", "=")
         command = "tune" if file.parent.name == "space" else "train"
-        assert plain(compose(command, overrides=["name=x", typed, *required.get(choice, [])]))
+        assert typed(compose(command, overrides=["name=x", override, *required.get(choice, [])]))
         print(choice)
 """
 

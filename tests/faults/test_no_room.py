@@ -51,7 +51,7 @@ def test_a_picture_that_does_not_fit_costs_no_training(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     with monkeypatch.context() as patched:
-        patched.setattr(render, "save_image", full)
+        patched.setattr(drawing, "save_image", full)
         done = train(tmp_path, *arguments, expect=1)
     assert "could not be written: No space left" in done.stderr and "Make room" in done.stderr
     assert "step 4/4" in done.stdout

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from deeplab_lit.training.train import _fit
+from deeplab_lit.training.train import fit
 from deeplab_lit.utils.errors import UserError
 from tests.end_to_end.running import command, train_alone
 from tests.end_to_end.test_processes import QUIET, SHARED, TWO
@@ -78,7 +78,7 @@ def test_the_other_loaders_that_were_killed_do_not_disturb_the_ending():
     try:
         trainer = SimpleNamespace(fit=lambda *_, **__: os.kill(os.getpid(), signal.SIGCHLD))
         with pytest.raises(UserError, match="a loader process was killed"):
-            _fit(trainer, None, None, SimpleNamespace(resume_from=None), True)
+            fit(SimpleNamespace(trainer=trainer, segmenter=None, data=None, run=SimpleNamespace(resume_from=None)))
         subprocess.run(["true"], check=True)
         os.kill(os.getpid(), signal.SIGCHLD)
     finally:

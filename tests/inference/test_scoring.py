@@ -7,7 +7,7 @@ from deeplab_lit.crf import DenseCRF
 from deeplab_lit.data.split import Example
 from deeplab_lit.data.voc import VOC
 from deeplab_lit.inference.metrics import Scores
-from deeplab_lit.inference.scoring import evaluate
+from deeplab_lit.inference.scoring import score_split
 from tests.conftest import write_voc
 from tests.crf.test_dense import SMALL, coarse_probabilities
 
@@ -44,7 +44,7 @@ def pooled(split, predict):
 def test_scores_before_and_after_are_those_of_all_pixels(split, threads):
     network, crf = Remembered(split), DenseCRF(**SMALL, threads=1)
     told = []
-    found = evaluate(network, split, range(len(split)), 21, crf, 10, 2, threads, lambda *each: told.append(each))
+    found = score_split(network, split, range(len(split)), 21, crf, 10, 2, threads, lambda *each: told.append(each))
     before = pooled(split, lambda example: network.probabilities(example.image).argmax(0))
     after = pooled(split, lambda example: crf(example.image, network.probabilities(example.image)).argmax(0))
     np.testing.assert_array_equal(found.matrices[0], before)
@@ -55,7 +55,7 @@ def test_scores_before_and_after_are_those_of_all_pixels(split, threads):
 
 def test_the_images_that_were_helped_and_hurt_most_are_kept(split):
     crf = DenseCRF(**SMALL, threads=1)
-    found = evaluate(Remembered(split), split, range(len(split)), 21, crf, 10, 2, 2, lambda *_: None)
+    found = score_split(Remembered(split), split, range(len(split)), 21, crf, 10, 2, 2, lambda *_: None)
     gains = sorted((after - before, id) for id, (before, after) in found.images)
     helped = [id for gain, id in reversed(gains) if gain > 0][:2]
     hurt = [id for gain, id in gains if gain < 0][:2]
@@ -64,7 +64,7 @@ def test_the_images_that_were_helped_and_hurt_most_are_kept(split):
 
 
 def test_without_a_crf_there_is_one_stage(split):
-    found = evaluate(Remembered(split), split, [0, 2], 21, None, 5, 2, 2, lambda *_: None)
+    found = score_split(Remembered(split), split, [0, 2], 21, None, 5, 2, 2, lambda *_: None)
     assert len(found.matrices) == len(found.trimaps) == 1 and not found.helped and len(found.images) == 2
 
 
@@ -77,5 +77,5 @@ def test_an_image_without_labels_counts_nothing(split):
             return Example(example.image, np.full_like(example.mask, 255), "void")
 
     crf = DenseCRF(**SMALL, threads=1)
-    found = evaluate(Remembered(split), AllVoid(), [0], 21, crf, 5, 2, 2, lambda *_: None)
+    found = score_split(Remembered(split), AllVoid(), [0], 21, crf, 5, 2, 2, lambda *_: None)
     assert found.matrices[0].sum() == 0 and np.isnan(found.images[0][1]).all() and not found.helped

@@ -6,13 +6,13 @@ import torch
 import deeplab_lit
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.normalization import Normalization
-from deeplab_lit.inference.trained import WholeFileCheckpoint, check_resumable
 from deeplab_lit.models.network import build_network
+from deeplab_lit.training.checkpointing import WholeFileCheckpoint
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.weights.description import describe
 
 SPEC = {
-    "backbone": {"_target_": "deeplab_lit.models.backbones.ResNet", "depth": 18, "recipe": {"sgd_lr": 1.0}},
+    "backbone": {"_target_": "deeplab_lit.models.backbones.ResNet", "depth": 18},
     "model": {"_target_": "deeplab_lit.models.heads.ASPP", "rates": [1, 2]},
     "scales": [0.5, 1.0],
     "align_corners": False,
@@ -88,13 +88,3 @@ def test_what_a_file_says_of_its_origin_may_be_missing_or_wrong(tmp_path):
             deeplab_lit.load(tmp_path / "a.ckpt")
     save(tmp_path / "a.ckpt", deeplab_lit={**about, "source": "VGG", "notes": ["of Caffe"]})
     assert deeplab_lit.load(tmp_path / "a.ckpt").step == 7
-
-
-def test_a_resume_from_another_network_or_other_classes_is_refused(tmp_path):
-    save(tmp_path / "a.ckpt")
-    check_resumable(tmp_path / "a.ckpt", describe(SPEC, LABELS, Normalization()))
-    other = {**SPEC, "model": {**SPEC["model"], "rates": [1, 3]}}
-    with pytest.raises(UserError, match="another model"):
-        check_resumable(tmp_path / "a.ckpt", describe(other, LABELS, Normalization()))
-    with pytest.raises(UserError, match="2 classes"):
-        check_resumable(tmp_path / "a.ckpt", describe(SPEC, LabelSet(("a", "b", "c")), Normalization()))

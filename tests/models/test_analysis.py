@@ -7,17 +7,18 @@ import torch
 from omegaconf import OmegaConf
 from torch.utils.flop_counter import FlopCounterMode
 
-from deeplab_lit.cli.entry_point import plain, typed
+from deeplab_lit.config.compose import typed
 from deeplab_lit.models.analysis import field_of_view, flops, saved_for_backward
-from deeplab_lit.training.summary import summarise
+from deeplab_lit.training.summary import summary
 from deeplab_lit.utils.errors import UserError
-from tests.models.test_pairs import compose, network
+from tests.composing import compose
+from tests.models.test_pairs import network
 
 
-def summary(*overrides):
+def summary_of(*overrides):
     cfg = compose("parity=caffe", "data=voc", "data.root=/nowhere", *overrides, config_name="summary")
     OmegaConf.set_struct(cfg, False)
-    return summarise(typed(cfg), plain(cfg))
+    return summary(typed(cfg))
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,7 @@ def summary(*overrides):
     [("deeplab_7x7", 224, 134.3), ("deeplab_4x4", 128, 65.1), ("deeplab_4x4_r8", 224, 65.1), ("largefov", 224, 20.5)],
 )
 def test_table_1(model, view, params, capsys):
-    found = summary("backbone=vgg16", f"model={model}", "json=true")
+    found = summary_of("backbone=vgg16", f"model={model}", "json=true")
     assert found["head_field_of_view"] == view and found["output_stride"] == 8
     assert found["params"] / 1e6 == pytest.approx(params, abs=0.06)
     (line,) = capsys.readouterr().out.splitlines()
@@ -34,7 +35,7 @@ def test_table_1(model, view, params, capsys):
 
 
 def test_parts_add_up_and_the_table_is_readable(capsys):
-    found = summary("backbone=resnet101", "model=aspp_l", "scales=msc")
+    found = summary_of("backbone=resnet101", "model=aspp_l", "scales=msc")
     parts = found["parts"].values()
     assert sum(part["params"] for part in parts) == found["params"]
     assert sum(part["flops"] for part in parts) == pytest.approx(found["flops"], rel=1e-3)
@@ -93,4 +94,4 @@ def test_activations_are_what_autograd_keeps():
 def test_classes_that_are_not_known_are_asked_for():
     with pytest.raises(UserError, match="type classes=NUMBER"):
         cfg = compose("data=folder", "data.root=/nowhere", "data.classes=/none.txt", config_name="summary")
-        summarise(typed(cfg), plain(cfg))
+        summary(typed(cfg))

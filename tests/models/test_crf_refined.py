@@ -8,7 +8,7 @@ import deeplab_lit
 from deeplab_lit.crf import DenseCRF
 from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.models import RefinedByCRF
-from deeplab_lit.models.network import build_network, plain
+from deeplab_lit.models.network import build_network, deeplab_of
 from deeplab_lit.training.optim import parameter_groups
 from tests.crf.test_dense import SMALL, photograph
 from tests.inference.test_trained import SPEC, save
@@ -42,7 +42,7 @@ def test_gradients_reach_the_trunk_and_the_weights(network):
     assert tuple(maps[0].shape[-2:]) == (33, 41) and len(maps) == 3
     maps[0][:, 0].mean().backward()
     assert network.crf.bilateral_weight.grad.abs() > 0 and network.crf.gaussian_weight.grad.abs() > 0
-    first = next(plain(network).trunk.parameters())
+    first = next(deeplab_of(network).trunk.parameters())
     assert first.grad is not None and first.grad.abs().sum() > 0
 
 

@@ -12,7 +12,7 @@ from deeplab_lit.models.efficientnet_lite0 import EfficientNetLite0
 from deeplab_lit.models.network import build_network
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.weights.efficientnet_lite0 import read_efficientnet_lite0, trunk_weights
-from deeplab_lit.weights.initialize import start
+from deeplab_lit.weights.initialize import initialize
 
 CATS = {281, 282, 283, 284, 285}  # ImageNet's tabby, tiger cat, Persian, Siamese, Egyptian cat
 ESPRESSO = {504, 967}  # coffee mug, espresso
@@ -68,7 +68,7 @@ def test_training_starts_from_them_with_batch_normalisation_held():
     spec = {"backbone": trunk, "model": head, "scales": [1.0], "align_corners": False, "atrous": "auto"}
     network = build_network(spec, 3)
     weights = ImageNetConfig(weights="", path=None, fc="subset", fc_seed=0, normalization="imagenet", stride_on="3x3")
-    (line,) = start(network, weights, LabelSet(("a", "b", "c")), trunk)
+    (line,) = initialize(network, weights, LabelSet(("a", "b", "c")), trunk)
     assert "taken: trunk (245); new: head.classifier (2); left: _fc (2)" in line
     network.train()
     before = network.trunk.stem[1].running_mean.clone()

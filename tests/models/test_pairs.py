@@ -4,8 +4,10 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from deeplab_lit.config.hydra_store import conf_folder, register_schemas
+from deeplab_lit.config.paths import conf_folder
 from deeplab_lit.models.network import build_network
+from deeplab_lit.training.plan import network_spec
+from tests.composing import config_of
 
 BACKBONES = sorted(file.stem for file in (conf_folder() / "backbone").glob("*.yaml"))
 MODELS = sorted(file.stem for file in (conf_folder() / "model").glob("*.yaml"))
@@ -23,23 +25,15 @@ PAIRS = [
 ]
 
 
-def compose(*overrides, config_name="train"):
-    import hydra
-
-    register_schemas()
-    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
-        return hydra.compose(config_name, overrides=["name=test", *overrides])
-
-
 # what a trunk must be told, and the papers' output stride where its own is another
 TOLD = {"timm": ["backbone.name=resnet18"], "efficientnet_lite0": ["backbone.output_stride=8"]}
 
 
 def network(*overrides, num_classes=21, parity="caffe"):
     overrides = [*TOLD.get(overrides[0].removeprefix("backbone="), []), *overrides]
-    cfg = OmegaConf.to_container(compose("data=voc", "data.root=x", f"parity={parity}", *overrides), resolve=True)
-    spec = {key: cfg[key] for key in ("backbone", "model", "align_corners", "atrous")}
-    return build_network({**spec, "scales": cfg["scales"]["factors"]}, num_classes)
+    return build_network(
+        network_spec(config_of("data=voc", "data.root=x", f"parity={parity}", *overrides)), num_classes
+    )
 
 
 def test_the_papers_pairs_are_all_there():

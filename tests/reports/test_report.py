@@ -14,16 +14,24 @@ from tests.end_to_end.running import use
 TABLE = "table4_resnet101"
 
 
-def write_run(folder, row, scale, seed, miou, crf=None, steps=20000, name="2026-01-01_00-00-00"):
-    run = folder / "runs" / TABLE / row / f"{name}-{scale}-{seed}"
+def write_run(folder, row, budget, seed, miou, crf=None, steps=20000, name="2026-01-01_00-00-00"):
+    run = folder / "runs" / TABLE / row / f"{name}-{budget}-{seed}"
     run.mkdir(parents=True)
     data = {"_target_": "deeplab_lit.data.shapes.dataset.Shapes"}
-    if scale != "mini":
-        data = {"_target_": "deeplab_lit.data.sbd.VOCAug", "root": f"/data/{'VOC2012' if scale == 'full' else 'part'}"}
-    OmegaConf.save({"row": {"scale": scale}, "seed": seed, "data": data}, run / "config.yaml")
+    if budget != "mini":
+        data = {"_target_": "deeplab_lit.data.sbd.VOCAug", "root": f"/data/{'VOC2012' if budget == 'full' else 'part'}"}
+    called = "scale" if seed == 1 else "budget"  # as earlier versions called it
+    OmegaConf.save({"row": {called: budget}, "seed": seed, "data": data}, run / "config.yaml")
     ious = {"sky": miou / 100, "road": None}
-    result = {"miou": miou / 100, "steps": steps, "params": 44_050_000, "images_per_second": 2.5}
-    result |= {"images": {"train": 10582 if scale == "full" else 663, "validation": 201}}
+    result = {
+        "miou": miou / 100,
+        "pixel_accuracy": 0.9,
+        "mean_accuracy": 0.8,
+        "steps": steps,
+        "params": 44_050_000,
+        "images_per_second": 2.5,
+    }
+    result |= {"images": {"train": 10582 if budget == "full" else 663, "validation": 201}}
     result |= {"per_class_iou": ious, "command": f"python -m deeplab_lit.train experiments={TABLE}/{row}"}
     if crf is not None:
         result["crf"] = {"miou": crf / 100, "per_class_iou": ious}
@@ -32,7 +40,7 @@ def write_run(folder, row, scale, seed, miou, crf=None, steps=20000, name="2026-
 
 def cells(folder):
     rows = csv.DictReader(io.StringIO((folder / "runs" / TABLE / "report.csv").read_text()))
-    return {(row["row"], row["measure"], row["scale"]): row for row in rows}
+    return {(row["row"], row["measure"], row["budget"]): row for row in rows}
 
 
 def test_every_cell_stands_beside_the_published_one(tmp_path):
@@ -57,13 +65,13 @@ def test_every_cell_stands_beside_the_published_one(tmp_path):
     assert "+1.34" in lines["crf"] and "+1.00" in lines["crf"]  # what the CRF brought
 
 
-def test_a_value_of_a_smaller_scale_never_stands_as_a_full_one(tmp_path):
+def test_a_value_of_a_smaller_budget_never_stands_as_a_full_one(tmp_path):
     write_run(tmp_path, "msc", "mini", 0, 55.55, steps=800)
     write_run(tmp_path, "msc", "subset", 0, 44.44, steps=1000)
     done = use("report", tmp_path)
     assert f"{TABLE}, full (the papers' data, crops and iterations): not run" in done.stdout
     for row in cells(tmp_path).values():
-        assert row["ours"] == {"mini": "55.55", "subset": "44.44"}.get(row["scale"], "") * (row["row"] == "msc")
+        assert row["ours"] == {"mini": "55.55", "subset": "44.44"}.get(row["budget"], "") * (row["row"] == "msc")
         assert row["difference"] == ""
     full, subset, mini = (tmp_path / "runs" / TABLE / "report.md").read_text().split("\n### ")[1:]
     assert "VOCAug part (663)" in subset and "Shapes" in mini
@@ -73,7 +81,7 @@ def test_a_value_of_a_smaller_scale_never_stands_as_a_full_one(tmp_path):
 def test_the_newest_run_of_a_seed_counts_and_a_failure_is_told(tmp_path):
     write_run(tmp_path, "msc", "mini", 0, 11.0, name="2026-01-01_00-00-00")
     write_run(tmp_path, "msc", "mini", 0, 22.0, name="2026-01-02_00-00-00")
-    ends = [{"row": "aug", "seed": 0, "scale": "mini", "state": "failed", "reason": "out of memory", "folder": None}]
+    ends = [{"row": "aug", "seed": 0, "budget": "mini", "state": "failed", "reason": "out of memory", "folder": None}]
     (tmp_path / "runs" / TABLE / "sweep-mini.json").write_text(json.dumps(ends))
     done = use("report", tmp_path)
     found = cells(tmp_path)

@@ -38,7 +38,7 @@ from deeplab_lit.inference.trained import load
 from deeplab_lit.models.network import build_network
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.weights.description import describe, to_text
-from deeplab_lit.weights.initialize import start
+from deeplab_lit.weights.initialize import initialize
 from tests.weights import caffe_nets
 
 COUNT = int(os.environ.get("DEEPLAB_LIT_FUZZ", "40"))
@@ -331,7 +331,7 @@ def test_descriptions(about):
         with one_way_or_the_other():
             load(path)
         with one_way_or_the_other():
-            start(_NETWORK, CheckpointConfig(path=str(path)), _LABELS, _SPEC["backbone"])
+            initialize(_NETWORK, CheckpointConfig(path=str(path)), _LABELS, _SPEC["backbone"])
 
 
 @fuzz

@@ -11,17 +11,18 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from deeplab_lit.cli.entry_point import plain
-from deeplab_lit.config.hydra_store import conf_folder, register_schemas
+from deeplab_lit.config.compose import typed
+from deeplab_lit.config.hydra_store import register_schemas
+from deeplab_lit.config.paths import conf_folder
 from deeplab_lit.sweeps.run_table import Job, _ready
 from deeplab_lit.training.runs import fingerprint
+from tests.composing import config_of
 from tests.end_to_end.running import command, train, train_alone, use, use_alone
-from tests.models.test_pairs import compose
 
 EXPERIMENTS = conf_folder().parent / "experiments"
 TABLES = sorted(file.stem for file in EXPERIMENTS.glob("*.yaml") if (EXPERIMENTS / file.stem).is_dir())
 TINY = [
-    "scale=mini", "data.train_images=24", "data.val_images=5", "max_steps=2", "val_every=2", "batch_size=2",
+    "budget=mini", "data.train_images=24", "data.val_images=5", "max_steps=2", "val_every=2", "batch_size=2",
     "crop_size=49", "num_workers=0", "trainer.accelerator=cpu", "trainer.precision=32-true", "logger=csv", "pictures=0",
     "backbone=timm", "backbone.name=test_resnet", "init=random", "optimizer.lr=0.001",
 ]  # fmt: skip
@@ -52,7 +53,7 @@ table4_resnet101/crf 76.35 77.69
 
 
 def row(name, *overrides):
-    return plain(compose(f"experiments={name}", *overrides))
+    return config_of(f"experiments={name}", *overrides).as_dict()
 
 
 def rows_of(table):
@@ -81,9 +82,9 @@ def test_every_row_composes_at_the_small_scales():
             files = {file.stem for file in (EXPERIMENTS / table).glob("*.yaml")}
             assert files - {"coco_pretraining"} == set(rows_of(table))
             for name in files:
-                for scale in ("mini", "subset")[: 1 + (name in ("largefov", "aspp", "msc"))]:
-                    config = plain(hydra.compose("train", [f"experiments={table}/{name}", f"scale={scale}"]))["row"]
-                    assert (config["table"], config["name"], config["scale"]) == (table, name, scale)
+                for budget in ("mini", "subset")[: 1 + (name in ("largefov", "aspp", "msc"))]:
+                    row = typed(hydra.compose("train", [f"experiments={table}/{name}", f"budget={budget}"])).row
+                    assert (row.table, row.name, row.budget) == (table, name, budget)
 
 
 def test_full_scale_is_the_papers():
@@ -129,14 +130,14 @@ def test_the_head_of_the_training_on_coco_is_dropped():
 
 def test_what_starts_from_a_row_that_failed_fails_with_it(tmp_path):
     """Also where both are rows of the same table, typed in another order of options."""
-    record = {"output": str(tmp_path), "crf": {"name": "none"}}
-    first = Job(["experiments=t/a", "seed=0"], {**record, "row": {"name": "a", "start_run": None}}, None)
-    second_row = {"name": "b", "start_run": first.mark}
-    second = Job(["experiments=t/b", "seed=0"], {**record, "seed": 1, "row": second_row}, ["seed=0", "experiments=t/a"])
+    options = [f"output={tmp_path}", "seed=0", "budget=mini"]
+    first = Job(options, config_of("experiments=table1_fov/largefov", *options), None)
+    second = Job(options, config_of("experiments=v1_multiscale_features/msc_largefov", *options), ["any"])
+    second.row.start_run = first.mark
     assert _ready([first, second]) == [first]
     first.state = "failed"
     assert _ready([first, second]) == []
-    assert second.state == "failed" and second.reason == "it needs a, which failed"
+    assert second.state == "failed" and second.reason == "it needs largefov, which failed"
 
 
 @pytest.mark.slow
@@ -297,14 +298,14 @@ def test_the_summary_of_a_table_is_that_of_its_rows(tmp_path):
 def test_the_summary_is_of_what_train_would_build():
     """Rows set values that have defaults, such as the average of the weights."""
     for name in ("table4_resnet101/aspp", "table2_policy/poly_10_20k"):
-        for scale in ("full", "subset", "mini"):
-            options = [f"experiments={name}", f"scale={scale}"]
-            summary = plain(compose(*options, config_name="summary"))
+        for budget in ("full", "subset", "mini"):
+            options = [f"experiments={name}", f"budget={budget}"]
+            summary = config_of(*options, config_name="summary").as_dict()
             assert (summary.pop("json"), summary.pop("classes")) == (False, None)
-            assert summary == plain(compose(*options))
+            assert summary == config_of(*options).as_dict()
 
 
 @pytest.mark.slow
 def test_a_scale_is_for_rows(tmp_path):
-    done = train_alone(tmp_path, "scale=mini", "logger=csv", expect=1)
-    assert "scale=mini is for the rows of published tables: type experiments=" in done.stderr
+    done = train_alone(tmp_path, "budget=mini", "logger=csv", expect=1)
+    assert "budget=mini is for the rows of published tables: type experiments=" in done.stderr

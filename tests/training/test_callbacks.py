@@ -7,7 +7,8 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
-from deeplab_lit.training.callbacks import MovingAverage, progress_shown
+from deeplab_lit.training.lightning_private import MovingAverage
+from deeplab_lit.training.progress import progress_callback
 
 DECAY = 0.3  # reached after a few steps: (1 + n) / (10 + n) passes it between 2 and 3
 
@@ -77,7 +78,7 @@ def test_the_time_left_is_told_without_the_slow_first_steps(monkeypatch, caplog)
     now = 0.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     trainer = SimpleNamespace(global_step=0, max_steps=1000, callback_metrics={"train/loss": 0.5})
-    lines = progress_shown()
+    lines = progress_callback()
     lines.on_train_start(trainer, None)
     with caplog.at_level("INFO", "deeplab_lit"):
         for step in range(1, 31):

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from deeplab_lit.cli.entry_point import plain, typed
+from deeplab_lit.config.compose import typed
 from deeplab_lit.training.segmenter import Segmenter
 from deeplab_lit.training.train import train
 from deeplab_lit.utils.errors import Interrupted
+from tests.composing import compose
 from tests.end_to_end.test_train import rows
-from tests.models.test_pairs import compose
 
 SMALL = [
     "data.train_images=12", "data.val_images=6", "eval_batch_size=1", "max_steps=6", "val_every=2", "batch_size=2",
@@ -24,7 +24,7 @@ TRUNK = ["backbone=timm", "backbone.name=test_resnet"]  # timm's smallest
 
 def run(folder, *overrides, trunk=TRUNK):
     cfg = compose("data=shapes", *SMALL, *trunk, f"output={folder}", "name=test", *overrides)
-    return train(typed(cfg), plain(cfg), "python -m deeplab_lit.train model=aspp_l")
+    return train(typed(cfg), "python -m deeplab_lit.train model=aspp_l")
 
 
 def last(folder):

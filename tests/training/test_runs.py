@@ -1,73 +1,56 @@
 import csv
-import dataclasses
 import time
 
 import pytest
 
-from deeplab_lit.cli.entry_point import plain
-from deeplab_lit.config import identity
-from deeplab_lit.config.schemas import TrainConfig
 from deeplab_lit.training.loggers import CsvLogger, wandb_is_configured
-from deeplab_lit.training.runs import fingerprint, open_run, read_config
+from deeplab_lit.training.runs import fingerprint, new_run, read_config, run_to_resume
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import replacing, write_json
-from tests.models.test_pairs import compose
+from tests.composing import config_of
 
 
-def config(tmp_path, **changes):
-    return {
-        "name": "data-trunk-head",
-        "output": str(tmp_path),
-        "resume": None,
-        "seed": 0,
-        "max_steps": 5,
-        **changes,
-    }
+def config(tmp_path, *overrides):
+    return config_of("name=data-trunk-head", f"output={tmp_path}", "logger=csv", *overrides)
 
 
 def test_new_runs_never_share_a_folder(tmp_path):
-    folders = {open_run(config(tmp_path)).folder for _ in range(4)}
+    folders = {new_run(config(tmp_path)).folder for _ in range(4)}
     assert len(folders) == 4 and all((folder / "config.yaml").is_file() for folder in folders)
 
 
 def test_auto_takes_the_newest_run_of_the_same_config(tmp_path):
     runs = []
     for _ in range(2):
-        runs.append(open_run(config(tmp_path)))
+        runs.append(new_run(config(tmp_path)))
         runs[-1].checkpoints.mkdir()
         runs[-1].last.touch()
         time.sleep(0.02)
-    open_run(config(tmp_path, seed=1)).checkpoints.mkdir()
-    unfinished = open_run(config(tmp_path))  # without a checkpoint: nothing to go on from
-    found = open_run(config(tmp_path, resume="auto", num_workers=7))
+    new_run(config(tmp_path, "seed=1")).checkpoints.mkdir()
+    unfinished = new_run(config(tmp_path))  # without a checkpoint: nothing to go on from
+    found = run_to_resume(config(tmp_path, "resume=auto", "num_workers=7"))
     assert found.folder == runs[-1].folder and found.resume_from == runs[-1].last
     assert unfinished.folder != found.folder
-    fresh = open_run(config(tmp_path, resume="auto", max_steps=6))
-    assert fresh.resume_from is None and fresh.folder != found.folder
+    assert run_to_resume(config(tmp_path, "resume=auto", "max_steps=6")) is None
+    assert run_to_resume(config(tmp_path)) is None
 
 
 def test_a_given_run_or_checkpoint(tmp_path):
-    run = open_run(config(tmp_path))
+    run = new_run(config(tmp_path))
     with pytest.raises(UserError, match=r"has no checkpoints/last\.ckpt"):
-        open_run(config(tmp_path, resume=str(run.folder)))
+        run_to_resume(config(tmp_path, f"resume={run.folder}"))
     run.checkpoints.mkdir()
     run.last.touch()
     run.best.touch()
-    assert open_run(config(tmp_path, resume=str(run.folder))).resume_from == run.last
-    given = open_run(config(tmp_path, resume=str(run.best)))
+    assert run_to_resume(config(tmp_path, f"resume={run.folder}")).resume_from == run.last
+    given = run_to_resume(config(tmp_path, f"resume={run.best}"))
     assert given.folder == run.folder and given.resume_from == run.best
     with pytest.raises(UserError, match="nowhere.*does not exist"):
-        open_run(config(tmp_path, resume=str(tmp_path / "nowhere")))
-
-
-def test_fingerprint_sees_what_is_computed_and_nothing_else(tmp_path):
-    base = config(tmp_path)
-    assert fingerprint(base) == fingerprint({**base, "output": "other", "logger": {"wandb": None}})
-    assert fingerprint(base) != fingerprint({**base, "seed": 1})
+        run_to_resume(config(tmp_path, f"resume={tmp_path / 'nowhere'}"))
 
 
 def composed(*overrides):
-    return plain(compose("name=x", *overrides))
+    return config_of(*overrides).as_dict()
 
 
 @pytest.mark.parametrize(
@@ -114,23 +97,20 @@ def test_a_planner_recognises_what_a_job_of_slurm_trains(monkeypatch):
     assert fingerprint(job) == planned
 
 
-def test_every_key_of_a_training_decides_its_weights_or_is_named_as_one_that_does_not():
-    known = {field.name for field in dataclasses.fields(TrainConfig)}
-    assert set(identity._NOT_THE_WEIGHTS) < known and set(identity._NOT_THE_WEIGHTS_IN) < known
-
-
 def test_a_run_is_found_by_its_config_as_it_lies_on_disk(tmp_path):
     """Numbers and texts go through YAML."""
-    given = composed("optimizer.lr=1e-5", "model.rate_scale=0.30000000000000004", f"output={tmp_path}", "crf.name=none")
-    run = open_run(given)
-    assert fingerprint(read_config(run)) == fingerprint(given)
+    given = config(tmp_path, "optimizer.lr=1e-5", "model.rate_scale=0.30000000000000004", "crf=v2_resnet101")
+    run = new_run(given)
+    assert read_config(run) == given.as_dict() and fingerprint(read_config(run)) == fingerprint(given.as_dict())
 
 
 def test_auto_says_why_it_starts_anew(tmp_path):
-    first = open_run(config(tmp_path, optimizer={"lr": 0.1}))
+    first = new_run(config(tmp_path, "optimizer.lr=0.1"))
     first.checkpoints.mkdir()
     first.last.touch()
-    new = open_run(config(tmp_path, optimizer={"lr": 0.2}, resume="auto"))
+    anew = config(tmp_path, "optimizer.lr=0.2", "resume=auto")
+    assert run_to_resume(anew) is None
+    new = new_run(anew)
     assert new.resume_from is None and new.folder != first.folder
     assert (new.other, new.changes) == (first.folder, ("optimizer.lr: 0.1 -> 0.2",))
 

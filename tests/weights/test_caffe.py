@@ -101,9 +101,11 @@ def test_nets_without_a_classifier_are_starts(tmp_path):
     network = build_network({**about["network"], "model": {"_target_": "deeplab_lit.models.heads.ASPP"}}, 5)
     from deeplab_lit.config.schemas import CheckpointConfig
     from deeplab_lit.data.labels import LabelSet
-    from deeplab_lit.weights.initialize import start
+    from deeplab_lit.weights.initialize import initialize
 
-    lines = start(network, CheckpointConfig(path=str(path)), LabelSet(tuple("abcde")), about["network"]["backbone"])
+    lines = initialize(
+        network, CheckpointConfig(path=str(path)), LabelSet(tuple("abcde")), about["network"]["backbone"]
+    )
     assert "taken: trunk (265); new: head.branches.0.classifier (2)" in lines[0] and "Caffe ResNet-50" in lines[1]
 
 

@@ -12,7 +12,7 @@ from deeplab_lit.models.network import build_network
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.weights.description import describe
 from deeplab_lit.weights.from_imagenet import convert_fc, start_from_imagenet
-from deeplab_lit.weights.initialize import start
+from deeplab_lit.weights.initialize import initialize
 from deeplab_lit.weights.read import read
 
 LABELS = LabelSet(("background", "cat", "dog"))
@@ -133,7 +133,7 @@ def test_resnets_take_torchvisions_trunk(tmp_path):
         weights="IMAGENET1K_V1", path=str(tmp_path / "resnet18.pth"), fc="subset", fc_seed=0, normalization="imagenet",
         stride_on="3x3",
     )  # fmt: skip
-    (line,) = start(network, init, LABELS, {})
+    (line,) = initialize(network, init, LABELS, {})
     assert "taken: trunk (100)" in line and "new: head.classifier (2)" in line and "left: fc (2)" in line
     image = torch.randn(1, 3, 97, 65)
     with torch.no_grad():
@@ -141,7 +141,7 @@ def test_resnets_take_torchvisions_trunk(tmp_path):
         torch.testing.assert_close(network.trunk(image), features)
     other = DeepLab(ResNet(50), FieldOfView(2048, 3, 1, 1))
     with pytest.raises(UserError, match="is of another network"):
-        start(other, init, LABELS, {})
+        initialize(other, init, LABELS, {})
 
 
 @pytest.mark.parametrize(
@@ -162,10 +162,10 @@ def test_weight_files_that_are_none(tmp_path, content, words):
         weights="IMAGENET1K_V1", path=str(path), fc="subset", fc_seed=0, normalization="imagenet", stride_on="3x3"
     )
     with pytest.raises(UserError, match=words):
-        start(DeepLab(ResNet(18), FieldOfView(512, 3, 1, 1)), init, LABELS, {})
+        initialize(DeepLab(ResNet(18), FieldOfView(512, 3, 1, 1)), init, LABELS, {})
     init.weights, init.path = "IMAGENET", None
     with pytest.raises(UserError, match="init.weights='IMAGENET': for resnet18 there are IMAGENET1K_V1"):
-        start(DeepLab(ResNet(18), FieldOfView(512, 3, 1, 1)), init, LABELS, {})
+        initialize(DeepLab(ResNet(18), FieldOfView(512, 3, 1, 1)), init, LABELS, {})
 
 
 def test_without_internet_it_says_which_file_to_put_where(tmp_path, monkeypatch):
@@ -180,7 +180,7 @@ def test_without_internet_it_says_which_file_to_put_where(tmp_path, monkeypatch)
         weights="IMAGENET1K_V1", path=None, fc="subset", fc_seed=0, normalization="imagenet", stride_on="3x3"
     )
     with pytest.raises(UserError) as caught:
-        start(DeepLab(ResNet(18), FieldOfView(512, 3, 1, 1)), init, LABELS, {})
+        initialize(DeepLab(ResNet(18), FieldOfView(512, 3, 1, 1)), init, LABELS, {})
     text = str(caught.value)
     assert "https://download.pytorch.org/models/resnet18-f37072fd.pth" in text and "init.path=FILE" in text
     assert str(tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth") in text
@@ -212,7 +212,7 @@ def checkpoint(tmp_path):
 def test_a_checkpoint_with_the_same_classes_is_taken_whole(checkpoint):
     path, theirs = checkpoint
     network = build_network(SPEC, 3)
-    (line,) = start(network, CheckpointConfig(path=str(path)), LABELS, SPEC["backbone"])
+    (line,) = initialize(network, CheckpointConfig(path=str(path)), LABELS, SPEC["backbone"])
     assert "new: nothing; left: nothing" in line
     for name, value in theirs.network.state_dict().items():
         assert torch.equal(network.state_dict()[name], value), name
@@ -224,7 +224,7 @@ def test_other_classes_replace_the_classifier(checkpoint, names):
     assert isinstance(theirs, MultiScaleInput)
     network = build_network({**SPEC, "scales": [0.5, 0.75, 1.0]}, len(names))
     fresh = network.network.head.branches[0].classifier.weight.clone()
-    (line,) = start(network, CheckpointConfig(path=str(path)), LabelSet(names), SPEC["backbone"])
+    (line,) = initialize(network, CheckpointConfig(path=str(path)), LabelSet(names), SPEC["backbone"])
     assert "new: head.branches.0.classifier (2), head.branches.1.classifier (2)" in line
     assert "left: head.branches.0.classifier (2), head.branches.1.classifier (2)" in line and "taken: trunk" in line
     assert torch.equal(network.network.head.branches[0].classifier.weight, fresh)
@@ -235,15 +235,15 @@ def test_another_head_is_new_and_another_trunk_refused(checkpoint):
     path, _ = checkpoint
     network = build_network({**SPEC, "model": {"_target_": "deeplab_lit.models.heads.FieldOfView"}}, 3)
     backbone = {**SPEC["backbone"], "stride_on": "1x1"}
-    first, note = start(network, CheckpointConfig(path=str(path)), LABELS, backbone)
+    first, note = initialize(network, CheckpointConfig(path=str(path)), LABELS, backbone)
     assert "new: head.classifier (2); left: head.branches.0.classifier (2)" in first
     assert note == "note: those weights were trained with backbone.stride_on=3x3, not 1x1"
     vgg = build_network({**SPEC, "backbone": {"_target_": "deeplab_lit.models.backbones.VGG16"}}, 3)
     with pytest.raises(UserError, match="coco.ckpt is of another network: it has no 'trunk.features.0.weight'"):
-        start(vgg, CheckpointConfig(path=str(path)), LABELS, {})
+        initialize(vgg, CheckpointConfig(path=str(path)), LABELS, {})
     deeper = build_network({**SPEC, "backbone": {**SPEC["backbone"], "depth": 34}}, 3)
     with pytest.raises(UserError, match="is of another network"):
-        start(deeper, CheckpointConfig(path=str(path)), LABELS, {})
+        initialize(deeper, CheckpointConfig(path=str(path)), LABELS, {})
 
 
 def test_the_normalisation_lies_in_the_checkpoint(checkpoint):

@@ -14,7 +14,7 @@ from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.models.network import build_network
 from deeplab_lit.utils.errors import UserError
-from deeplab_lit.weights.initialize import start
+from deeplab_lit.weights.initialize import initialize
 from deeplab_lit.weights.read import read
 
 
@@ -120,7 +120,7 @@ def test_torchvisions_classifiers_are_starts(tmp_path, name):
     head = {"_target_": "deeplab_lit.models.heads.FieldOfView", "hidden": 1024 if name == "vgg16" else None}
     backbone = {**about["network"]["backbone"], "output_stride": 32}
     network = build_network({**about["network"], "backbone": backbone, "model": head}, 3).eval()
-    start(network, CheckpointConfig(path=str(tmp_path / "file")), LabelSet(tuple("abc")), backbone)
+    initialize(network, CheckpointConfig(path=str(tmp_path / "file")), LabelSet(tuple("abc")), backbone)
     image = torch.randn(1, 3, 96, 128)
     with torch.no_grad():
         children = dict(classifier.named_children())

@@ -1,33 +1,47 @@
-"""Completion of groups, choices and keys in a shell, for commands typed as ``python -m deeplab_lit.COMMAND``."""
+"""Completion of commands, groups, choices and keys in a shell.
+
+For commands typed as ``deeplab-lit COMMAND`` or ``python -m deeplab_lit.COMMAND``; Hydra's own completes neither.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 
+from deeplab_lit.cli.commands import COMMANDS
 from deeplab_lit.cli.reference import all_keys, choices, groups_of
-from deeplab_lit.config.hydra_store import experiments_folder
+from deeplab_lit.config.paths import experiments_folder
 from deeplab_lit.utils.errors import UserError
 
 _SCRIPT = r"""
 _deeplab_lit() {
   COMPREPLY=()
   local line=${COMP_LINE:0:COMP_POINT} word whole i
-  for ((i = 1; i < COMP_CWORD; i++)); do
-    if [[ ${COMP_WORDS[i]} == -m && ${COMP_WORDS[i + 1]} == deeplab_lit.* ]]; then whole=${COMP_WORDS[i + 1]}; fi
-  done
+  if [[ ${COMP_WORDS[0]##*/} == deeplab-lit ]]; then
+    whole=("${COMP_WORDS[0]}")
+  else
+    for ((i = 1; i < COMP_CWORD; i++)); do
+      if [[ ${COMP_WORDS[i]} == -m && ${COMP_WORDS[i + 1]} == deeplab_lit.* ]]; then
+        whole=("${COMP_WORDS[0]}" -m "${COMP_WORDS[i + 1]}")
+      fi
+    done
+  fi
   [[ -n $whole ]] || return
   word=${line##*[[:space:]]}
-  mapfile -t COMPREPLY < <(DEEPLAB_LIT_LINE=$line "${COMP_WORDS[0]}" -m "$whole" -sc query=bash 2> /dev/null)
+  mapfile -t COMPREPLY < <(DEEPLAB_LIT_LINE=$line "${whole[@]}" -sc query=bash 2> /dev/null)
   # the shell completes what stands after the last =
   [[ $COMP_WORDBREAKS == *=* && $word == *=* ]] && COMPREPLY=("${COMPREPLY[@]#"${word%=*}="}")
 }
-complete -o bashdefault -o default -o nospace -F _deeplab_lit python python3
+complete -o bashdefault -o default -o nospace -F _deeplab_lit python python3 deeplab-lit
 """.strip()
 
 
-def complete(command: str, wanted: str) -> str:
+def complete(command: str | None, wanted: str) -> str:
     """What ``-sc install=bash`` and ``-sc query=bash`` print: the script for the shell, or what the word may become.
+
+    Args:
+        command: such as train; None: the program ``deeplab-lit``, whose first word is the command.
+        wanted: install=bash or query=bash.
 
     Raises:
         UserError: it is another shell.
@@ -36,7 +50,12 @@ def complete(command: str, wanted: str) -> str:
         return _SCRIPT
     if wanted == "query=bash":
         words = os.environ.get("DEEPLAB_LIT_LINE", "").split(" ")
-        return "\n".join(candidates(command, words[:-1], words[-1]))
+        if command is None:
+            first, *words = words[1:]
+            if not words:
+                return "\n".join(f"{name} " for name in COMMANDS if name.startswith(first))
+            command = first
+        return "\n".join(candidates(command, words[:-1], words[-1])) if command in COMMANDS else ""
     raise UserError(f"-sc {wanted} is not known: type -sc install=bash; zsh takes it after autoload bashcompinit.")
 
 
@@ -52,12 +71,12 @@ def candidates(command: str, before: Sequence[str], word: str) -> list[str]:
     if is_override:
         names = _names(group) if group in groups_of(command) else []
         return [f"{group}={name}" for name in names if f"{group}={name}".startswith(word)]
-    found: dict[str, None] = {}
+    words: dict[str, None] = {}
     for key in all_keys(command, before):
         if key.startswith(word):
             rest, dot, _ = key[len(word) :].partition(".")
-            found[f"{word}{rest}{dot or '='}"] = None
-    return list(found)
+            words[f"{word}{rest}{dot or '='}"] = None
+    return list(words)
 
 
 def _names(group: str) -> list[str]:

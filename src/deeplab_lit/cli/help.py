@@ -5,23 +5,33 @@ from __future__ import annotations
 import shutil
 import textwrap
 
-from deeplab_lit.cli.reference import about, about_table, choices, groups_of, keys, rows_of_table
+from deeplab_lit.cli.commands import COMMANDS
+from deeplab_lit.cli.reference import about_table, choices, groups_of, keys, rows_of_table
 
 _FLAGS = """\
 --cfg job            every key with its value, and nothing else
 -m                   a sweep: KEY=A,B or GROUP=A,B runs each combination
--sc install=bash     eval "$(python -m deeplab_lit.{command} -sc install=bash)" completes groups, choices and keys
+-sc install=bash     eval "$(deeplab-lit -sc install=bash)" completes groups, choices and keys of every command
 --hydra-help         more flags, Hydra's"""
-_TRAIN = "python -m deeplab_lit.train"
+_PROGRAM = """\
+deeplab-lit COMMAND [GROUP=CHOICE ...] [KEY=VALUE ...], or python -m deeplab_lit.COMMAND ...
+
+DeepLab V1 and V2: reproduce the papers' tables, ablate, train on data of your own, refine with the dense CRF."""
+
+
+def program_text() -> str:
+    """What ``deeplab-lit`` prints: every command with what it does."""
+    lines = [line for name, command in COMMANDS.items() for line in _columns(f"  {name}", command.about, 16)]
+    more = "deeplab-lit COMMAND --help     a command's groups, choices and keys, with commands to copy"
+    return "\n\n".join([_PROGRAM, "\n".join(lines), more])
 
 
 def help_text(command: str) -> str:
     """What a command does, commands to copy, its groups with their choices, its keys with their meaning."""
-    does, examples = about(command)
-    parts = [f"python -m deeplab_lit.{command}: {does}", "\n".join(f"  {each}" for each in examples)]
-    groups = groups_of(command)
+    about = COMMANDS[command]
+    parts = [f"python -m deeplab_lit.{command}: {about.about}", "\n".join(f"  {each}" for each in examples(command))]
     lines = []
-    for group, default in groups.items():
+    for group, default in groups_of(command).items():
         lines.append(group)
         for choice in choices(group):
             mark = "*" if choice.name == default else " "
@@ -32,20 +42,24 @@ def help_text(command: str) -> str:
     for key in keys(command):
         lines += _columns(f"  {key.name}{'=' + key.default if key.default else ''}", key.meaning, 28)
     parts.append("\n".join(["KEY=VALUE, with the default where it does not follow from the choices", *lines]))
-    parts.append(_FLAGS.format(command=command))
+    parts.append(_FLAGS)
     return "\n\n".join(parts)
+
+
+def examples(command: str) -> list[str]:
+    """Commands to copy."""
+    return [f"python -m deeplab_lit.{command} {each}".rstrip() for each in COMMANDS[command].examples]
 
 
 def table_text(table: str) -> str:
     """What a table of the papers shows, commands to copy, its rows with the published numbers."""
-    shows, command = about_table(table)
+    shows, arguments = about_table(table)
     rows = rows_of_table(table)
-    examples = [
-        command,
-        f"{_TRAIN} experiments={table} scale=mini",
-        f"{_TRAIN} experiments={table}/{rows[0].name} scale=mini",
+    to_copy = [arguments, f"experiments={table} budget=mini", f"experiments={table}/{rows[0].name} budget=mini"]
+    parts = [
+        f"experiments={table}: {shows}",
+        "\n".join(f"  python -m deeplab_lit.train {each}" for each in to_copy),
     ]
-    parts = [f"experiments={table}: {shows}", "\n".join(f"  {each}" for each in examples)]
     lines = [f"rows, with the published mIoU without / with the CRF; each is experiments={table}/ROW by itself"]
     for row in rows:
         numbers = " / ".join("-" if each is None else f"{each:.2f}" for each in row.published)

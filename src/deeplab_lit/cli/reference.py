@@ -1,19 +1,19 @@
-"""What a command takes, read from its files and its dataclass: nothing is composed, so that it is there at once."""
+"""What a command takes: groups, choices and keys, read from files and schemas; nothing is composed, so it is quick."""
 
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import yaml
 
-from deeplab_lit.config.hydra_store import SCHEMAS, conf_folder, experiments_folder
+from deeplab_lit.config.hydra_store import SCHEMAS
+from deeplab_lit.config.paths import conf_folder, experiments_folder
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -45,42 +45,34 @@ class RowOfTable:
 
 
 def keys(command: str) -> list[Key]:
-    """The keys outside the groups, in the order of the dataclass; meanings are its comments."""
+    """The keys outside the groups, in the order of the schema."""
     hidden = {*groups_of(command), "row"}
     return [each for each in _described(SCHEMAS[command]) if each.name.split(".")[0] not in hidden]
 
 
 def groups_of(command: str) -> dict[str, str | None]:
     """The config groups of a command with their defaults."""
-    found: dict[str, str | None] = {}
+    groups: dict[str, str | None] = {}
     for entry in _read(conf_folder() / f"{command}.yaml").get("defaults", []):
         if isinstance(entry, str) and entry in SCHEMAS:
-            found |= groups_of(entry)
+            groups |= groups_of(entry)
         elif isinstance(entry, dict):
-            found |= {key: choice for key, choice in entry.items() if re.fullmatch(r"\w+", key)}
-    return found
+            groups |= {key: choice for key, choice in entry.items() if re.fullmatch(r"\w+", key)}
+    return groups
 
 
 def choices(group: str) -> list[Choice]:
     """The choices of a config group; of ``experiments`` the tables and what stands alone, not the rows."""
-    folder = experiments_folder() if group == "experiments" else conf_folder() / group
-    return [Choice(file.stem, _about(file)) for file in sorted(folder.glob("*.yaml"))]
-
-
-def about(command: str) -> tuple[str, list[str]]:
-    """What a command does, and commands to copy, both from the comments of its file."""
-    lines = (conf_folder() / f"{command}.yaml").read_text().splitlines()
-    comments = [line[1:] for line in lines[: next(i for i, line in enumerate(lines) if not line.startswith("#"))]]
-    examples = [line.strip() for line in comments if line.startswith("   ")]
-    text = " ".join(line.strip() for line in comments if not line.startswith("   "))
-    return text.split(". Every ", 1)[0].split(": ", 1)[1].rstrip("."), examples
+    about = _read(conf_folder() / "choices.yaml").get(group, {})
+    if group == "experiments":
+        return [Choice(file.stem, about.get(file.stem, "")) for file in sorted(experiments_folder().glob("*.yaml"))]
+    return [Choice(file.stem, about.get(file.stem, "")) for file in sorted((conf_folder() / group).glob("*.yaml"))]
 
 
 def about_table(table: str) -> tuple[str, str]:
-    """What a table of the papers shows, and the command that runs it."""
-    file = experiments_folder() / f"{table}.yaml"
-    command = next(line for line in file.read_text().splitlines() if line.startswith("# python"))
-    return _about(file), command.removeprefix("# ")
+    """What a table of the papers shows, and the arguments that run it."""
+    sweeper = _read(experiments_folder() / f"{table}.yaml")["hydra"]["sweeper"]
+    return sweeper["about"], f"experiments={table} {sweeper['roots']}"
 
 
 def rows_of_table(table: str) -> list[RowOfTable]:
@@ -88,44 +80,36 @@ def rows_of_table(table: str) -> list[RowOfTable]:
     folder = experiments_folder() / table
     first = _read(folder.with_suffix(".yaml"))["hydra"]["sweeper"]["rows"]
     others = sorted(file.stem for file in folder.glob("*.yaml") if file.stem not in first)
-    found = []
+    rows = []
     for name in [*first, *others]:
         row = _read(folder / f"{name}.yaml")["row"]
         published = row.get("published", {})
-        found.append(RowOfTable(name, (published.get("miou"), published.get("crf_miou")), row["notes"]))
-    return found
+        rows.append(RowOfTable(name, (published.get("miou"), published.get("crf_miou")), row["notes"]))
+    return rows
 
 
 def all_keys(command: str, arguments: Sequence[str]) -> list[str]:
     """Every key with the choices that are typed, or the defaults: ``model.rates`` as well as ``seed``."""
     chosen = {**groups_of(command), **dict(each.split("=", 1) for each in arguments if "=" in each)}
-    found = dict.fromkeys([each.name for each in _described(SCHEMAS[command], whole=True)])
+    names = dict.fromkeys([each.name for each in _described(SCHEMAS[command], whole=True)])
     for group in groups_of(command):
-        found |= {group: None}
+        names |= {group: None}
         file = conf_folder() / group / f"{chosen[group]}.yaml"
         if file.is_file() and "@package" not in file.read_text():
-            found |= dict.fromkeys(_of_file(file, group))
-    return list(found)
+            names |= dict.fromkeys(_of_file(file, group))
+    return list(names)
 
 
 def _described(schema: Any, prefix: str = "", whole: bool = False) -> Iterator[Key]:
-    """The keys of a dataclass and of the dataclasses in it; with ``whole`` also what these are called themselves."""
-    types, comments = typing.get_type_hints(schema), _comments(schema)
+    """The keys of a schema and of the schemas in it; with ``whole`` also what these are called themselves."""
+    types = typing.get_type_hints(schema)
     for each in dataclasses.fields(schema):
         kind = types[each.name]
         part = next((one for one in (kind, *typing.get_args(kind)) if dataclasses.is_dataclass(one)), None)
         if part is None or whole:
-            yield Key(prefix + each.name, _default(each), comments.get(each.name, ""))
+            yield Key(prefix + each.name, _default(each), each.metadata["meaning"])
         if part is not None:
             yield from _described(part, f"{prefix}{each.name}.", whole)
-
-
-def _comments(schema: Any) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for base in reversed([each for each in schema.__mro__ if dataclasses.is_dataclass(each)]):
-        lines = re.findall(r"^    (\w+): [^#\n]+  # (.*)$", inspect.getsource(cast(type, base)), re.M)
-        found |= dict(lines)
-    return found
 
 
 def _default(each: dataclasses.Field[Any]) -> str:
@@ -138,8 +122,9 @@ def _default(each: dataclasses.Field[Any]) -> str:
 
 def _of_file(file: Path, group: str) -> Iterator[str]:
     for entry in _read(file).get("defaults", []):
-        if found := re.match(r"/schema/(\w+)", entry):
-            yield from (each.name for each in _described(SCHEMAS[found[1]], f"{group}.", whole=True))
+        schema = re.match(r"/schema/(\w+)", entry)
+        if schema:
+            yield from (each.name for each in _described(SCHEMAS[schema[1]], f"{group}.", whole=True))
         elif (file.parent / f"{entry}.yaml").is_file():
             yield from _of_file(file.parent / f"{entry}.yaml", group)
     yield from _nested({key: value for key, value in _read(file).items() if key != "defaults"}, f"{group}.")
@@ -155,8 +140,3 @@ def _nested(content: Mapping[str, Any], prefix: str) -> Iterator[str]:
 @cache
 def _read(file: Path) -> dict[str, Any]:
     return yaml.load(file.read_text(), _LOADER) or {}
-
-
-def _about(file: Path) -> str:
-    lines = file.read_text().splitlines()
-    return next((line[1:].strip() for line in lines if line.startswith("#") and "@package" not in line), "")

@@ -2,166 +2,181 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from deeplab_lit.config.schemas import CRFConfig, TrainConfig
+from deeplab_lit.config.keys import key
+from deeplab_lit.config.schemas import CRFConfig, RootsConfig, ScalesConfig, TrainConfig
 
 
 @dataclass(kw_only=True)
 class UseConfig:
     """What every command that uses a trained network is told."""
 
-    checkpoint: str | None = None  # the file of a trained network, or its URL
-    flip: bool = False  # the mean of the image's and its mirror's probabilities
-    window: int = 1025  # pixels; images with a longer side are looked at in windows that overlap
-    overlap: int = 256
-    device: str = "auto"  # or cpu, cuda, cuda:1, mps
-    precision: str = "auto"  # or 32-true, bf16-mixed, 16-mixed
-    tf32: bool = True  # GPUs compute float32 in TF32
-    workers: int | None = None  # threads for reading, the CRF and writing; null: one for each core
-    allow: list[str] = field(default_factory=list)  # packages that the file may name besides this one, such as mine.
-    scales: Any = None  # null: as it was trained
-    crf: CRFConfig
+    checkpoint: str | None = key("the file of a trained network, or its URL", None)
+    flip: bool = key("the mean of the image's and its mirror's probabilities", False)
+    window: int = key("pixels; images with a longer side are looked at in windows that overlap", 1025)
+    overlap: int = key("of the windows, pixels", 256)
+    device: str = key("or cpu, cuda, cuda:1, mps", "auto", decides=False)
+    precision: str = key("or 32-true, bf16-mixed, 16-mixed", "auto", decides=False)
+    tf32: bool = key("GPUs compute float32 in TF32", True, decides=False)
+    workers: int | None = key("threads for reading, the CRF and writing; null: one for each core", None, decides=False)
+    allow: list[str] = key(
+        "packages that the file may name besides this one, such as mine.", factory=list, decides=False
+    )
+    scales: ScalesConfig | None = key("of the input; null: as it was trained", None)
+    crf: CRFConfig = key("after the network")
 
 
 @dataclass(kw_only=True)
 class EvaluateConfig(UseConfig):
     """What `python -m deeplab_lit.evaluate` is told."""
 
-    data: Any = None  # null: the data set that the checkpoint was trained on
-    split: str = "val"
-    images: int | None = None  # evaluate on so many, evenly spaced; null: all
-    trimap: int = 40  # the widest band, pixels
-    pictures: int = 6  # images in each picture of what the CRF did
-    output: str = "evaluations"  # folder for the folders of results
+    data: dict[str, Any] | None = key("null: the data set that the checkpoint was trained on", None)
+    split: str = key("train or val", "val")
+    images: int | None = key("evaluate on so many, evenly spaced; null: all", None)
+    trimap: int = key("the widest band, pixels", 40)
+    pictures: int = key("images in each picture of what the CRF did", 6, decides=False)
+    output: str = key("folder for the folders of results", "evaluations", decides=False)
 
 
 @dataclass(kw_only=True)
 class PredictConfig(UseConfig):
     """What `python -m deeplab_lit.predict` is told."""
 
-    images: str  # a file, a folder with all below it, or a pattern such as 'a/*.jpg'
-    out: str
-    format: str = "png"  # or voc_server: a package for the PASCAL VOC test server
-    overlays: bool = True
-    probabilities: bool = False  # also float16 .npz, (classes, height, width)
-    overwrite: bool = False
-    comp: int = 6  # the server's competition: 6 with other training data than VOC's, 5 without
-    list: str | None = None  # of the ids that the package must hold; null: all images
-    validate: str | None = None  # a package to check instead of predicting
+    images: str = key("a file, a folder with all below it, or a pattern such as 'a/*.jpg'", decides=False)
+    out: str = key("folder for the labels", decides=False)
+    format: str = key("or voc_server: a package for the PASCAL VOC test server", "png", decides=False)
+    overlays: bool = key("also the images with the labels painted over them", True, decides=False)
+    probabilities: bool = key("also float16 .npz, (classes, height, width)", False, decides=False)
+    overwrite: bool = key("write files that are there already", False, decides=False)
+    comp: int = key("the server's competition: 6 with other training data than VOC's, 5 without", 6, decides=False)
+    list: str | None = key("of the ids that the package must hold; null: all images", None, decides=False)
+    validate: str | None = key("a package to check instead of predicting", None, decides=False)
 
 
 @dataclass(kw_only=True)
 class RefineConfig:
     """What `python -m deeplab_lit.refine` is told."""
 
-    images: str  # a folder
-    probabilities: str  # a folder with NAME.npy or NAME.npz for each image
-    out: str
-    classes: str | None = None  # a class list for the palette; null: VOC's palette
-    save_probabilities: bool = False  # also the refined ones, float16 .npz
-    overlays: bool = False
-    overwrite: bool = False
-    workers: int | None = None
-    crf: CRFConfig
+    images: str = key("a folder")
+    probabilities: str = key("a folder with NAME.npy or NAME.npz for each image")
+    out: str = key("folder for the labels", decides=False)
+    classes: str | None = key("a class list for the palette; null: VOC's palette", None, decides=False)
+    save_probabilities: bool = key("also the refined ones, float16 .npz", False, decides=False)
+    overlays: bool = key("also the images with the labels painted over them", False, decides=False)
+    overwrite: bool = key("write files that are there already", False, decides=False)
+    workers: int | None = key("threads; null: one for each core", None, decides=False)
+    crf: CRFConfig = key("its parameters")
 
 
 @dataclass(kw_only=True)
 class ConvertConfig:
     """What `python -m deeplab_lit.convert` is told."""
 
-    source: str  # a file of weights, or its URL
-    out: str  # ends in .ckpt or .safetensors
-    classes: str | None = None  # a class list; null: VOC's names for 21 classes, COCO's for 91, else numbers
-    rgb: bool = False  # a network of BGR images becomes one of RGB images with equal outputs
-    overwrite: bool = False
+    source: str = key("a file of weights, or its URL")
+    out: str = key("ends in .ckpt or .safetensors")
+    classes: str | None = key("a class list; null: VOC's names for 21 classes, COCO's for 91, else numbers", None)
+    rgb: bool = key("a network of BGR images becomes one of RGB images with equal outputs", False)
+    overwrite: bool = key("write a file that is there already", False)
 
 
 @dataclass(kw_only=True)
 class ExportConfig:
     """What `python -m deeplab_lit.export` is told."""
 
-    checkpoint: str  # the file of a trained network, or its URL
-    format: str  # safetensors, torch_export or onnx
-    out: str | None = None  # null: beside the checkpoint; of a URL in this folder
-    scales: Any = None  # null: as it was trained
-    images: str | None = None  # to compare with: a file, folder or pattern; null: of the data set trained on
-    allow: list[str] = field(default_factory=list)  # packages that the file may name besides this one, such as mine.
-    overwrite: bool = False
+    checkpoint: str = key("the file of a trained network, or its URL")
+    format: str = key("safetensors, torch_export or onnx")
+    out: str | None = key("null: beside the checkpoint; of a URL in this folder", None)
+    scales: ScalesConfig | None = key("of the input; null: as it was trained", None)
+    images: str | None = key("to compare with: a file, folder or pattern; null: of the data set trained on", None)
+    allow: list[str] = key("packages that the file may name besides this one, such as mine.", factory=list)
+    overwrite: bool = key("write a file that is there already", False)
 
 
 @dataclass(kw_only=True)
 class PushConfig:
     """What `python -m deeplab_lit.push` is told."""
 
-    checkpoint: str  # the file of a trained network, or its URL
-    repo: str  # USER/NAME on the Hugging Face Hub
-    folder: str | None = None  # write there what would be pushed, and push nothing
-    private: bool = False
-    license: str | None = None  # of the weights, as the Hub names it: apache-2.0, cc-by-nc-4.0, ...
-    dataset: str | None = None  # what it was trained on, for the card; null: the name in its config
-    message: str = "Network trained with deeplab_lit"  # of the commit
-    allow: list[str] = field(default_factory=list)  # packages that the file may name besides this one, such as mine.
+    checkpoint: str = key("the file of a trained network, or its URL")
+    repo: str = key("USER/NAME on the Hugging Face Hub")
+    folder: str | None = key("write there what would be pushed, and push nothing", None)
+    private: bool = key("nobody else sees it", False)
+    license: str | None = key("of the weights, as the Hub names it: apache-2.0, cc-by-nc-4.0, ...", None)
+    dataset: str | None = key("what it was trained on, for the card; null: the name in its config", None)
+    message: str = key("of the commit", "Network trained with deeplab_lit")
+    allow: list[str] = key("packages that the file may name besides this one, such as mine.", factory=list)
 
 
 @dataclass(kw_only=True)
-class SearchConfig(UseConfig):
+class CRFSearchConfig(UseConfig):
     """What `python -m deeplab_lit.crf_search` is told."""
 
-    data: Any = None
-    split: str = "val"
-    images: int = 100  # that the search sees
-    held_out: int = 100  # others that the result is scored on
-    seed: int = 0  # which images
-    # [lowest, highest, step]
-    bilateral_weight: list[float]
-    bilateral_xy_std: list[float]
-    bilateral_rgb_std: list[float]
-    output: str = "crf_search"
-    preset: str = "searched"  # the name of the preset that is written
+    data: dict[str, Any] | None = key("null: the data set that the checkpoint was trained on", None)
+    split: str = key("train or val", "val")
+    images: int = key("that the search sees", 100)
+    held_out: int = key("others that the result is scored on", 100)
+    seed: int = key("which images", 0)
+    bilateral_weight: list[float] = key("[lowest, highest, step]", decides=False)
+    bilateral_xy_std: list[float] = key("[lowest, highest, step]", decides=False)
+    bilateral_rgb_std: list[float] = key("[lowest, highest, step]", decides=False)
+    output: str = key("folder for the folders of results", "crf_search", decides=False)
+    preset: str = key("the name of the preset that is written", "searched", decides=False)
+
+
+@dataclass(kw_only=True)
+class CheckDataConfig:
+    """What `python -m deeplab_lit.check_data` is told."""
+
+    name: str = key("of the report's folder")
+    data: dict[str, Any] = key("the data set")
+    roots: RootsConfig = key("where data lie", factory=RootsConfig)
+    against: str | None = key("a folder of images of another data set, to look for images that stand in both", None)
+    output: str = key("folder for the folders of reports", "checks")
 
 
 @dataclass(kw_only=True)
 class SummaryConfig(TrainConfig):
     """What `python -m deeplab_lit.summary` is told: what a training is, and how to answer."""
 
-    json: bool = False
-    classes: int | None = None  # null: the data set's
+    json: bool = key("one JSON object", False, decides=False)
+    classes: int | None = key("how many; null: the data set's", None, decides=False)
 
 
 @dataclass
 class ReportConfig:
     """What `python -m deeplab_lit.report` is told."""
 
-    sweep: str | None = None  # the folder of one table's runs; null: all tables below output
-    output: str = "runs"
-    watch: bool = False  # true: follow running sweeps in the terminal until they end
-    wandb: str | None = None  # a W&B project that gets the pages as artifacts and panels
+    sweep: str | None = key("the folder of one table's runs; null: all tables below output", None)
+    output: str = key("folder that holds the run directories", "runs")
+    watch: bool = key("true: follow running sweeps in the terminal until they end", False)
+    wandb: str | None = key("a W&B project that gets the pages as artifacts and panels", None)
 
 
 @dataclass(kw_only=True)
 class DashboardConfig:
     """What `python -m deeplab_lit.dashboard` is told."""
 
-    group: str  # TABLE-SCALE, as W&B has the runs: such as table4_resnet101-full
-    entity: str | None = None  # the W&B user or team that it is sent to; null: its specification is written alone
-    project: str = "deeplab_lit"
-    output: str = "runs"
+    group: str = key("TABLE-BUDGET, as W&B has the runs: such as table4_resnet101-full")
+    entity: str | None = key("the W&B user or team that it is sent to; null: its specification is written alone", None)
+    project: str = key("in W&B", "deeplab_lit")
+    output: str = key("folder that holds the run directories", "runs")
 
 
 @dataclass
 class HyperparametersConfig:
     """How `python -m deeplab_lit.tune` searches."""
 
-    space: dict[str, Any] = field(default_factory=dict)  # key of a training: {low, high, log, step} or {choices}
-    trials: int = 20  # in all, with those of earlier calls and other processes; each of these may add one at the end
-    prune: bool = True  # stop a trial whose mIoU is below the median of the others at the same step
-    seed: int = 0  # of the proposals
+    space: dict[str, Any] = key("key of a training: {low, high, log, step} or {choices}", factory=dict)
+    trials: int = key(
+        "in all, with those of earlier calls and other processes; each of these may add one at the end", 20
+    )
+    prune: bool = key("stop a trial whose mIoU is below the median of the others at the same step", True)
+    seed: int = key("of the proposals", 0)
 
 
 @dataclass(kw_only=True)
 class TuneConfig(TrainConfig):
     """What `python -m deeplab_lit.tune` is told: what a training is, and what to search."""
 
-    search: HyperparametersConfig = field(default_factory=HyperparametersConfig)
+    search: HyperparametersConfig = key("how to search", factory=HyperparametersConfig, decides=False)

@@ -1,16 +1,9 @@
-"""What Hydra is told: where configs lie, their schemas, and what they may compute."""
+"""What Hydra is told: schemas by name, the experiments as a config group, and the sweeper of tables."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from hydra._internal import config_loader_impl
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.object_type import ObjectType
@@ -19,7 +12,8 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import MISSING, OmegaConf
 
 from deeplab_lit.config import command_schemas as commands
-from deeplab_lit.config import schemas
+from deeplab_lit.config import paths, schemas
+from deeplab_lit.config.hydra_private import FileConfigSource
 
 SCHEMAS: dict[str, type] = {
     "train": schemas.TrainConfig,
@@ -29,7 +23,8 @@ SCHEMAS: dict[str, type] = {
     "convert": commands.ConvertConfig,
     "export": commands.ExportConfig,
     "push": commands.PushConfig,
-    "crf_search": commands.SearchConfig,
+    "crf_search": commands.CRFSearchConfig,
+    "check_data": commands.CheckDataConfig,
     "summary": commands.SummaryConfig,
     "report": commands.ReportConfig,
     "dashboard": commands.DashboardConfig,
@@ -47,29 +42,12 @@ SCHEMAS: dict[str, type] = {
     "adamw": schemas.AdamWConfig,
     "poly": schemas.PolyConfig,
     "step": schemas.StepConfig,
+    "logger": schemas.LoggerConfig,
 }
 
 
-# rows say the published numbers of steps; smaller scales are shares of them
+# rows say the published numbers of steps; smaller budgets are shares of them
 OmegaConf.register_new_resolver("times", lambda number, factor: round(number * factor), replace=True)
-
-
-def conf_folder() -> Path:
-    """The folder of config groups: inside an installed package, beside ``src/`` in a checkout."""
-    package = Path(__file__).resolve().parent.parent
-    installed = package / "conf"
-    return installed if installed.is_dir() else package.parent.parent / "conf"
-
-
-def experiments_folder() -> Path:
-    """The folder of the papers' tables and other experiments, beside ``conf``."""
-    return conf_folder().parent / "experiments"
-
-
-def tables() -> list[str]:
-    """The names of all tables: those experiments that have a folder of rows."""
-    folder = experiments_folder()
-    return sorted(file.stem for file in folder.glob("*.yaml") if (folder / file.stem).is_dir())
 
 
 class _ExperimentsSource(FileConfigSource):  # type: ignore[misc]
@@ -93,15 +71,15 @@ class _ExperimentsSource(FileConfigSource):  # type: ignore[misc]
         return self._is_inside(config_path) and super().is_config(config_path)
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
-        found = super().list(config_path, results_filter)
-        return found if config_path else [name for name in found if name == "experiments"]
+        names = super().list(config_path, results_filter)
+        return names if config_path else [name for name in names if name == "experiments"]
 
 
 class _Experiments(SearchPathPlugin):  # type: ignore[misc]
     """Makes the folder ``experiments``, which lies beside ``conf``, a config group of that name."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        search_path.append("deeplab_lit", f"{_ExperimentsSource.scheme()}://{conf_folder().parent}")
+        search_path.append("deeplab_lit", f"{_ExperimentsSource.scheme()}://{paths.conf_folder().parent}")
 
 
 @dataclass
@@ -111,31 +89,8 @@ class _TableConfig:
     _target_: str = "hydra_plugins.deeplab_lit_tables.Table"
     name: str = MISSING
     rows: list[str] = MISSING
-
-
-@contextmanager
-def compose_once() -> Iterator[None]:
-    """Let Hydra's ``--info`` show one composition; by itself it composes the same config several times over."""
-    steps = ((config_loader_impl, "create_defaults_list"), (ConfigLoaderImpl, "load_configuration"))
-    originals = [getattr(owner, name) for owner, name in steps]
-    for (owner, name), original in zip(steps, originals, strict=True):
-        setattr(owner, name, _once(original))
-    try:
-        yield
-    finally:
-        for (owner, name), original in zip(steps, originals, strict=True):
-            setattr(owner, name, original)
-
-
-def _once(function: Callable[..., Any]) -> Callable[..., Any]:
-    results: list[Any] = []
-
-    def answer(*arguments: Any, **options: Any) -> Any:
-        if not results:
-            results.append(function(*arguments, **options))
-        return results[0]
-
-    return answer
+    about: str = MISSING  # what the table shows, for --help
+    roots: str = MISSING  # the roots that it needs, as they are typed, for --help
 
 
 def register_schemas() -> None:

@@ -1,6 +1,7 @@
-"""Which keys of a config decide what is computed; the others say where it goes, how fast, and how it is watched.
+"""What makes two trainings the same: the part of a config that decides the weights.
 
-A run, a folder of labels or a search is gone on with where these keys are equal.
+A schema says of each key whether it decides (:func:`deeplab_lit.config.keys.key`). Here stands what schemas cannot say,
+since it lies inside open sets.
 """
 
 from __future__ import annotations
@@ -8,22 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_NOT_THE_WEIGHTS = (
-    "name", "output", "resume", "preview", "roots", "row", "crf", "logger", "pictures", "num_workers", "decoded_gb",
-    "eval_batch_size", "atrous", "channels_last", "compile", "on_nan",
-)  # fmt: skip
-"""Keys of a training that leave its weights as they are, but for rounding.
+from deeplab_lit.config.command_schemas import CRFSearchConfig, PredictConfig, RefineConfig
+from deeplab_lit.config.keys import deciding_keys
+from deeplab_lit.config.schemas import ScalesConfig, TrainConfig
 
-``crf`` is one unless it is trained. ``on_nan`` matters to a training that would have stopped otherwise.
-"""
-
-_NOT_THE_WEIGHTS_IN = {
-    "data": ("recipe", "check", "check_against", "converted", "cache", "download"),
-    "backbone": ("recipe",),
-    "model": ("recipe",),
-    "scales": ("recompute",),
-}
-"""The same inside groups. What a recipe says has come to its place elsewhere in the config."""
+_BESIDE_THE_DATA = ("recipe", "check", "check_against", "converted", "cache", "download")
+"""Keys of ``data`` that say where files are kept; what a recipe says has come to its place elsewhere."""
 
 _OF_THE_TRAINER = (
     "precision", "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "limit_train_batches",
@@ -31,32 +22,37 @@ _OF_THE_TRAINER = (
 )  # fmt: skip
 """Arguments of ``lightning.Trainer`` that change the weights; all others say where it runs and what it prints."""
 
-PREDICTION = ("checkpoint", "scales", "flip", "window", "overlap", "crf")
+PREDICTION = deciding_keys(PredictConfig)
 """Keys of ``predict`` that decide the labels."""
 
-REFINEMENT = ("images", "probabilities", "crf")
+REFINEMENT = deciding_keys(RefineConfig)
 """Keys of ``refine`` that decide the labels."""
 
-CRF_SEARCH = (*PREDICTION, "data", "split", "images", "held_out", "seed")
+CRF_SEARCH = deciding_keys(CRFSearchConfig)
 """Keys of ``crf_search`` that decide the score of each point."""
 
 OF_THE_STUDY = ("search", "space", "name", "output", "resume")
-"""Keys of ``tune`` that are no part of its trials."""
+"""Keys and groups of ``tune`` that are no part of its trials."""
 
 OF_THE_ROW = ("experiments", "seed", "name", "resume")
-"""Keys of a row of a table that are no part of the row that it starts from."""
+"""Keys and groups of a row of a table that are no part of the row that it starts from."""
 
 
 def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a training's resolved config that decides its weights."""
-    left = dict(config)
-    for key in _NOT_THE_WEIGHTS:
-        left.pop(key, None)
-    for group, keys in _NOT_THE_WEIGHTS_IN.items():
+    """The part of a training's resolved config that decides its weights.
+
+    A CRF is a part where it is trained with the network, and what a row starts from where it starts from another row.
+    """
+    left = {name: config[name] for name in deciding_keys(TrainConfig) if name in config}
+    for group, kept in (("data", None), ("backbone", None), ("model", None), ("scales", deciding_keys(ScalesConfig))):
         if isinstance(left.get(group), Mapping):
-            left[group] = {key: value for key, value in left[group].items() if key not in keys}
+            left[group] = {
+                name: value
+                for name, value in left[group].items()
+                if name not in _BESIDE_THE_DATA and (kept is None or name in kept)
+            }
     if isinstance(left.get("trainer"), Mapping):
-        left["trainer"] = {key: left["trainer"].get(key) for key in _OF_THE_TRAINER}
+        left["trainer"] = {name: left["trainer"].get(name) for name in _OF_THE_TRAINER}
     if (config.get("crf") or {}).get("trainable"):
         left["crf"] = config["crf"]
     if (config.get("row") or {}).get("start_run"):
@@ -67,16 +63,16 @@ def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
 def differing(configs: Sequence[Mapping[str, Any]], seed: bool = False) -> dict[str, list[Any]]:
     """The deciding keys, and those of the CRF, that are not the same in all trainings: dotted names and each's value.
 
-    Without ``seed`` it is left out. A key that a config lacks is None there.
+    Without ``seed`` the seed is left out. A key that a config lacks is None there.
     """
     flat = [dict(_flat({**deciding(each), "crf": each.get("crf")})) for each in configs]
-    keys = sorted({key for each in flat for key in each if seed or key != "seed"})
-    found = {key: [each.get(key) for each in flat] for key in keys}
-    return {key: values for key, values in found.items() if any(value != values[0] for value in values)}
+    names = sorted({name for each in flat for name in each if seed or name != "seed"})
+    values = {name: [each.get(name) for each in flat] for name in names}
+    return {name: each for name, each in values.items() if any(value != each[0] for value in each)}
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for key, value in config.items():
-        found += _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(f"{prefix}{key}", value)]
-    return found
+    pairs: list[tuple[str, Any]] = []
+    for name, value in config.items():
+        pairs += _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else [(f"{prefix}{name}", value)]
+    return pairs

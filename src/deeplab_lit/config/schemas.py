@@ -1,226 +1,273 @@
-"""The closed parts of the configuration, typed: a wrong key or type fails before anything heavy is imported.
+"""The closed parts of a training's configuration, typed: a wrong key or type fails before torch is imported.
 
-They are not frozen, since OmegaConf takes that as a ban on overrides; nothing changes them after composition.
+They are not frozen, since OmegaConf takes that as a ban on overrides. After composition one thing is filled in: what a
+row of a table starts from.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
-
-@dataclass
-class SGDConfig:
-    """Stochastic gradient descent as the papers train (V2, section 4.1.1)."""
-
-    lr: float = 1e-3
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    bias_lr: float = 2.0  # multiplies lr for biases, which never decay
-    new_lr: float = 10.0  # multiplies lr for the new classifier layers
-    warmup: int = 0  # steps of linear rise before the schedule's own course
-    name: str = "sgd"
+from deeplab_lit.config.keys import key
 
 
 @dataclass
-class AdamWConfig:
+class OptimizerConfig:
+    """What every optimiser is told."""
+
+    lr: float = key("learning rate", 1e-3)
+    weight_decay: float = key("of weights; biases and normalisation never decay", 5e-4)
+    bias_lr: float = key("multiplies lr for biases", 1.0)
+    new_lr: float = key("multiplies lr for the new classifier layers", 1.0)
+    warmup: int = key("steps of linear rise before the schedule's own course", 0)
+    name: str = key("which optimiser this is", "")
+
+
+@dataclass
+class SGDConfig(OptimizerConfig):
+    """Stochastic gradient descent with the published multipliers (V2, section 4.1.1)."""
+
+    momentum: float = key("of SGD", 0.9)
+    bias_lr: float = key("multiplies lr for biases", 2.0)
+    new_lr: float = key("multiplies lr for the new classifier layers", 10.0)
+    name: str = key("which optimiser this is", "sgd")
+
+
+@dataclass
+class AdamWConfig(OptimizerConfig):
     """AdamW, which learns in minutes from random weights."""
 
-    lr: float = 3e-3
-    weight_decay: float = 1e-2
-    bias_lr: float = 1.0
-    new_lr: float = 1.0
-    warmup: int = 50
-    name: str = "adamw"
+    lr: float = key("learning rate", 3e-3)
+    weight_decay: float = key("of weights; biases and normalisation never decay", 1e-2)
+    warmup: int = key("steps of linear rise before the schedule's own course", 50)
+    name: str = key("which optimiser this is", "adamw")
 
 
 @dataclass
-class PolyConfig:
+class ScheduleConfig:
+    """What every learning-rate policy is told."""
+
+    warmup: int = key("steps of linear rise first", 0)
+    name: str = key("which policy this is", "")
+
+
+@dataclass
+class PolyConfig(ScheduleConfig):
     """lr * (1 - step / max_steps) ** power (V2, section 4.1.2)."""
 
-    power: float = 0.9
-    warmup: int = 0  # steps of linear rise first
-    name: str = "poly"
+    power: float = key("of the policy", 0.9)
+    name: str = key("which policy this is", "poly")
 
 
 @dataclass
-class StepConfig:
+class StepConfig(ScheduleConfig):
     """lr * factor ** (step // every) (V1, section 5)."""
 
-    every: int = 2000
-    factor: float = 0.1
-    warmup: int = 0
-    name: str = "step"
+    every: int = key("steps from one change to the next", 2000)
+    factor: float = key("of each change", 0.1)
+    name: str = key("which policy this is", "step")
 
 
 @dataclass
 class AugmentConfig:
     """Training augmentation."""
 
-    scale_range: list[float] | None = None  # continuous random scale, [low, high]
-    scale_list: list[float] | None = None  # or one of these factors
-    flip: bool = True
-    extra: list[Any] = field(default_factory=list)  # albumentations transforms: [{name: ..., argument: ...}]
+    scale_range: list[float] | None = key("continuous random scale, [low, high]", None)
+    scale_list: list[float] | None = key("or one of these factors", None)
+    flip: bool = key("mirror half of the training images", True)
+    extra: list[Any] = key("albumentations transforms: [{name: ..., argument: ...}]", factory=list)
 
 
 @dataclass
 class ScalesConfig:
     """Scales of the input that share one network; their scores are fused by the maximum."""
 
-    factors: list[float] = field(default_factory=lambda: [1.0])
-    recompute: bool = False  # train with the memory of the largest scale alone, computing the smaller ones twice
+    factors: list[float] = key("of the image's size", factory=lambda: [1.0])
+    recompute: bool = key(
+        "train with the memory of the largest scale alone, computing the smaller ones twice", False, decides=False
+    )
 
 
 @dataclass
 class LossConfig:
     """The training loss."""
 
-    resolution: str = "full"  # on the coarse "map" against shrunk labels, or at "full" resolution
-    msc: str = "own_map"  # of multi-scale inputs: see MultiScaleInput
-    # a weight for each class's pixels: "none", "median_frequency", "inverse_root", or a list of numbers
-    class_weights: Any = "none"
+    resolution: str = key('on the coarse "map" against shrunk labels, or at "full" resolution', "full")
+    msc: str = key("of multi-scale inputs: full_map or own_map, see MultiScaleInput", "own_map")
+    class_weights: Any = key(
+        "a weight for each class's pixels: none, median_frequency, inverse_root, or a list of numbers", "none"
+    )
 
 
 @dataclass(kw_only=True)
 class ParityConfig:
-    """Where the released nets and today's habits differ; what each does is said in conf/parity/."""
+    """Where the released nets and today's habits differ; conf/parity/ says what each value does."""
 
-    align_corners: bool
-    loss: str  # map or full
-    msc_loss: str  # full_map or own_map
-    stride_on: str  # 1x1 or 3x3
-    ceil_mode: bool
-    pool_size: int  # 3 or 2
-    pool5a: bool
-    frozen_affine: bool
-    normalization: Any  # bgr_bytes, imagenet, or {mean: [R, G, B], std: [R, G, B], bgr: false}
-    crf_normalization: str  # after, symmetric, before or none
+    align_corners: bool = key("resizing puts corner pixels on each other")
+    loss: str = key("map or full")
+    msc_loss: str = key("full_map or own_map")
+    stride_on: str = key("which convolution of a ResNet bottleneck strides: 1x1 or 3x3")
+    ceil_mode: bool = key("pooling rounds map sizes up")
+    pool_size: int = key("of VGG's poolings: 3 or 2")
+    pool5a: bool = key("VGG's LargeFOV begins with an average pooling")
+    frozen_affine: bool = key("pretrained batch normalisation keeps its scale and shift too, not its statistics alone")
+    normalization: Any = key("bgr_bytes, imagenet, or {mean: [R, G, B], std: [R, G, B], bgr: false}")
+    crf_normalization: str = key("after, symmetric, before or none")
 
 
 @dataclass
 class CRFConfig:
     """No CRF."""
 
-    name: str = "none"
+    name: str = key("none or dense", "none")
 
 
 @dataclass(kw_only=True)
 class DenseCRFConfig(CRFConfig):
-    """The fully connected CRF; see :class:`deeplab_lit.crf.DenseCRF`."""
+    """The fully connected CRF; see :class:`deeplab_lit.crf.DenseCRF`. Its defaults are that class's too."""
 
-    name: str = "dense"
-    bilateral_weight: float  # w1
-    bilateral_xy_std: float  # sigma_alpha, pixels
-    bilateral_rgb_std: float  # sigma_beta, grey levels
-    gaussian_weight: float  # w2
-    gaussian_xy_std: float  # sigma_gamma, pixels
-    iterations: int = 10
-    normalization: str  # of each filter: after, symmetric, before or none
-    engine: str = "permutohedral"  # or pydensecrf, torch
-    prune_threshold: float = 0.01  # classes below it everywhere in an image are left out; 0 keeps all
-    trainable: bool = False  # make it the network's last layer and learn its weights; in training alone
+    name: str = key("none or dense", "dense")
+    bilateral_weight: float = key("w1")
+    bilateral_xy_std: float = key("sigma_alpha, pixels")
+    bilateral_rgb_std: float = key("sigma_beta, grey levels")
+    gaussian_weight: float = key("w2")
+    gaussian_xy_std: float = key("sigma_gamma, pixels")
+    iterations: int = key("of the mean field", 10)
+    normalization: str = key("of each filter: after, symmetric, before or none")
+    engine: str = key("permutohedral, pydensecrf or torch", "permutohedral")
+    prune_threshold: float = key("classes below it everywhere in an image are left out; 0 keeps all", 0.01)
+    trainable: bool = key("make it the network's last layer and learn its weights; in training alone", False)
 
 
 @dataclass
 class InitConfig:
     """Random weights."""
 
-    pretrained: bool = False  # the trunk carries trained weights, so its batch normalisation stays frozen
-    name: str = "random"
+    pretrained: bool = key("the trunk carries trained weights, so the statistics of its normalisation stay", False)
+    name: str = key("random, imagenet or checkpoint", "random")
 
 
 @dataclass(kw_only=True)
 class ImageNetConfig(InitConfig):
     """torchvision's weights."""
 
-    pretrained: bool = True
-    name: str = "imagenet"
-    weights: str
-    path: str | None
-    fc: str
-    fc_seed: int
-    # what they were trained with
-    normalization: Any
-    stride_on: str
+    pretrained: bool = key("the trunk carries trained weights, so the statistics of its normalisation stay", True)
+    name: str = key("random, imagenet or checkpoint", "imagenet")
+    weights: str = key("torchvision's name of them")
+    path: str | None = key("the file itself, where there is no internet")
+    fc: str = key("how VGG's fc6 and fc7 are cut: decimation, subset or average")
+    fc_seed: int = key("of fc=subset")
+    normalization: Any = key("of the input that they were trained with")
+    stride_on: str = key("of the bottlenecks that they were trained with")
 
 
 @dataclass(kw_only=True)
 class CheckpointConfig(InitConfig):
-    """A checkpoint of this library, which brings its normalisation."""
+    """A file of weights, which brings its normalisation."""
 
-    pretrained: bool = True
-    name: str = "checkpoint"
-    path: str
+    pretrained: bool = key("the trunk carries trained weights, so the statistics of its normalisation stay", True)
+    name: str = key("random, imagenet or checkpoint", "checkpoint")
+    path: str = key("the file, or its URL")
 
 
 @dataclass
 class RootsConfig:
     """Where data lie on this machine, for all commands and rows at once; null: where download puts them."""
 
-    voc: str | None = None  # the folder that holds JPEGImages
-    sbd: Any = None  # the folder that holds SBD's cls, train.txt, val.txt; false: train on VOC's own masks
-    coco: str | None = None  # the folder that holds annotations, train2017, val2017
+    voc: str | None = key("the folder that holds JPEGImages", None)
+    sbd: Any = key("the folder that holds SBD's cls, train.txt, val.txt; false: train on VOC's own masks", None)
+    coco: str | None = key("the folder that holds annotations, train2017, val2017", None)
+
+
+@dataclass
+class LoggerConfig:
+    """Loggers beside metrics.csv."""
+
+    wandb: dict[str, Any] | None = key("arguments of wandb.init; null: no W&B", None)
+    tensorboard: dict[str, Any] | None = key("arguments of Lightning's TensorBoardLogger; null: no TensorBoard", None)
 
 
 @dataclass
 class RowConfig:
     """The row of a published table that a run is; see experiments/."""
 
-    table: str = ""
-    name: str = ""
-    scale: str = "full"  # or subset, mini
-    marks: list[str] = field(default_factory=list)  # the crosses in the paper's columns
-    published: dict[str, float] = field(default_factory=dict)  # miou and crf_miou in percent, params in millions, ...
-    notes: str = ""
-    batch: int = 10  # published
-    steps: int = 20000  # published
-    starts_from: str | None = None  # the row whose best checkpoint it starts from
-    domain: str = "target"  # of the embedded data, at scale=mini
-    small_head: int | None = None  # width of fc6 and fc7 on the trunks that stand in for VGG-16
-    # found when the run begins: the checkpoint, and what its training was
-    start: str | None = None
-    start_run: str | None = None
+    table: str = key("the folder of the row in experiments/", "")
+    name: str = key("of the row", "")
+    budget: str = key("full, subset or mini", "full")
+    marks: list[str] = key("the crosses in the paper's columns", factory=list)
+    published: dict[str, float] = key("miou and crf_miou in percent, params in millions, ...", factory=dict)
+    notes: str = key("what the row is", "")
+    batch: int = key("published", 10)
+    steps: int = key("published", 20000)
+    starts_from: str | None = key("the row whose best checkpoint it starts from", None)
+    domain: str = key("of the embedded data, at budget=mini", "target")
+    small_head: int | None = key("width of fc6 and fc7 on the trunks that stand in for VGG-16", None)
+    start: str | None = key("filled in: the checkpoint that it starts from", None)
+    start_run: str | None = key("filled in: the fingerprint of that checkpoint's training", None)
 
 
 @dataclass(kw_only=True)
 class TrainConfig:
-    """What `python -m deeplab_lit.train` is told."""
+    """What `python -m deeplab_lit.train` is told.
 
-    name: str  # of the run: its folder below output, and its name in W&B
-    seed: int = 0  # of weights, order and augmentation
-    batch_size: int  # training images in a step of one process
-    eval_batch_size: int  # validation images at once
-    max_steps: int  # optimiser steps; the schedule ends there
-    val_every: int  # steps from one validation, with its checkpoints, to the next
-    crop_size: int  # pixels
-    eval_size: int  # validation images are padded to at least this many pixels
-    num_workers: int = 2  # loader processes; 0: load in the training process
-    decoded_gb: float = 0  # images are kept decoded, at most so many GB, in the cache folder; 0: decoded at each use
-    atrous: str = "auto"  # the faster of "holes" and "interlace", the paper's two realisations, with equal results
-    align_corners: bool  # bilinear resizing puts corner pixels on each other, as Caffe does
-    sampling: str = "uniform"  # or "rare_classes": images with rare classes come more often
-    train_only_new: bool  # hold everything but the new layers fixed
-    ema: float | None = None  # decay of a moving average of the weights, which is validated and kept; 0.99 to 0.9999
-    channels_last: bool | None = None  # memory order of images and weights; null: with bf16
-    tf32: bool = True  # GPUs compute float32 in TF32, which is faster and coarser
-    compile: str = "none"  # torch.compile in training: "loss", or "network", which is for GPUs; costs a minute first
-    pictures: int = 6  # validation images in the panel and in logged overlays
-    on_nan: str = "stop"  # or "skip": leave out steps whose loss is not finite
-    preview: bool = False  # true: say what the training, or each row of a table, would take here, and end
-    output: str = "runs"  # folder that holds the run directories
-    resume: str | None  # "auto", or a run directory or checkpoint
-    roots: RootsConfig
-    row: RowConfig | None  # of a published table
-    data: Any
-    backbone: Any
-    model: Any
-    scales: ScalesConfig
-    augment: AugmentConfig
-    init: InitConfig
-    parity: ParityConfig
-    crf: CRFConfig
-    optimizer: Any
-    schedule: Any
-    loss: LossConfig
-    trainer: Any
-    logger: Any
+    ``data``, ``backbone`` and ``model`` are components of open sets: the dotted name of a class under ``_target_``, the
+    arguments of its constructor, and under ``recipe`` what other parts read (:mod:`deeplab_lit.config.recipes`).
+    """
+
+    name: str = key("of the run: its folder below output, and its name in W&B", decides=False)
+    seed: int = key("of weights, order and augmentation", 0)
+    batch_size: int = key("training images in a step of one process")
+    eval_batch_size: int = key("validation images at once", decides=False)
+    max_steps: int = key("optimiser steps; the schedule ends there")
+    val_every: int = key("steps from one validation, with its checkpoints, to the next")
+    crop_size: int = key("pixels")
+    eval_size: int = key("validation images are padded to at least this many pixels")
+    num_workers: int = key("loader processes; 0: load in the training process", 2, decides=False)
+    decoded_gb: float = key(
+        "images are kept decoded, at most so many GB, in the cache folder; 0: decoded at each use", 0, decides=False
+    )
+    atrous: str = key(
+        'the faster of "holes" and "interlace", the paper\'s two realisations, with equal results',
+        "auto",
+        decides=False,
+    )
+    align_corners: bool = key("bilinear resizing puts corner pixels on each other, as Caffe does")
+    sampling: str = key('or "rare_classes": images with rare classes come more often', "uniform")
+    train_only_new: bool = key("freeze everything but the new layers")
+    ema: float | None = key(
+        "decay of a moving average of the weights, which is validated and kept; 0.99 to 0.9999", None
+    )
+    channels_last: bool | None = key("memory order of images and weights; null: with bf16", None, decides=False)
+    tf32: bool = key("GPUs compute float32 in TF32, which is faster and coarser", True)
+    compile: str = key(
+        'torch.compile in training: "loss", or "network", which is for GPUs; costs a minute first',
+        "none",
+        decides=False,
+    )
+    pictures: int = key("validation images in the panel and in logged overlays", 6, decides=False)
+    on_nan: str = key('or "skip": leave out steps whose loss is not finite', "stop", decides=False)
+    preview: bool = key(
+        "true: say what the training, or each row of a table, would take here, and end", False, decides=False
+    )
+    output: str = key("folder that holds the run directories", "runs", decides=False)
+    resume: str | None = key('"auto", or a run directory or checkpoint', decides=False)
+    roots: RootsConfig = key("where data lie", decides=False)
+    row: RowConfig | None = key("of a published table", decides=False)
+    data: dict[str, Any] = key("the data set")
+    backbone: dict[str, Any] = key("the trunk")
+    model: dict[str, Any] = key("the head")
+    scales: ScalesConfig = key("of the input")
+    augment: AugmentConfig = key("of training images")
+    init: InitConfig = key("where weights come from")
+    parity: ParityConfig = key("with the released nets")
+    crf: CRFConfig = key("after the network, unless it is trained", decides=False)
+    optimizer: OptimizerConfig = key("the optimiser")
+    schedule: ScheduleConfig = key("the learning-rate policy")
+    loss: LossConfig = key("the training loss")
+    trainer: dict[str, Any] = key("arguments of lightning.Trainer")
+    logger: LoggerConfig = key("beside metrics.csv", decides=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The resolved config as builtins, as config.yaml holds it."""
+        return asdict(self)

@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import cast
 
+from deeplab_lit.config.paths import conf_folder
 from deeplab_lit.config.schemas import CRFConfig, DenseCRFConfig
 from deeplab_lit.crf.dense import DenseCRF
 from deeplab_lit.utils.errors import UserError, closest
@@ -42,8 +43,6 @@ def preset(name: str, folder: Path | None = None) -> DenseCRF | None:
     from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
-
-    from deeplab_lit.config.hydra_store import conf_folder
 
     folder = folder or conf_folder() / "crf"
     known = sorted(file.stem for file in folder.glob("*.yaml"))

@@ -1,39 +1,36 @@
-"""``data.check=true``: the whole data set is read, what is wrong with it is said, and nothing is trained."""
+"""The check of a whole data set, as a report on the screen and in files."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from deeplab_lit.config.schemas import TrainConfig
+from deeplab_lit.config.command_schemas import CheckDataConfig
 from deeplab_lit.data.drawing import frequency_chart, save_png
-from deeplab_lit.data.inspection import Report, SplitReport, check
+from deeplab_lit.data.inspection import Report, SplitReport, inspect
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.source import open_source
 from deeplab_lit.utils.errors import UserError
-from deeplab_lit.utils.files import write_json, write_text
+from deeplab_lit.utils.files import new_folder, write_json, write_text
 from deeplab_lit.utils.progress import preparing
 
 _SHOWN = 20  # lines of each kind on the screen; the files hold all
 
 
-def check_data(config: TrainConfig) -> Report:
-    """Check the data set of a config and write report.txt, report.json and frequencies.png below its output folder.
+def check_data(config: CheckDataConfig) -> Report:
+    """Check a data set and write report.txt, report.json and frequencies.png into a new folder below the output.
 
     Raises:
         UserError: the set cannot be listed at all, or bad files were found; the report is written first.
     """
-    against = config.data.get("check_against")
+    against = None if config.against is None else Path(config.against).expanduser()
     with preparing() as progress:
         source = open_source(config.data, progress)
-        report = check(source, progress, None if against is None else Path(against).expanduser())
-    name = config.name.split("-")[0] + time.strftime("_%Y-%m-%d_%H-%M-%S")
-    folder = Path(config.output).expanduser() / "checks" / name
-    labels = source.labels
+        report = inspect(source, progress, against)
+    folder, labels = new_folder(Path(config.output).expanduser() / config.name), source.labels
     write_json(folder / "report.json", _as_json(report, labels))
     pixels = {name: split.pixels for name, split in report.splits.items()}
     save_png(frequency_chart(pixels, labels), folder / "frequencies.png")

@@ -1,4 +1,4 @@
-"""A whole data set looked at before it is trained on: what is broken, what is rare, what stands in two places."""
+"""The inspection of a whole data set: what is broken, what is rare, what stands in two places."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class SplitReport:
 
 @dataclass
 class Report:
-    """What :func:`check` found.
+    """What :func:`inspect` finds.
 
     Attributes:
         splits: by name.
@@ -85,7 +85,7 @@ class Report:
         return [sentence for split in self.splits.values() for sentence in split.bad]
 
 
-def check(source: Layout, progress: Progress | None = None, against: Path | None = None) -> Report:
+def inspect(source: Layout, progress: Progress | None = None, against: Path | None = None) -> Report:
     """Read every file of both splits, on all cores.
 
     Args:
@@ -130,10 +130,10 @@ def check(source: Layout, progress: Progress | None = None, against: Path | None
 
 def _pictures_in(folder: Path) -> list[_Job]:
     if not folder.is_dir():
-        raise UserError(f"data.check_against={str(folder)!r} is not a folder: give one that holds images.")
+        raise UserError(f"against={str(folder)!r} is not a folder: give one that holds images.")
     files = [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in (".jpg", ".jpeg", ".png")]
     if not files:
-        raise UserError(f"data.check_against={str(folder)!r} holds no .jpg or .png.")
+        raise UserError(f"against={str(folder)!r} holds no .jpg or .png.")
     return [(file.stem, file, None) for file in files]
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from deeplab_lit.config.recipes import without_recipe
 from deeplab_lit.data.base import Layout
 from deeplab_lit.utils.instantiate import create
 from deeplab_lit.utils.progress import Progress
 
-# keys that ask for a check of the data set, which does not know them
-_OF_THE_CHECK = ("check", "check_against")
-# a file from elsewhere does not choose the folders that are written to, nor what is fetched
-_WHERE_TO_WRITE = ("converted", "cache", "download")
+_NOT_FROM_FILES = ("converted", "cache", "download", "recipe", "check", "check_against")
+"""Keys that are left out of a config which comes out of a file: such a file chooses no folders that are written to and
+nothing that is fetched; the last three stand in checkpoints of earlier versions."""
 
 
 def open_source(
@@ -29,8 +29,8 @@ def open_source(
     Raises:
         UserError: the config is wrong, or what it names is not there.
     """
-    left = _OF_THE_CHECK if allowed is None else (*_OF_THE_CHECK, *_WHERE_TO_WRITE)
-    known = {key: value for key, value in config.items() if key not in left}
+    left = () if allowed is None else _NOT_FROM_FILES
+    known = {key: value for key, value in without_recipe(config).items() if key not in left}
     source = create(known, "data", allowed=allowed, kind=Layout)
     if hasattr(source, "prepare"):
         source.prepare(progress)

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from deeplab_lit.config.command_schemas import ExportConfig
-from deeplab_lit.config.schemas import ScalesConfig
 from deeplab_lit.exports.compare import TOLERANCE, compare, images_to_check
 from deeplab_lit.exports.onnx import write_onnx
 from deeplab_lit.exports.tracing import traced
@@ -19,7 +18,7 @@ from deeplab_lit.inference.trained import Trained, load
 from deeplab_lit.models.crf_refined import RefinedByCRF
 from deeplab_lit.models.network import Network, at_scales
 from deeplab_lit.utils.errors import UserError
-from deeplab_lit.utils.fetch import found, is_url
+from deeplab_lit.utils.fetch import is_url, weights_file
 from deeplab_lit.utils.files import replacing
 from deeplab_lit.weights.description import CHECKPOINT_KEY
 from deeplab_lit.weights.exported_program import is_program, run_program, write_program
@@ -41,7 +40,7 @@ def export(config: ExportConfig) -> Path:
     suffix = SUFFIXES.get(config.format)
     if suffix is None:
         raise UserError(f"format={config.format!r}: choose one of {', '.join(SUFFIXES)}.")
-    source = found(config.checkpoint)
+    source = weights_file(config.checkpoint)
     beside = Path(source.name) if is_url(config.checkpoint) else source  # not in a cache
     out = Path(config.out).expanduser() if config.out else beside.with_suffix(suffix)
     if out.suffix != suffix:
@@ -71,7 +70,7 @@ def _wanted(trained: Trained, config: ExportConfig) -> tuple[Network, dict[str, 
     if isinstance(network, OnnxNetwork):
         raise UserError(f"checkpoint={config.checkpoint} is an ONNX graph already: give what it was exported from.")
     about = copy.deepcopy(trained.description)
-    if isinstance(config.scales, ScalesConfig):
+    if config.scales is not None:
         network = at_scales(network, config.scales.factors)
         about["network"] |= {"scales": list(config.scales.factors), "recompute": False}
     if isinstance(network, RefinedByCRF) and config.format != "safetensors":

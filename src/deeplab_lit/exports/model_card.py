@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deeplab_lit.inference.trained import Trained
+from deeplab_lit.training.result import Result
 
 _PAPERS = (("DeepLab V1", "1412.7062"), ("DeepLab V2", "1606.00915"))
 
@@ -16,12 +17,12 @@ class Evidence:
     """What a run directory says of a checkpoint.
 
     Attributes:
-        result: of ``result.json``; empty if it scores another checkpoint.
+        result: of ``result.json``; None if it scores another checkpoint.
         config: of ``config.yaml``.
         has_picture: whether a panel of predictions, ``validation.png``, goes with the card.
     """
 
-    result: Mapping[str, Any] = field(default_factory=dict)
+    result: Result | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     has_picture: bool = False
 
@@ -40,9 +41,11 @@ def card(repo: str, trained: Trained, evidence: Evidence, license: str | None, d
 
     dataset = dataset or _dataset(trained)
     results = [
-        EvalResult("image-segmentation", dataset, dataset, metric, evidence.result[key], dataset_split="validation")
+        EvalResult(
+            "image-segmentation", dataset, dataset, metric, getattr(evidence.result, key), dataset_split="validation"
+        )
         for key, metric in (("miou", "mean_iou"), ("pixel_accuracy", "accuracy"))
-        if key in evidence.result
+        if evidence.result is not None
     ]
     data = ModelCardData(
         library_name="deeplab_lit",
@@ -93,16 +96,17 @@ def _body(repo: str, trained: Trained, evidence: Evidence, dataset: str, license
     yield license or "Not stated by whoever shared this. The terms of the training images may bind the weights too."
 
 
-def _scores(result: Mapping[str, Any], dataset: str) -> Iterator[str]:
+def _scores(result: Result | None, dataset: str) -> Iterator[str]:
     yield "## Scores\n"
-    if not result:
+    if result is None:
         yield "None are known for this file.\n"
         return
     names = (("mIoU", "miou"), ("pixel accuracy", "pixel_accuracy"), ("mean accuracy", "mean_accuracy"))
-    yield f"On the validation images of {dataset}: {', '.join(f'{name} {result[key]:.4f}' for name, key in names)}."
-    if "crf" in result:
-        yield f"With the dense CRF: mIoU {result['crf']['miou']:.4f}."
+    scores = [f"{name} {getattr(result, key):.4f}" for name, key in names]
+    yield f"On the validation images of {dataset}: {', '.join(scores)}."
+    if result.crf_miou is not None:
+        yield f"With the dense CRF: mIoU {result.crf_miou:.4f}."
     yield "\n| class | IoU |\n|---|---|"
-    for name, value in result["per_class_iou"].items():
+    for name, value in result.per_class_iou.items():
         yield f"| {name} | {'-' if value is None else f'{value:.3f}'} |"
     yield ""

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
-import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from deeplab_lit.config.command_schemas import PushConfig
 from deeplab_lit.exports.model_card import Evidence, card
 from deeplab_lit.inference.trained import Trained, load
+from deeplab_lit.training.result import Result
+from deeplab_lit.training.runs import Run, read_config
 from deeplab_lit.utils.errors import UserError
-from deeplab_lit.utils.fetch import HUB_FILE, found
+from deeplab_lit.utils.fetch import HUB_FILE, weights_file
 from deeplab_lit.utils.files import write_json, write_text
 from deeplab_lit.weights.description import CHECKPOINT_KEY
 from deeplab_lit.weights.onnx_graph import OnnxNetwork
@@ -41,7 +41,7 @@ def push(config: PushConfig) -> str:
         validate_repo_id(config.repo)
     except HFValidationError as error:
         raise UserError(f"repo={config.repo} is not a name on the Hub ({error}): type repo=USER/NAME.") from error
-    source = found(config.checkpoint)
+    source = weights_file(config.checkpoint)
     trained = load(source, config.allow)
     if isinstance(trained.network, OnnxNetwork):
         raise UserError(f"checkpoint={config.checkpoint} is an ONNX graph: push what it was exported from.")
@@ -80,12 +80,8 @@ def _fill(folder: Path, config: PushConfig, source: Path, trained: Trained) -> N
 
 def _evidence(checkpoint: Path, run: Path) -> Evidence:
     """What the run directory around a checkpoint says of it: scores only of the checkpoint that they are of."""
-    from omegaconf import OmegaConf
-
-    result: dict[str, Any] = {}
-    if (run / "result.json").is_file():
-        result = json.loads((run / "result.json").read_text(encoding="utf-8"))
-        if Path(result["checkpoint"]).name != checkpoint.name:
-            result = {}
-    config: Any = OmegaConf.to_container(OmegaConf.load(run / "config.yaml")) if (run / "config.yaml").is_file() else {}
-    return Evidence(result, config, bool(result) and (run / "pictures" / "validation.png").is_file())
+    result = Result.read(run / "result.json") if (run / "result.json").is_file() else None
+    if result is not None and Path(result.checkpoint or "").name != checkpoint.name:
+        result = None
+    config = read_config(Run(run)) if (run / "config.yaml").is_file() else {}
+    return Evidence(result, config, result is not None and (run / "pictures" / "validation.png").is_file())

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
-from deeplab_lit.config.command_schemas import SearchConfig
+from deeplab_lit.config.command_schemas import CRFSearchConfig
 from deeplab_lit.config.identity import CRF_SEARCH
 from deeplab_lit.config.schemas import DenseCRFConfig
 from deeplab_lit.crf.presets import build_crf
@@ -77,12 +77,11 @@ class Cached:
         return Scores.of(sum(self._pool.map(counts, self._indices), np.zeros((), np.int64))).miou
 
 
-def search_parameters(config: SearchConfig, record: dict[str, Any], command: str) -> dict[str, Any]:
+def crf_search(config: CRFSearchConfig, command: str) -> dict[str, Any]:
     """Search, score the result on other images, and write a preset; an interrupted search goes on where it was.
 
     Args:
-        config: the typed config.
-        record: the same as builtins.
+        config: of the command.
         command: what the user typed.
 
     Returns:
@@ -99,7 +98,7 @@ def search_parameters(config: SearchConfig, record: dict[str, Any], command: str
     with preparing() as progress:
         trained, predictor = open_network(config)
         labels, split = open_split(trained, config, progress)
-        folder = Path(config.output).expanduser() / run_name(config.checkpoint) / _key(record, trained.step)
+        folder = Path(config.output).expanduser() / run_name(config.checkpoint) / _key(config, trained.step)
         seen, others = _parts(len(split), config)
         cache = folder / "probabilities"
         inside, outside = (Cached(split, each, cache, len(labels), threads) for each in (seen, others))
@@ -132,7 +131,7 @@ def search_parameters(config: SearchConfig, record: dict[str, Any], command: str
             "points": len(scores),
             "of": int(np.prod([len(axis) for axis in axes])),
             "checkpoint": config.checkpoint,
-            "data": record["data"] or trained.data,
+            "data": config.data or trained.data,
             "command": command,
         }
     preset = folder / "crf" / f"{config.preset}.yaml"
@@ -155,13 +154,14 @@ def _axis(name: str, given: Sequence[float]) -> list[float]:
     return steps(*given)
 
 
-def _key(record: dict[str, Any], step: int) -> str:
+def _key(config: CRFSearchConfig, step: int) -> str:
     """Of all that decides the scores: another search gets another folder."""
-    text = json.dumps([{key: record[key] for key in CRF_SEARCH}, step], sort_keys=True)
+    deciding = {name: value for name, value in asdict(config).items() if name in CRF_SEARCH}
+    text = json.dumps([deciding, step], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
-def _parts(count: int, config: SearchConfig) -> tuple[list[int], list[int]]:
+def _parts(count: int, config: CRFSearchConfig) -> tuple[list[int], list[int]]:
     """The images that the search sees, and others; where there are few, half of them each."""
     if config.images < 1 or config.held_out < 0:
         raise UserError(f"images={config.images}, held_out={config.held_out}: at least 1, and 0 or more.")

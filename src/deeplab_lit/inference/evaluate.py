@@ -6,6 +6,7 @@ import csv
 import io
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ from rich.console import Console
 from rich.table import Table
 
 from deeplab_lit.config.command_schemas import EvaluateConfig
+from deeplab_lit.config.recipes import DataRecipe, recipe
 from deeplab_lit.crf.presets import build_crf
 from deeplab_lit.data.drawing import comparison, save_png
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.inference.evaluation_charts import confusion_chart, trimap_chart
 from deeplab_lit.inference.inputs import every, open_network, open_split, run_name, workers
 from deeplab_lit.inference.metrics import Scores
-from deeplab_lit.inference.scoring import Evaluation, ImageResult, evaluate, numbers
+from deeplab_lit.inference.scoring import Evaluation, ImageResult, numbers, score_split
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import new_folder, write_json, write_text
 from deeplab_lit.utils.progress import preparing
@@ -27,12 +29,11 @@ from deeplab_lit.utils.progress import preparing
 _console = Console(soft_wrap=True)
 
 
-def evaluate_checkpoint(config: EvaluateConfig, record: dict[str, Any], command: str) -> dict[str, Any]:
+def evaluate(config: EvaluateConfig, command: str) -> dict[str, Any]:
     """Evaluate a checkpoint and write what was found.
 
     Args:
-        config: the typed config.
-        record: the same as builtins.
+        config: of the command.
         command: what the user typed.
 
     Returns:
@@ -46,13 +47,13 @@ def evaluate_checkpoint(config: EvaluateConfig, record: dict[str, Any], command:
             f"trimap={config.trimap}, pictures={config.pictures}: a band of at least 1, 0 or more pictures."
         )
     crf = build_crf(config.crf, threads=1)
-    recipe = (config.data or {}).get("recipe", {})
+    eval_size = recipe(config.data or {}, DataRecipe).eval_size
     with preparing() as progress:
-        trained, predictor = open_network(config, recipe.get("eval_size"))
+        trained, predictor = open_network(config, eval_size)
         labels, split = open_split(trained, config, progress)
         chosen = every(len(split), config.images)
         start = time.perf_counter()
-        found = evaluate(
+        found = score_split(
             predictor,
             split,
             chosen,
@@ -68,7 +69,7 @@ def evaluate_checkpoint(config: EvaluateConfig, record: dict[str, Any], command:
     scores, curves = found.scores, [trimap.curve() for trimap in found.trimaps]
     result = {
         **numbers(scores[0], labels),
-        "crf": None if crf is None else {**numbers(scores[1], labels), "parameters": record["crf"]},
+        "crf": None if crf is None else {**numbers(scores[1], labels), "parameters": asdict(config.crf)},
         "trimap": dict(zip(("network", "crf"), curves, strict=False)),
         "images": len(chosen),
         "seconds": round(seconds, 1),
@@ -78,7 +79,7 @@ def evaluate_checkpoint(config: EvaluateConfig, record: dict[str, Any], command:
         "device": str(predictor.device),
         "checkpoint": config.checkpoint,
         "step": trained.step,
-        "data": record["data"] or trained.data,
+        "data": config.data or trained.data,
         "split": config.split,
         "command": command,
     }

@@ -1,11 +1,10 @@
-"""What every command that uses a trained network begins with."""
+"""The inputs of every command that uses a trained network: the network, the examples, the threads."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from deeplab_lit.config.command_schemas import EvaluateConfig, SearchConfig, UseConfig
-from deeplab_lit.config.schemas import ScalesConfig
+from deeplab_lit.config.command_schemas import CRFSearchConfig, EvaluateConfig, UseConfig
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.source import open_source
 from deeplab_lit.data.split import Split
@@ -35,7 +34,7 @@ def open_network(config: UseConfig, eval_size: int | None = None) -> tuple[Train
     set_tf32(config.tf32)
     trained = load(config.checkpoint, config.allow)
     network: Scorer = trained.network
-    if isinstance(config.scales, ScalesConfig):
+    if config.scales is not None:
         network = at_scales(trained.network, config.scales.factors)
     predictor = Predictor(
         network,
@@ -51,7 +50,7 @@ def open_network(config: UseConfig, eval_size: int | None = None) -> tuple[Train
 
 
 def open_split(
-    trained: Trained, config: EvaluateConfig | SearchConfig, progress: Progress | None = None
+    trained: Trained, config: EvaluateConfig | CRFSearchConfig, progress: Progress | None = None
 ) -> tuple[LabelSet, Split]:
     """The examples to evaluate on: of the given data set, else of the one that the checkpoint was trained on.
 

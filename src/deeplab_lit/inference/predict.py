@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -25,12 +25,11 @@ from deeplab_lit.utils.parallel import ahead
 from deeplab_lit.utils.progress import preparing
 
 
-def predict(config: PredictConfig, record: dict[str, Any]) -> None:
+def predict(config: PredictConfig) -> None:
     """Label images; go on where an earlier call of the same settings stopped.
 
     Args:
-        config: the typed config.
-        record: the same as builtins.
+        config: of the command.
 
     Raises:
         UserError: the config is wrong, or some files could not be read; the others are written first.
@@ -53,7 +52,7 @@ def predict(config: PredictConfig, record: dict[str, Any]) -> None:
             f"format=voc_server takes VOC's 21 classes, this checkpoint scores "
             f"{', '.join(trained.labels.names[:4])}, ..."
         )
-    settings = {key: record[key] for key in PREDICTION} | {"step": trained.step}
+    settings = {key: value for key, value in asdict(config).items() if key in PREDICTION} | {"step": trained.step}
     out = Outputs(config.out, trained.labels, settings, config.overlays, config.probabilities, config.overwrite)
     waiting = {name: path for name, path in images.items() if not out.is_done(name)}
     bad = _run(waiting, predictor, crf, out, workers(config.workers))

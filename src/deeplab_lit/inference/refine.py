@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,13 @@ from deeplab_lit.utils.parallel import ahead
 from deeplab_lit.utils.progress import preparing
 
 
-def refine(config: RefineConfig, record: dict[str, Any]) -> None:
+def refine(config: RefineConfig) -> None:
     """Refine saved probabilities; go on where an earlier call of the same settings stopped.
 
     Images and probabilities belong together by their names; images without probabilities are left alone.
 
     Args:
-        config: the typed config.
-        record: the same as builtins.
+        config: of the command.
 
     Raises:
         UserError: the config is wrong, or some files could not be used; the others are written first.
@@ -43,7 +43,7 @@ def refine(config: RefineConfig, record: dict[str, Any]) -> None:
     if alone:
         raise UserError(f"{saved[alone[0]]} has no image of that name in {config.images} ({len(alone)} such in all).")
     labels = _labels(config.classes)
-    settings = {key: record[key] for key in REFINEMENT}
+    settings = {key: value for key, value in asdict(config).items() if key in REFINEMENT}
     out = Outputs(config.out, labels, settings, config.overlays, config.save_probabilities, config.overwrite)
     waiting = [name for name in saved if not out.is_done(name)]
 

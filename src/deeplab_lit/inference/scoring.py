@@ -71,7 +71,7 @@ class Evaluation:
         return [Scores.of(matrix) for matrix in self.matrices]
 
 
-def evaluate(
+def score_split(
     predictor: Predictor,
     split: Split,
     indices: Sequence[int],

@@ -1,4 +1,4 @@
-"""Checkpoints: written whole, complete in themselves, loaded without running anything."""
+"""A trained network with all that belongs to it, loaded from a file alone without running anything in it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.fabric.plugins import TorchCheckpointIO
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -25,20 +24,11 @@ from deeplab_lit.models.folding import folded_for_good
 from deeplab_lit.models.network import Network, build_network
 from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.errors import UserError
-from deeplab_lit.utils.fetch import found
-from deeplab_lit.utils.files import replacing
+from deeplab_lit.utils.fetch import weights_file
 from deeplab_lit.utils.instantiate import OWN
 from deeplab_lit.weights.description import CHECKPOINT_KEY
 from deeplab_lit.weights.onnx_graph import OnnxNetwork, is_onnx
 from deeplab_lit.weights.read import read
-
-
-class WholeFileCheckpoint(TorchCheckpointIO):
-    """Writes beside the target and renames, so that a killed process leaves the previous checkpoint as it was."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        with replacing(path) as temporary:
-            torch.save(checkpoint, temporary)
 
 
 @dataclass(frozen=True)
@@ -94,29 +84,6 @@ class Trained:
         return Predictor(self.network, self.normalization, self.eval_size)
 
 
-def check_resumable(path: Path, description: dict[str, Any]) -> None:
-    """Refuse to go on from a checkpoint of another network or of other classes.
-
-    Args:
-        path: the checkpoint.
-        description: of the network that would be trained on, as :func:`describe` gives it.
-
-    Raises:
-        UserError: naming the first part that differs.
-    """
-    theirs = read(path)[CHECKPOINT_KEY]
-    for part in ("backbone", "model", "scales", "crf"):
-        old, new = theirs["network"].get(part), description["network"].get(part)
-        if old != new:
-            raise UserError(f"{path} holds another {part}: {old}, while this run has {new}; start a new run instead.")
-    old, new = theirs["labels"]["names"], description["labels"]["names"]
-    if old != new:
-        raise UserError(
-            f"{path} was trained for {len(old)} classes ({', '.join(old[:4])}, ...), this run has {len(new)} "
-            f"({', '.join(new[:4])}, ...); start a new run instead."
-        )
-
-
 def load(path: str | Path, allow: Sequence[str] = ()) -> Trained:
     """Rebuild a trained network from a checkpoint alone.
 
@@ -131,7 +98,7 @@ def load(path: str | Path, allow: Sequence[str] = ()) -> Trained:
         UserError: no such file, not one that is known, without a classifier, or one that asks for code that is not
             allowed.
     """
-    file = found(path)
+    file = weights_file(path)
     if is_onnx(file):
         graph = OnnxNetwork(file)
         return _trained(graph, graph.content)

@@ -60,7 +60,7 @@ def build_network(spec: Mapping[str, Any], num_classes: int, *, allowed: Sequenc
     return RefinedByCRF(whole, CRFLayer(**settings), **made_of)
 
 
-def plain(network: Network) -> DeepLab:
+def deeplab_of(network: Network) -> DeepLab:
     """The trunk and head inside whatever wraps them."""
     while not isinstance(network, DeepLab):
         network = network.network
@@ -77,6 +77,6 @@ def at_scales(network: nn.Module, scales: Sequence[float]) -> DeepLab | MultiSca
         kind = "that ends in a CRF" if isinstance(network, RefinedByCRF) else "that is an exported graph"
         raise UserError(f"scales={list(scales)} cannot be changed on a network {kind}.")
     try:
-        return (plain(network) if list(scales) == [1.0] else MultiScaleInput(plain(network), scales)).eval()
+        return (deeplab_of(network) if list(scales) == [1.0] else MultiScaleInput(deeplab_of(network), scales)).eval()
     except ValueError as error:
         raise UserError(str(error)) from error

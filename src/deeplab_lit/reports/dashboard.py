@@ -9,22 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from deeplab_lit.config.command_schemas import DashboardConfig
-from deeplab_lit.config.hydra_store import tables
-from deeplab_lit.reports.collect import Report, collect
-from deeplab_lit.reports.report import rows_of
-from deeplab_lit.reports.tables import ABOUT_SCALES, published_markdown
+from deeplab_lit.config.paths import tables
+from deeplab_lit.reports.collect import Report, collect, rows_of
+from deeplab_lit.reports.tables import ABOUT_BUDGETS, published_markdown
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import write_text
 
 
-def dashboard(report: Report, scale: str, entity: str, project: str) -> Any:
-    """The specification of a dashboard for the runs of one table at one scale.
+def specify(report: Report, budget: str, entity: str, project: str) -> Any:
+    """The specification of a dashboard for the runs of one table at one budget.
 
     It shows mIoU by row beside the paper, learning curves, IoU of each class, predictions and confusion matrices.
 
     Args:
         report: the table; its runs on this machine tell which pictures W&B holds.
-        scale: full, subset or mini.
+        budget: full, subset or mini.
         entity: the user or team that the project belongs to.
         project: that the runs were logged to.
 
@@ -39,8 +38,8 @@ def dashboard(report: Report, scale: str, entity: str, project: str) -> Any:
     except ModuleNotFoundError as error:
         raise UserError("a dashboard needs a package: pip install 'deeplab_lit[dashboard]'.") from error
 
-    group = f"{report.table}-{scale}"
-    end = "" if scale == "full" else f"_{scale}"
+    group = f"{report.table}-{budget}"
+    end = "" if budget == "full" else f"_{budget}"
     columns = [f"summary:{key}/{measure}" for measure in ("miou", "crf_miou")
                for key in ("published", f"ours{end}", f"difference{end}")]  # fmt: skip
     runs = wr.Runset(  # of the report's own project
@@ -95,7 +94,7 @@ def dashboard(report: Report, scale: str, entity: str, project: str) -> Any:
             layout=layout(12, 16, high=10),
         ),
     ]
-    pictures = _pictures(report, scale)
+    pictures = _pictures(report, budget)
     if pictures:
         panels.append(
             wr.MediaBrowser(
@@ -110,8 +109,8 @@ def dashboard(report: Report, scale: str, entity: str, project: str) -> Any:
     return wr.Report(
         entity=entity,
         project=project,
-        title=f"{report.table}, {scale}",
-        description=f"{ABOUT_SCALES[scale]}, beside the published numbers",
+        title=f"{report.table}, {budget}",
+        description=f"{ABOUT_BUDGETS[budget]}, beside the published numbers",
         blocks=[
             wr.MarkdownBlock(text=published_markdown(report)),
             wr.PanelGrid(runsets=[runs], panels=panels),
@@ -120,22 +119,22 @@ def dashboard(report: Report, scale: str, entity: str, project: str) -> Any:
     )
 
 
-def build_dashboard(config: DashboardConfig) -> Path:
+def dashboard(config: DashboardConfig) -> Path:
     """Build the dashboard of a group of runs, write its specification beside them, and send it if an entity is given.
 
     Raises:
         UserError: there is no such group, the package is missing, or W&B refuses.
     """
-    table, _, scale = config.group.rpartition("-")
-    if table not in tables() or scale not in ABOUT_SCALES:
+    table, _, budget = config.group.rpartition("-")
+    if table not in tables() or budget not in ABOUT_BUDGETS:
         raise UserError(
-            f"group={config.group!r} is no group of a table's runs: it is TABLE-SCALE, such as table4_resnet101-full; "
-            f"tables are {', '.join(tables())}; scales {', '.join(ABOUT_SCALES)}."
+            f"group={config.group!r} is no group of a table's runs: it is TABLE-BUDGET, such as table4_resnet101-full; "
+            f"tables are {', '.join(tables())}; budgets {', '.join(ABOUT_BUDGETS)}."
         )
     folder = Path(config.output).expanduser() / table
     report = collect(table, rows_of(table), folder)
-    built = dashboard(report, scale, config.entity or "", config.project)
-    path = folder / f"dashboard-{scale}.json"
+    built = specify(report, budget, config.entity or "", config.project)
+    path = folder / f"dashboard-{budget}.json"
     write_text(path, specification(built) + "\n")
     print(f"written and checked: {path}")
     if config.entity is None:
@@ -166,10 +165,10 @@ def specification(built: Any) -> str:
     return json.dumps(json.loads(text), indent=1)
 
 
-def _pictures(report: Report, scale: str) -> Sequence[str]:
+def _pictures(report: Report, budget: str) -> Sequence[str]:
     """The ids of the validation images that runs have logged."""
     found: dict[str, None] = {}
     for row in report.rows:
-        for result in row.results.get(scale, []):
-            found |= dict.fromkeys(result.content.get("pictures") or [])
+        for each in row.results.get(budget, []):
+            found |= dict.fromkeys(each.result.pictures or [])
     return list(found)

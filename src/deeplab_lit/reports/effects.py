@@ -32,14 +32,14 @@ class Effect:
         return [self.part, str(len(self.gains)), *(f"{number:+.2f}" for number in numbers), after]
 
 
-def effects(report: Report, scale: str) -> list[Effect]:
+def effects(report: Report, budget: str) -> list[Effect]:
     """The effect of each part, in the order of the rows; empty where no part was varied in more than one setting."""
     parts = dict.fromkeys(mark for row in report.rows for mark in row.marks if mark != "CRF")
     found = []
     for part in parts:
         pairs = list(_pairs(report, part))
-        found.append(Effect(part, _gains(pairs, scale, "miou"), _gains(pairs, scale, "crf_miou")))
-    own = [(row.mean(scale, "miou"), row.mean(scale, "crf_miou")) for row in report.rows]
+        found.append(Effect(part, _gains(pairs, budget, "miou"), _gains(pairs, budget, "crf_miou")))
+    own = [(row.mean(budget, "miou"), row.mean(budget, "crf_miou")) for row in report.rows]
     found.append(Effect("CRF", [after - before for before, after in own if None not in (before, after)], []))  # type: ignore[operator]
     if all(len(each.gains) < 2 for each in found if each.part != "CRF"):
         return []
@@ -54,6 +54,6 @@ def _pairs(report: Report, part: str) -> Iterator[tuple[Row, Row]]:
             yield before, row
 
 
-def _gains(pairs: list[tuple[Row, Row]], scale: str, measure: str) -> list[float]:
-    values = [(before.mean(scale, measure), row.mean(scale, measure)) for before, row in pairs]
+def _gains(pairs: list[tuple[Row, Row]], budget: str, measure: str) -> list[float]:
+    values = [(before.mean(budget, measure), row.mean(budget, measure)) for before, row in pairs]
     return [after - before for before, after in values if before is not None and after is not None]

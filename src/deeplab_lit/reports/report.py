@@ -1,22 +1,19 @@
-"""The job of ``python -m deeplab_lit.report``."""
+"""The report of each table that has runs: in the terminal, and as files beside them."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
-from omegaconf import OmegaConf
 from rich.console import Group
 from rich.live import Live
 
 from deeplab_lit.config.command_schemas import ReportConfig
-from deeplab_lit.config.hydra_store import experiments_folder, tables
-from deeplab_lit.reports.collect import Report, collect
+from deeplab_lit.config.paths import tables
+from deeplab_lit.reports.collect import Report, collect, rows_of
 from deeplab_lit.reports.page import as_html
 from deeplab_lit.reports.publish import publish
 from deeplab_lit.reports.tables import as_csv, as_markdown, as_tables
-from deeplab_lit.sweeps.run_table import compose
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import write_text
 from deeplab_lit.utils.terminal import wide_console
@@ -57,16 +54,12 @@ def _watch(folders: list[Path]) -> list[Report]:
         while True:
             found = [collect(folder.name, rows[folder], folder) for folder in folders]
             live.update(Group(*(table for each in found for table in as_tables(each))), refresh=True)
-            states = [row.status(scale) for each in found for row in each.rows for scale in each.scales[1:] or ["full"]]
+            states = [
+                row.status(budget) for each in found for row in each.rows for budget in each.budgets[1:] or ["full"]
+            ]
             if not any(state == "not run" or state.startswith("begun") for state in states):
                 return found
             time.sleep(_EVERY)
-
-
-def rows_of(table: str) -> list[dict[str, Any]]:
-    """What the files of a table's rows say of the row."""
-    sweep = OmegaConf.load(experiments_folder() / f"{table}.yaml")
-    return [compose([f"experiments={table}/{name}"])["row"] for name in sweep.hydra.sweeper.rows]
 
 
 def _folders(config: ReportConfig) -> list[Path]:
@@ -84,6 +77,6 @@ def _folders(config: ReportConfig) -> list[Path]:
     if not found:
         raise UserError(
             f"there are no runs of a table below {str(output)!r}: python -m deeplab_lit.train experiments="
-            "table4_resnet101 scale=mini makes some; output=FOLDER looks elsewhere."
+            "table4_resnet101 budget=mini makes some; output=FOLDER looks elsewhere."
         )
     return found

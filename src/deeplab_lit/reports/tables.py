@@ -14,7 +14,7 @@ from deeplab_lit.reports.effects import effects
 
 TEXT_COLUMNS = ("row", "with", "data", "status", "part")
 _QUALITY = ("miou", "crf_miou")
-ABOUT_SCALES = {
+ABOUT_BUDGETS = {
     "full": "the papers' data, crops and iterations",
     "subset": "part of the real data",
     "mini": "the embedded data",
@@ -23,15 +23,15 @@ ABOUT_EFFECTS = "what each part brings, over all settings of the others (points 
 
 
 def cells(report: Report) -> list[dict[str, str]]:
-    """Every cell of the table: a dict for each row, measure and scale; the keys are the CSV's columns."""
+    """Every cell of the table: a dict for each row, measure and budget; the keys are the CSV's columns."""
     found = []
     for index, row in enumerate(report.rows):
         for measure in report.measures:
-            if measure not in row.published and not any(row.values(scale, measure) for scale in report.scales):
+            if measure not in row.published and not any(row.values(budget, measure) for budget in report.budgets):
                 continue
             paper = report.gain(index, lambda each, m=measure: each.published.get(m))  # type: ignore[misc]
-            for scale in report.scales:
-                gain = report.gain(index, lambda each, s=scale, m=measure: each.mean(s, m))  # type: ignore[misc]
+            for budget in report.budgets:
+                gain = report.gain(index, lambda each, s=budget, m=measure: each.mean(s, m))  # type: ignore[misc]
                 found.append(
                     {
                         "table": report.table,
@@ -39,27 +39,27 @@ def cells(report: Report) -> list[dict[str, str]]:
                         "marks": " ".join(row.marks),
                         "measure": MEASURES[measure],
                         "published": _number(row.published.get(measure)),
-                        "scale": scale,
-                        "status": row.status(scale),
-                        "ours": _number(row.mean(scale, measure)),
-                        "spread": _number(row.spread(scale, measure)),
+                        "budget": budget,
+                        "status": row.status(budget),
+                        "ours": _number(row.mean(budget, measure)),
+                        "spread": _number(row.spread(budget, measure)),
                         # of other data it is no difference to the paper's
-                        "difference": _signed(_difference(row, measure)) if scale == "full" else "",
+                        "difference": _signed(_difference(row, measure)) if budget == "full" else "",
                         "gain_published": _signed(paper),
                         "gain_ours": _signed(gain),
-                        **_about(row, scale),
+                        **_about(row, budget),
                     }
                 )
     return found
 
 
-def _about(row: Row, scale: str) -> dict[str, str]:
-    results = row.results.get(scale, [])
+def _about(row: Row, budget: str) -> dict[str, str]:
+    results = row.results.get(budget, [])
     return {
-        "seeds": " ".join(str(result.seed) for result in results),
-        "iterations": " ".join(sorted({str(result.steps) for result in results})),
-        "data": "; ".join(sorted({result.data for result in results})),
-        "note": row.failures.get(scale, "") if row.status(scale) == "failed" else row.notes,
+        "seeds": " ".join(str(each.seed) for each in results),
+        "iterations": " ".join(sorted({str(each.result.steps) for each in results})),
+        "data": "; ".join(sorted({each.data for each in results})),
+        "note": row.failures.get(budget, "") if row.status(budget) == "failed" else row.notes,
     }
 
 
@@ -73,26 +73,26 @@ def as_csv(report: Report) -> str:
     return file.getvalue()
 
 
-def lines(report: Report, scale: str) -> tuple[list[str], list[list[str]]]:
-    """Titles and lines of what people read of one scale. Values before and after the CRF stand as ``a / b``."""
-    full = scale == "full"
+def lines(report: Report, budget: str) -> tuple[list[str], list[list[str]]]:
+    """Titles and lines of what people read of one budget. Values before and after the CRF stand as ``a / b``."""
+    full = budget == "full"
     others = [measure for measure in report.measures if measure not in _QUALITY]
     titles = ["row", "with"]
     for title in [MEASURES[measure] for measure in others] + ["mIoU"]:
-        titles += [f"{title}: published", scale, *(["difference"] if full else [])]
-    titles += ["gain: published", f"gain: {scale}", "seeds", "iterations", "data", "status"]
+        titles += [f"{title}: published", budget, *(["difference"] if full else [])]
+    titles += ["gain: published", f"gain: {budget}", "seeds", "iterations", "data", "status"]
     found = []
     for index, row in enumerate(report.rows):
         line = [row.name, " ".join(row.marks)]
         for group in [*((measure,) for measure in others), _QUALITY]:
             line.append(_pair(_number(row.published.get(measure)) for measure in group))
-            line.append(_pair(_with_spread(row, scale, measure) for measure in group))
+            line.append(_pair(_with_spread(row, budget, measure) for measure in group))
             if full:
                 line.append(_pair(_signed(_difference(row, measure)) for measure in group))
         line.append(_signed(report.gain(index, _best_published)))
-        line.append(_signed(report.gain(index, lambda each: _best(each, scale))))
-        about = _about(row, scale)
-        found.append([*line, about["seeds"], about["iterations"], about["data"], row.status(scale)])
+        line.append(_signed(report.gain(index, lambda each: _best(each, budget))))
+        about = _about(row, budget)
+        found.append([*line, about["seeds"], about["iterations"], about["data"], row.status(budget)])
     return titles, found
 
 
@@ -100,8 +100,8 @@ def _pair(values: Iterable[str]) -> str:
     return " / ".join(value for value in values if value)
 
 
-def _with_spread(row: Row, scale: str, measure: str) -> str:
-    mean, spread = row.mean(scale, measure), row.spread(scale, measure)
+def _with_spread(row: Row, budget: str, measure: str) -> str:
+    mean, spread = row.mean(budget, measure), row.spread(budget, measure)
     return _number(mean) + ("" if spread is None else f" ± {_number(spread)}")
 
 
@@ -114,18 +114,18 @@ def _best_published(row: Row) -> float | None:
     return row.published.get("crf_miou" if "CRF" in row.marks else "miou")
 
 
-def _best(row: Row, scale: str) -> float | None:
-    return row.mean(scale, "crf_miou" if "CRF" in row.marks else "miou")
+def _best(row: Row, budget: str) -> float | None:
+    return row.mean(budget, "crf_miou" if "CRF" in row.marks else "miou")
 
 
 def as_markdown(report: Report) -> str:
     """The table for a page or an issue."""
     text = [f"## {report.table}"]
-    for scale in report.scales:
-        titles, found = lines(report, scale)
-        text += ["", f"### {scale}: {ABOUT_SCALES[scale]}", ""]
-        text += [*_markdown(titles, found), "", *failures(report, scale)]
-        if brought := effects(report, scale):
+    for budget in report.budgets:
+        titles, found = lines(report, budget)
+        text += ["", f"### {budget}: {ABOUT_BUDGETS[budget]}", ""]
+        text += [*_markdown(titles, found), "", *failures(report, budget)]
+        if brought := effects(report, budget):
             text += [f"{ABOUT_EFFECTS}:", "", *_markdown(EFFECT_TITLES, [each.line() for each in brought]), ""]
     return "\n".join([*text, ""])
 
@@ -146,15 +146,15 @@ def _markdown(titles: Sequence[str], table: Sequence[Sequence[str]]) -> list[str
 
 
 def as_tables(report: Report) -> Iterator[Table | str]:
-    """The tables for the terminal, one for each scale that something was run at, and a line for what was not."""
-    for scale in report.scales:
-        if all(row.status(scale) == "not run" for row in report.rows):
-            yield f"{report.table}, {scale} ({ABOUT_SCALES[scale]}): not run"
+    """The tables for the terminal, one for each budget that something was run at, and a line for what was not."""
+    for budget in report.budgets:
+        if all(row.status(budget) == "not run" for row in report.rows):
+            yield f"{report.table}, {budget} ({ABOUT_BUDGETS[budget]}): not run"
             continue
-        titles, found = lines(report, scale)
-        yield _terminal(f"{report.table}, {scale}: {ABOUT_SCALES[scale]}", titles, found)
-        yield from failures(report, scale)
-        if brought := effects(report, scale):
+        titles, found = lines(report, budget)
+        yield _terminal(f"{report.table}, {budget}: {ABOUT_BUDGETS[budget]}", titles, found)
+        yield from failures(report, budget)
+        if brought := effects(report, budget):
             yield _terminal(ABOUT_EFFECTS, EFFECT_TITLES, [each.line() for each in brought])
 
 
@@ -167,9 +167,9 @@ def _terminal(title: str, titles: Sequence[str], lines: Sequence[Sequence[str]])
     return table
 
 
-def failures(report: Report, scale: str) -> list[str]:
+def failures(report: Report, budget: str) -> list[str]:
     """A line for each row that failed."""
-    return [f"{row.name} failed: {row.failures[scale]}" for row in report.rows if row.status(scale) == "failed"]
+    return [f"{row.name} failed: {row.failures[budget]}" for row in report.rows if row.status(budget) == "failed"]
 
 
 def _number(value: float | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import lightning as L
@@ -17,9 +17,10 @@ from torch.utils.data import DataLoader
 from deeplab_lit.config.schemas import TrainConfig
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.models.network import build_network
+from deeplab_lit.training.build import build_segmenter
 from deeplab_lit.training.console import quiet_libraries
+from deeplab_lit.training.plan import network_spec, trainer_arguments
 from deeplab_lit.training.summary import as_bytes, costs, number_of_classes
-from deeplab_lit.training.train import build_segmenter, network_spec, trainer_arguments
 from deeplab_lit.utils.terminal import wide_console
 
 _MEASURED = 2  # steps, after one that warms up
@@ -31,13 +32,12 @@ class Planned:
 
     Attributes:
         name: of the row.
-        config, record: typed, and the same as builtins.
+        config: of the training.
         trains: False where it is done already, or another one trains its network.
     """
 
     name: str
     config: TrainConfig
-    record: dict[str, Any]
     trains: bool
 
 
@@ -52,13 +52,13 @@ def preview(planned: Sequence[Planned]) -> list[dict[str, Any]]:
     found = []
     for each in planned:
         config = each.config
-        spec = network_spec(config, each.record)
+        spec = network_spec(config)
         classes = number_of_classes(config)
         sizes = [config.batch_size, config.crop_size, classes, config.trainer.get("accumulate_grad_batches", 1)]
-        mark = json.dumps([spec, sizes, each.record["loss"], each.record["optimizer"]["name"]], sort_keys=True)
+        mark = json.dumps([spec, sizes, asdict(config.loss), config.optimizer.name], sort_keys=True)
         if mark not in measured:
             with wide_console().status(f"measuring {_MEASURED + 1} steps of {each.name}"):  # on a terminal alone
-                measured[mark] = costs(config, each.record), seconds_per_step(config, spec, classes)
+                measured[mark] = costs(config), seconds_per_step(config, spec, classes)
         cost, seconds = measured[mark]
         images = config.batch_size * sizes[-1]
         found.append(
@@ -80,7 +80,7 @@ def seconds_per_step(config: TrainConfig, spec: dict[str, Any], classes: int) ->
     labels = LabelSet(tuple(f"class {number}" for number in range(classes)))
     arguments = trainer_arguments(config)
     config = replace(config, optimizer=replace(config.optimizer, lr=0.0))  # the recipe may not suit random weights: NaN
-    segmenter = build_segmenter(config, build_network(spec, classes), labels, arguments)
+    segmenter = build_segmenter(config, build_network(spec, classes), labels, arguments["precision"])
     shape = (config.batch_size, config.crop_size, config.crop_size)
     batch = {
         "image": torch.randn(shape[0], 3, *shape[1:]),

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
-from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict
 from rich.table import Table
 
-from deeplab_lit.cli.entry_point import explain, plain, typed
+from deeplab_lit.cli.error_messages import explain
+from deeplab_lit.config.compose import compose
+from deeplab_lit.config.hydra_private import combinations
+from deeplab_lit.config.schemas import RowConfig, TrainConfig
 from deeplab_lit.sweeps.prerequisites import settle_start
+from deeplab_lit.training.result import Result
 from deeplab_lit.training.runs import find_finished, find_result, fingerprint
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import write_json
@@ -31,7 +29,7 @@ class Job:
 
     Attributes:
         overrides: that its config is composed of.
-        record: the resolved config.
+        config: of the row.
         start: the overrides of the row that it starts from, where that is not trained yet.
         mark: what its training is, with what it starts from.
         state: waiting, done, skipped or failed.
@@ -39,39 +37,30 @@ class Job:
     """
 
     overrides: list[str]
-    record: dict[str, Any]
+    config: TrainConfig
     start: list[str] | None
     state: str = "waiting"
     reason: str = ""
 
     @property
     def mark(self) -> str:
-        return fingerprint(self.record)
+        return fingerprint(self.config.as_dict())
+
+    @property
+    def row(self) -> RowConfig:
+        assert self.config.row is not None
+        return self.config.row
 
     @property
     def name(self) -> str:
-        return str(self.record["row"]["name"])
+        return self.row.name
 
     @property
     def root(self) -> Path:
-        return Path(self.record["output"]).expanduser()
+        return Path(self.config.output).expanduser()
 
 
-def compose(overrides: Sequence[str]) -> dict[str, Any]:
-    """The resolved config of one training."""
-    return plain(composed(overrides))
-
-
-def composed(overrides: Sequence[str]) -> DictConfig:
-    """The config of one training, as typed as Hydra has it."""
-    loader = GlobalHydra.instance().config_loader()
-    cfg = loader.load_configuration("train", list(overrides), RunMode.RUN)
-    with open_dict(cfg):
-        del cfg["hydra"]
-    return cfg
-
-
-def combinations(name: str, rows: Sequence[str], overrides: list[Override]) -> list[list[str]]:
+def rows_with_options(name: str, rows: Sequence[str], overrides: Sequence[Override]) -> list[list[str]]:
     """The overrides of each row of a table.
 
     Args:
@@ -79,12 +68,8 @@ def combinations(name: str, rows: Sequence[str], overrides: list[Override]) -> l
         rows: their names.
         overrides: what the user typed; those with several values multiply the table.
     """
-    typed = [each for each in overrides if each.get_key_element() != "experiments"]
-    return [
-        [f"experiments={name}/{row}", *options]
-        for row in rows
-        for options in BasicSweeper.split_arguments(typed, None)[0]
-    ]
+    others = [each for each in overrides if each.get_key_element() != "experiments"]
+    return [[f"experiments={name}/{row}", *options] for row in rows for options in combinations(others)]
 
 
 def run_table(name: str, rows: Sequence[list[str]], launcher: Launcher) -> list[Job]:
@@ -92,14 +77,14 @@ def run_table(name: str, rows: Sequence[list[str]], launcher: Launcher) -> list[
 
     Args:
         name: of the table.
-        rows: their overrides, from :func:`combinations`.
+        rows: their overrides, from :func:`rows_with_options`.
         launcher: Hydra's.
 
     Raises:
         UserError: a row failed, after all others have been run.
     """
     jobs = plan(rows)
-    if any(job.record["preview"] for job in jobs):
+    if any(job.config.preview for job in jobs):
         _preview(jobs)
         return jobs
     number = 0
@@ -111,7 +96,7 @@ def run_table(name: str, rows: Sequence[list[str]], launcher: Launcher) -> list[
             _finish(job, result)
         for job in jobs:
             if job.state == "waiting":
-                job.start = settle_start(job.record, job.overrides, compose)
+                job.start = settle_start(job.config, job.overrides, compose)
     _show(name, jobs)
     failed = [job for job in jobs if job.state == "failed"]
     if failed:
@@ -128,12 +113,12 @@ def plan(rows: Sequence[list[str]]) -> list[Job]:
 
 
 def _add(jobs: list[Job], overrides: list[str]) -> None:
-    record = compose(overrides)
-    start = settle_start(record, overrides, compose)
-    if start and not any(job.mark == record["row"]["start_run"] for job in jobs):
+    config = compose(overrides)
+    start = settle_start(config, overrides, compose)
+    job = Job(overrides, config, start)
+    if start and not any(each.mark == job.row.start_run for each in jobs):
         _add(jobs, start)
-    job = Job(overrides, record, start)
-    if find_result(job.root, record):
+    if find_result(job.root, config):
         job.state = "skipped"
     jobs.append(job)
 
@@ -146,7 +131,7 @@ def _ready(jobs: list[Job]) -> list[Job]:
         before = training.setdefault(job.mark, job)
         if job.state != "waiting":
             continue
-        source = training.get(job.record["row"]["start_run"]) if job.start else None
+        source = training.get(job.row.start_run or "") if job.start else None
         for needed in (source, before if before is not job else None):
             if needed is not None and needed.state == "failed":
                 job.state, job.reason = "failed", f"it needs {needed.name}, which failed"
@@ -157,11 +142,13 @@ def _ready(jobs: list[Job]) -> list[Job]:
 
 
 def _finish(job: Job, result: JobReturn) -> None:
-    if result.status == JobStatus.COMPLETED:
+    try:
+        _ = result.return_value  # raises the error of a job that failed
+    except Exception as error:
+        told = explain(error, "train") if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        job.state, job.reason = "failed", told
+    else:
         job.state = "done"
-        return
-    job.state, error = "failed", result._return_value
-    job.reason = explain(error, "train") if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
 
 
 def _preview(jobs: list[Job]) -> None:
@@ -171,7 +158,7 @@ def _preview(jobs: list[Job]) -> None:
     planned = []
     for job in jobs:
         trains = job.mark not in trained and not find_finished(job.root, job.mark)
-        planned.append(Planned(job.name, typed(composed(job.overrides)), job.record, trains))
+        planned.append(Planned(job.name, job.config, trains))
         trained.add(job.mark)
     preview(planned)
 
@@ -186,21 +173,21 @@ def _show(name: str, jobs: list[Job]) -> None:
         table.add_column(column, justify="right" if column in ("mIoU", "with CRF", "published") else "left")
     ends = []
     for job in jobs:
-        run = find_result(job.root, job.record) if job.state in ("done", "skipped") else None
-        result = json.loads(run.result.read_text()) if run else {}
-        published = " / ".join(f"{job.record['row']['published'][key]:.2f}" for key in ("miou", "crf_miou")
-                               if key in job.record["row"]["published"])  # fmt: skip
-        found = [_percent(result.get("miou")), _percent(result.get("crf", {}).get("miou"))]
-        table.add_row(job.name, str(job.record["seed"]), job.state, *found, published)
-        ends.append({"row": job.name, "seed": job.record["seed"], "scale": job.record["row"]["scale"],
+        run = find_result(job.root, job.config) if job.state in ("done", "skipped") else None
+        result = Result.read(run.result) if run else None
+        published = " / ".join(f"{job.row.published[key]:.2f}" for key in ("miou", "crf_miou")
+                               if key in job.row.published)  # fmt: skip
+        found = [_percent(result.miou if result else None), _percent(result.crf_miou if result else None)]
+        table.add_row(job.name, str(job.config.seed), job.state, *found, published)
+        ends.append({"row": job.name, "seed": job.config.seed, "budget": job.row.budget,
                      "state": job.state, "reason": job.reason, "folder": str(run.folder) if run else None})  # fmt: skip
-    if any(job.record["row"]["scale"] != "full" for job in jobs):
-        print(f"scale={jobs[0].record['row']['scale']}: the published numbers are of other data and longer trainings.")
+    if any(job.row.budget != "full" for job in jobs):
+        print(f"budget={jobs[0].row.budget}: the published numbers are of other data and longer trainings.")
     wide_console().print(table)
     for job in jobs:
         if job.reason:
-            print(f"{job.name}, seed {job.record['seed']}: {job.reason}")
-    write_json(jobs[0].root / name / f"sweep-{jobs[0].record['row']['scale']}.json", ends)
+            print(f"{job.name}, seed {job.config.seed}: {job.reason}")
+    write_json(jobs[0].root / name / f"sweep-{jobs[0].row.budget}.json", ends)
 
 
 def _percent(value: float | None) -> str:

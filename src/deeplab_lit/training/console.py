@@ -7,21 +7,21 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
-from deeplab_lit.config.schemas import CRFConfig, DenseCRFConfig, TrainConfig
-from deeplab_lit.data.datamodule import SegmentationData
+from deeplab_lit.config.schemas import CRFConfig, DenseCRFConfig
 from deeplab_lit.data.decoded_cache import decoded_folder
-from deeplab_lit.data.normalization import Normalization
-from deeplab_lit.models.network import plain
+from deeplab_lit.models.network import deeplab_of
+from deeplab_lit.training.result import Result
 from deeplab_lit.training.runs import Run
-from deeplab_lit.training.segmenter import Segmenter
+
+if TYPE_CHECKING:
+    from deeplab_lit.training.build import Training
 
 log = logging.getLogger("deeplab_lit")
 _console = Console(soft_wrap=True)
@@ -60,25 +60,17 @@ def log_to(path: Path) -> None:
     log.addHandler(file)
 
 
-def show_summary(
-    config: TrainConfig,
-    run: Run,
-    segmenter: Segmenter,
-    data: SegmentationData,
-    trainer: dict[str, Any],
-    started: Sequence[str],
-    normalization: Normalization,
-    processes: int,
-) -> None:
-    """One screen: data, model, where its weights come from, schedule, device, outputs."""
-    network = segmenter.network
+def show_summary(training: Training) -> None:
+    """One screen before the first step: data, model, where its weights come from, schedule, device, outputs."""
+    config, run, data, network = training.config, training.run, training.data, training.segmenter.network
+    trainer, processes = training.plan.trainer, training.trainer.world_size
     total = sum(parameter.numel() for parameter in network.parameters())
     trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
-    head = plain(network).head
+    head = deeplab_of(network).head
     rates = getattr(head, "rates", None) or [getattr(head, "rate", 1)]
-    scale = config.model.get("rate_scale", 1.0)
+    rate_scale = config.model.get("rate_scale", 1.0)
     published = config.model.get("rates") or [config.model.get("rate", 1)]
-    note = f" (published {_list(published)}, times {scale:g} for the smaller crop)" if scale != 1 else ""
+    note = f" (published {_list(published)}, times {rate_scale:g} for the smaller crop)" if rate_scale != 1 else ""
     multipliers = f"biases x{config.optimizer.bias_lr:g}, new layers x{config.optimizer.new_lr:g}"
     accumulate = trainer.get("accumulate_grad_batches", 1)
     rows = {
@@ -88,9 +80,9 @@ def show_summary(
         "rates": f"{_list(rates)}{note}",
         "input": f"crop {config.crop_size}, scales {_list(config.scales.factors)}, augmentation "
         f"{config.augment.scale_range or config.augment.scale_list or 'without scaling'}, "
-        f"{normalization}",
+        f"{training.plan.normalization}",
         "decoded": config.decoded_gb and f"at most {config.decoded_gb:g} GB of them kept in {decoded_folder()}",
-        "start": "\n           ".join(started) or f"{config.init.name} weights",
+        "start": "\n           ".join(training.started) or f"{config.init.name} weights",
         "training": f"{config.max_steps} steps of batch {config.batch_size}"
         + (f" in each of {processes} processes" if processes != 1 else "")
         + (f" x {accumulate} accumulated" if accumulate != 1 else "")
@@ -136,23 +128,23 @@ def _device(trainer: dict[str, Any]) -> str:
     return f"CPU, {torch.get_num_threads()} threads of {os.cpu_count()} cores"
 
 
-def show_result(result: dict[str, Any], run: Run) -> None:
+def show_result(result: Result, run: Run) -> None:
     """The per-class table, the mIoU, and where everything lies."""
     table = Table(box=None, pad_edge=False)
     table.add_column("class")
     table.add_column("IoU", justify="right")
     table.add_column("")
-    for name, iou in result["per_class_iou"].items():
-        known = not math.isnan(iou)
-        table.add_row(name, f"{iou:.3f}" if known else "-", "█" * round(30 * iou) if known else "does not occur")
+    for name, iou in result.per_class_iou.items():
+        known = iou is not None and not math.isnan(iou)
+        table.add_row(name, f"{iou:.3f}" if known else "-", "█" * round(30 * iou) if known else "does not occur")  # type: ignore[operator]
     with _console.capture() as text:
         _console.print(table)
     log.info("\n%s", text.get())
     log.info(
         "mIoU %.4f (best, at step %d), pixel accuracy %.4f, mean accuracy %.4f, %.0f s",
-        result["miou"], result["best_step"], result["pixel_accuracy"], result["mean_accuracy"], result["seconds"],
+        result.miou, result.best_step, result.pixel_accuracy, result.mean_accuracy, result.seconds,
     )  # fmt: skip
-    if "crf" in result:
-        log.info("with the CRF: mIoU %.4f, pixel accuracy %.4f", result["crf"]["miou"], result["crf"]["pixel_accuracy"])
+    if result.crf is not None:
+        log.info("with the CRF: mIoU %.4f, pixel accuracy %.4f", result.crf["miou"], result.crf["pixel_accuracy"])
     log.info("run directory: %s", run.folder)
     log.info("picture: %s", run.folder / "pictures" / "validation.png")

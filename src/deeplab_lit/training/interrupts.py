@@ -13,8 +13,14 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loops.evaluation_loop import _EvaluationLoop
 
+from deeplab_lit.training.callbacks import UnbrokenCurve
+from deeplab_lit.training.lightning_private import (
+    MovingAverage,
+    forget_validation_progress,
+    log_this_step,
+    validate_now,
+)
 from deeplab_lit.training.segmenter import Segmenter
 from deeplab_lit.utils.errors import Interrupted
 
@@ -33,6 +39,9 @@ class SaveFirst(Callback):
         command: what the user typed, to be typed again.
     """
 
+    # a validation that is made up for writes rows that UnbrokenCurve drops; what is saved holds the moving average
+    comes_after = (UnbrokenCurve, MovingAverage)
+
     def __init__(self, path: Path, command: str) -> None:
         self._path, self._command = path, command
         self._received: int | None = None
@@ -44,11 +53,7 @@ class SaveFirst(Callback):
         if threading.current_thread() is threading.main_thread():
             self._before = {each: signal.signal(each, self._note) for each in _SIGNALS}
         if self._owes_validation(trainer, pl_module):
-            loop = _validation_loop(trainer)
-            loop.restarting = False
-            trainer.validating = True
-            loop.run()
-            trainer.training = True
+            validate_now(trainer)
 
     def _owes_validation(self, trainer: L.Trainer, segmenter: Segmenter) -> bool:
         step = trainer.global_step
@@ -72,15 +77,13 @@ class SaveFirst(Callback):
         if trainer.world_size > 1:
             told = trainer.strategy.reduce_boolean_decision(told, all=False)
         if told:
-            # Lightning logs this step after its hooks; the resumed run begins with the next one
-            trainer._logger_connector.update_train_step_metrics()
+            log_this_step(trainer)  # the resumed run begins with the next one
             self._stop(trainer)
 
     def on_validation_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         # several processes are at different images here: they stop together after the next step
         if self._received is not None and trainer.state.fn == "fit" and trainer.world_size == 1:
-            # the resumed run begins this validation anew
-            _validation_loop(trainer).batch_progress.reset()
+            forget_validation_progress(trainer)
             self._stop(trainer)
 
     def _stop(self, trainer: L.Trainer) -> None:
@@ -97,7 +100,3 @@ class SaveFirst(Callback):
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
         self._before = {}
-
-
-def _validation_loop(trainer: L.Trainer) -> _EvaluationLoop:
-    return trainer.fit_loop.epoch_loop.val_loop

@@ -18,7 +18,9 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
 
+from deeplab_lit.config.schemas import LoggerConfig, RowConfig, TrainConfig
 from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.training.result import Result
 from deeplab_lit.training.runs import Run
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import replacing
@@ -102,16 +104,13 @@ def wandb_is_configured() -> bool:
 
 
 @contextmanager
-def open_loggers(
-    choice: Mapping[str, Any] | None, folder: Path, name: str, config: Mapping[str, Any]
-) -> Iterator[list[Logger]]:
+def open_loggers(choice: LoggerConfig | None, folder: Path, config: TrainConfig) -> Iterator[list[Logger]]:
     """The CSV logger, and those that the ``logger`` group asks for; they are closed at the end.
 
     Args:
-        choice: ``wandb`` and ``tensorboard``, each None or a mapping of arguments; None: log nothing.
+        choice: of the group; None: log nothing.
         folder: the run directory.
-        name: of the run.
-        config: resolved, recorded with the run.
+        config: of the training, recorded with the run.
 
     Raises:
         UserError: TensorBoard is chosen but not installed, or a logger refuses its arguments.
@@ -120,17 +119,17 @@ def open_loggers(
         yield []
         return
     loggers: list[Logger] = [CsvLogger(folder / "metrics.csv")]
-    if choice.get("tensorboard") is not None:
+    if choice.tensorboard is not None:
         from lightning.pytorch.loggers import TensorBoardLogger
 
         try:
-            loggers.append(TensorBoardLogger(folder, name="tensorboard", version="", **choice["tensorboard"]))
+            loggers.append(TensorBoardLogger(folder, name="tensorboard", version="", **choice.tensorboard))
         except ModuleNotFoundError as error:
             raise UserError("logger=tensorboard needs a package: pip install tensorboard.") from error
-    if choice.get("wandb") is None:
+    if choice.wandb is None:
         yield loggers
         return
-    loggers.append(_wandb(dict(choice["wandb"]), folder, name, config))
+    loggers.append(_wandb(dict(choice.wandb), folder, config))
     import wandb
 
     failed = True
@@ -142,22 +141,22 @@ def open_loggers(
         wandb.finish(exit_code=int(failed))
 
 
-def _wandb(arguments: dict[str, Any], folder: Path, name: str, config: Mapping[str, Any]) -> Logger:
+def _wandb(arguments: dict[str, Any], folder: Path, config: TrainConfig) -> Logger:
     # slow to import, so only where it is used
     import wandb
     from lightning.pytorch.loggers import WandbLogger
 
-    if row := config.get("row"):
-        arguments = _with_row(arguments, row)
+    if config.row is not None:
+        arguments = _with_row(arguments, config.row)
     try:
         run = wandb.init(
-            name=f"{name}/{folder.name}",
+            name=f"{config.name}/{folder.name}",
             dir=folder,
             # the id is the folder's, so that a resumed run goes on in the same W&B run
             id="-".join(folder.parts[-2:])[-64:],
             resume="allow",
             mode=None if wandb_is_configured() else "offline",
-            config=dict(config),
+            config=config.as_dict(),
             settings=wandb.Settings(silent=True),
             **arguments,
         )
@@ -166,42 +165,43 @@ def _wandb(arguments: dict[str, Any], folder: Path, name: str, config: Mapping[s
     return WandbLogger(experiment=run)
 
 
-def _with_row(arguments: dict[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+def _with_row(arguments: dict[str, Any], row: RowConfig) -> dict[str, Any]:
     """The arguments of W&B's run for a row of a table: the runs of a sweep are one group there."""
     return {
         **arguments,
-        "group": arguments.get("group") or f"{row['table']}-{row['scale']}",
-        "job_type": row["name"],
-        "tags": [*(arguments.get("tags") or []), row["scale"], *row["marks"]],
-        "notes": row["notes"],
+        "group": arguments.get("group") or f"{row.table}-{row.budget}",
+        "job_type": row.name,
+        "tags": [*(arguments.get("tags") or []), row.budget, *row.marks],
+        "notes": row.notes,
     }
 
 
-def _beside_published(result: Mapping[str, Any]) -> dict[str, float]:
-    """What a row's W&B summary holds beside the paper: both numbers and the difference, in percent, named by scale."""
-    row = result.get("row")
+def beside_published(result: Result) -> dict[str, float]:
+    """What a row's W&B summary holds beside the paper: both numbers and the difference, in percent, named by budget."""
+    row = result.row
     if not row:
         return {}
-    ours = {"miou": result["miou"], "crf_miou": result.get("crf", {}).get("miou")}
-    found = {}
-    for key, value in row["published"].items():
-        found[f"published/{key}"] = value
-        if ours.get(key) is not None:
+    ours = {"miou": result.miou, "crf_miou": result.crf_miou}
+    values = {}
+    for measure, value in row["published"].items():
+        values[f"published/{measure}"] = value
+        mine = ours.get(measure)
+        if mine is not None:
             # of other data it is no difference to the paper's
-            end = "" if row["scale"] == "full" else f"_{row['scale']}"
-            found[f"ours{end}/{key}"] = 100 * ours[key]
-            found[f"difference{end}/{key}"] = 100 * ours[key] - value
-    return found
+            end = "" if row["budget"] == "full" else f"_{row['budget']}"
+            values[f"ours{end}/{measure}"] = 100 * mine
+            values[f"difference{end}/{measure}"] = 100 * mine - value
+    return values
 
 
-def record_result(
-    loggers: Sequence[Logger], result: Mapping[str, Any], matrix: NDArray[np.int64], labels: LabelSet, run: Run
+def log_result(
+    loggers: Sequence[Logger], result: Result, matrix: NDArray[np.int64], labels: LabelSet, run: Run
 ) -> None:
     """Add what a finished run came to, to W&B: per-class IoU, confusion matrix, and the best checkpoint as an artifact.
 
     Args:
         loggers: of the run; others than W&B have all of it in the run directory.
-        result: what result.json holds.
+        result: of the run.
         matrix: pixels by true (rows) and predicted class.
         labels: the classes.
         run: the run directory.
@@ -213,7 +213,7 @@ def record_result(
             continue
         import wandb
 
-        known = [[name, None if math.isnan(iou) else iou] for name, iou in result["per_class_iou"].items()]
+        known = [[name, None if iou is None or math.isnan(iou) else iou] for name, iou in result.per_class_iou.items()]
         ious = wandb.Table(columns=["class", "IoU"], data=known)
         cells = [
             [labels.names[truth], labels.names[guess], int(matrix[truth, guess])]
@@ -221,20 +221,20 @@ def record_result(
             for guess in range(len(labels))
         ]
         counts = wandb.Table(columns=["Actual", "Predicted", "nPredictions"], data=cells)
-        fields = {column: column for column in counts.columns}
-        chart = wandb.plot_table("wandb/confusion_matrix/v1", counts, fields, {"title": "pixels by class"})
+        columns = {column: column for column in counts.columns}
+        chart = wandb.plot_table("wandb/confusion_matrix/v1", counts, columns, {"title": "pixels by class"})
         logger.experiment.log({"per_class_iou": ious, "confusion_matrix": chart})
         scalars = ("miou", "pixel_accuracy", "mean_accuracy", "steps", "best_step", "seconds")
-        logger.experiment.summary.update({key: result[key] for key in scalars})
-        if "crf" in result:
-            logger.experiment.summary["crf/miou"] = result["crf"]["miou"]
-        logger.experiment.summary.update(_beside_published(result))
+        logger.experiment.summary.update({name: getattr(result, name) for name in scalars})
+        if result.crf is not None:
+            logger.experiment.summary["crf/miou"] = result.crf["miou"]
+        logger.experiment.summary.update(beside_published(result))
         pictures = wandb.Artifact(f"predictions-{logger.experiment.id}", type="predictions")
         pictures.add_file(str(run.folder / "pictures" / "validation.png"))
         logger.experiment.log_artifact(pictures)
-        if "trained_by" in result:  # the checkpoint belongs to another run
+        if result.trained_by is not None:  # the checkpoint belongs to another run
             continue
-        artifact = wandb.Artifact(f"checkpoint-{logger.experiment.id}", type="model", metadata={"miou": result["miou"]})
+        artifact = wandb.Artifact(f"checkpoint-{logger.experiment.id}", type="model", metadata={"miou": result.miou})
         # the file itself, not a copy of it: checkpoints of large networks are large
         artifact.add_file(str(run.best.resolve()), policy="immutable", skip_cache=True)
         logger.experiment.log_artifact(artifact, aliases=["best"])

@@ -8,11 +8,15 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from deeplab_lit.config.schemas import AdamWConfig, PolyConfig, SGDConfig, StepConfig
+from deeplab_lit.config.schemas import (
+    AdamWConfig,
+    OptimizerConfig,
+    PolyConfig,
+    ScheduleConfig,
+    SGDConfig,
+    StepConfig,
+)
 from deeplab_lit.utils.errors import UserError
-
-OptimizerConfig = SGDConfig | AdamWConfig
-ScheduleConfig = PolyConfig | StepConfig
 
 
 class Poly:
@@ -62,7 +66,7 @@ def parameter_groups(network: nn.Module, config: OptimizerConfig) -> list[dict[s
 
 
 def train_only_new(network: nn.Module) -> None:
-    """Hold everything but the new layers fixed, as V1 trains its multi-scale features (V1, section 4.3)."""
+    """Freeze everything but the new layers, as V1 trains its multi-scale features (V1, section 4.3)."""
     network.requires_grad_(False)
     for parameter in network.new_parameters():  # type: ignore[operator]
         parameter.requires_grad_(True)
@@ -79,7 +83,9 @@ def build_optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.
         raise UserError("every parameter is frozen, so there is nothing to train.")
     if isinstance(config, SGDConfig):
         return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
-    return torch.optim.AdamW(groups, lr=config.lr)
+    if isinstance(config, AdamWConfig):
+        return torch.optim.AdamW(groups, lr=config.lr)
+    raise TypeError(f"there is no optimiser for {type(config).__name__}")
 
 
 def build_schedule(optimizer: torch.optim.Optimizer, config: ScheduleConfig, max_steps: int) -> LambdaLR:
@@ -87,6 +93,8 @@ def build_schedule(optimizer: torch.optim.Optimizer, config: ScheduleConfig, max
     policy: Poly | Step
     if isinstance(config, PolyConfig):
         policy = Poly(max_steps, config.power, config.warmup)
-    else:
+    elif isinstance(config, StepConfig):
         policy = Step(config.every, config.factor, config.warmup)
+    else:
+        raise TypeError(f"there is no learning-rate policy for {type(config).__name__}")
     return LambdaLR(optimizer, policy)

@@ -13,7 +13,7 @@ from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.files import replacing
 
 
-def write_wall(
+def write_row_pictures(
     rows: Sequence[tuple[Bytes, Bytes, Bytes]], refined: Sequence[Bytes], labels: LabelSet, folder: Path
 ) -> None:
     """Write ``N_image.jpg`` and the index PNGs ``N_truth.png``, ``N_labels.png`` and ``N_crf.png``, N from 0.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +15,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from deeplab_lit.config.identity import deciding, differing
+from deeplab_lit.config.schemas import TrainConfig
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import new_folder, write_text
 
@@ -57,72 +59,51 @@ class Run:
 
 
 def fingerprint(config: Mapping[str, Any]) -> str:
-    """A hash of what decides the weights of a training; see :func:`deeplab_lit.config.identity.deciding`."""
+    """A hash of what decides the weights of a training, given its resolved config.
+
+    See :func:`deeplab_lit.config.identity.deciding`.
+    """
     return hashlib.sha256(json.dumps(deciding(config), sort_keys=True).encode()).hexdigest()[:16]
 
 
-def open_run(config: Mapping[str, Any], make: bool = True) -> Run:
-    """Make the run directory of a resolved config, or find the one that ``config["resume"]`` means.
+def run_to_resume(config: TrainConfig) -> Run | None:
+    """The run that ``config.resume`` means, or None for a new one.
 
-    ``resume=auto`` takes the newest directory of the same config, and starts a new one where there is none yet. With
-    ``make=False``, in all processes of a job but the first, a new directory is not made: its place is not known yet.
+    ``resume=auto`` takes the newest run of the same training (see :func:`fingerprint`) that has a checkpoint.
 
     Raises:
         UserError: ``resume`` names nothing to go on from.
     """
-    resume, root = config["resume"], Path(config["output"]).expanduser()
-    if resume == "auto":
-        found = _newest(root, fingerprint(config))
-        if found:
-            return found
-        others = [run for run in _below(root) if run.folder.parent == root / config["name"] and run.last.is_file()]
-        if others:
-            new = _new(root / config["name"], config) if make else Run(root / config["name"])
-            return replace(new, other=others[-1].folder, changes=_changes(read_config(others[-1]), config))
-    elif resume:
-        return _existing(Path(resume).expanduser(), config)
-    return _new(root / config["name"], config) if make else Run(root / config["name"])
+    if config.resume == "auto":
+        runs = [
+            run for run in _of(Path(config.output).expanduser(), fingerprint(config.as_dict())) if run.last.is_file()
+        ]
+        return replace(runs[-1], resume_from=runs[-1].last) if runs else None
+    return _existing(Path(config.resume).expanduser(), config) if config.resume else None
 
 
-def _new(parent: Path, config: Mapping[str, Any]) -> Run:
+def new_run(config: TrainConfig) -> Run:
+    """Make a run directory. Under ``resume=auto`` it says which other run of its name has another config."""
+    parent = Path(config.output).expanduser() / config.name
+    others = [run for run in _in(parent) if run.last.is_file()] if config.resume == "auto" else []
     run = Run(new_folder(parent))
-    record(run, config)
-    return run
+    save_config(run, config)
+    return replace(run, other=others[-1].folder, changes=_changes(read_config(others[-1]), config)) if others else run
 
 
-def record(run: Run, config: Mapping[str, Any]) -> None:
+def discard(run: Run, root: Path) -> None:
+    """Take away a run that did not begin, and the folders below ``root`` that it leaves empty."""
+    shutil.rmtree(run.folder)
+    for folder in run.folder.parents:
+        with suppress(OSError):
+            folder.rmdir()
+        if folder == root:
+            return
+
+
+def save_config(run: Run, config: TrainConfig) -> None:
     """Write the config that a run goes by from now on."""
-    write_text(run.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(config))))
-
-
-def _below(root: Path) -> list[Run]:
-    """The runs below ``root``, the newest last."""
-    # a name may be of two parts, as those of rows are: TABLE/ROW
-    files = [*root.glob("*/*/config.yaml"), *root.glob("*/*/*/config.yaml")]
-    return [Run(file.parent) for file in sorted(files, key=lambda file: (file.stat().st_mtime, file.parent.name))]
-
-
-def _of(root: Path, wanted: str) -> list[Run]:
-    """The runs below ``root`` with this fingerprint, the newest last."""
-    return [run for run in _below(root) if fingerprint(read_config(run)) == wanted]
-
-
-def _newest(root: Path, wanted: str) -> Run | None:
-    found = [run for run in _of(root, wanted) if run.last.is_file()]
-    return Run(found[-1].folder, found[-1].last) if found else None
-
-
-def find_finished(root: Path, wanted: str) -> list[Run]:
-    """The trainings below ``root`` with this fingerprint that have come to their end, the newest last."""
-    return [run for run in _of(root, wanted) if run.result.is_file() and run.best.is_file()]
-
-
-def find_result(root: Path, config: Mapping[str, Any]) -> Run | None:
-    """The newest run below ``root`` that holds what this config comes to, its CRF included."""
-    for run in reversed(_of(root, fingerprint(config))):
-        if run.result.is_file() and read_config(run)["crf"] == config["crf"]:
-            return run
-    return None
+    write_text(run.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config.as_dict())))
 
 
 def read_config(run: Run) -> dict[str, Any]:
@@ -131,7 +112,34 @@ def read_config(run: Run) -> dict[str, Any]:
         return cast(dict[str, Any], yaml.load(file, _LOADER) or {})
 
 
-def _existing(path: Path, config: Mapping[str, Any]) -> Run:
+def _in(*parents: Path) -> list[Run]:
+    """The runs in some folders, the newest last."""
+    files = [file for parent in parents for file in parent.glob("*/config.yaml")]
+    return [Run(file.parent) for file in sorted(files, key=lambda file: (file.stat().st_mtime, file.parent.name))]
+
+
+def _of(root: Path, wanted: str) -> list[Run]:
+    """The runs below ``root`` with this fingerprint, the newest last."""
+    # a name may be of two parts, as those of rows are: TABLE/ROW
+    runs = _in(*root.glob("*"), *root.glob("*/*"))
+    return [run for run in runs if fingerprint(read_config(run)) == wanted]
+
+
+def find_finished(root: Path, wanted: str) -> list[Run]:
+    """The trainings below ``root`` with this fingerprint that have come to their end, the newest last."""
+    return [run for run in _of(root, wanted) if run.result.is_file() and run.best.is_file()]
+
+
+def find_result(root: Path, config: TrainConfig) -> Run | None:
+    """The newest run below ``root`` that holds what this config comes to, its CRF included."""
+    crf = config.as_dict()["crf"]
+    for run in reversed(_of(root, fingerprint(config.as_dict()))):
+        if run.result.is_file() and read_config(run)["crf"] == crf:
+            return run
+    return None
+
+
+def _existing(path: Path, config: TrainConfig) -> Run:
     if path.is_dir():
         folder, checkpoint = path, Run(path).last
         if not checkpoint.is_file():
@@ -148,15 +156,6 @@ def _existing(path: Path, config: Mapping[str, Any]) -> Run:
     return Run(folder, checkpoint, _changes(before, config) if before else ())
 
 
-def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(f"{key}: {old!r} -> {new!r}" for key, (old, new) in differing([before, after], seed=True).items())
-
-
-def command_line(argv: list[str]) -> str:
-    """The command that was typed, as it can be typed again."""
-    import shlex
-
-    module = Path(argv[0]).stem
-    if Path(argv[0]).parent == Path(__file__).resolve().parent.parent:
-        return shlex.join(["python", "-m", f"deeplab_lit.{module}", *argv[1:]])
-    return shlex.join([os.fspath(argv[0]), *argv[1:]])
+def _changes(before: Mapping[str, Any], after: TrainConfig) -> tuple[str, ...]:
+    changed = differing([before, after.as_dict()], seed=True)
+    return tuple(f"{name}: {old!r} -> {new!r}" for name, (old, new) in changed.items())

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deeplab_lit.config.schemas import OptimizerConfig, ScheduleConfig
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.transforms import Sample
 from deeplab_lit.inference.metrics import ConfusionMatrix, Scores
@@ -19,7 +20,7 @@ from deeplab_lit.models.network import Network
 from deeplab_lit.models.pixel_labels import pixel_labels
 from deeplab_lit.training.losses import Resolution, segmentation_loss, summed_cross_entropy
 from deeplab_lit.training.not_finite import LossNotFinite, OnNan, bad_batches
-from deeplab_lit.training.optim import OptimizerConfig, ScheduleConfig, build_optimizer, build_schedule
+from deeplab_lit.training.optim import build_optimizer, build_schedule
 from deeplab_lit.weights.description import CHECKPOINT_KEY
 
 Compiled = Literal["none", "loss", "network"]

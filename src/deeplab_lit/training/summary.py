@@ -12,6 +12,7 @@ from rich.table import Table
 from torch import Tensor
 
 from deeplab_lit.config.command_schemas import SummaryConfig
+from deeplab_lit.config.recipes import DataRecipe, recipe, without_recipe
 from deeplab_lit.config.schemas import TrainConfig
 from deeplab_lit.models.analysis import (
     field_of_view,
@@ -23,46 +24,45 @@ from deeplab_lit.models.analysis import (
 )
 from deeplab_lit.models.network import build_network
 from deeplab_lit.models.resize import resize
-from deeplab_lit.training.train import network_spec
+from deeplab_lit.training.plan import network_spec
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.instantiate import create
 
 _STATES = {"sgd": 1, "adamw": 2}  # values that an optimiser keeps for each parameter
 
 
-def summarise(config: SummaryConfig, record: dict[str, Any]) -> dict[str, Any]:
+def summary(config: SummaryConfig) -> dict[str, Any]:
     """Print what a training would build, as a table or as one JSON object, and return it; see :func:`costs`.
 
     For a row of a published table it is said which, in JSON under the key ``row``.
     """
     row = f"{config.row.table}/{config.row.name}" if config.row else None
-    found = {**({"row": row} if row else {}), **costs(config, record)}
+    content = {**({"row": row} if row else {}), **costs(config)}
     if config.json:
-        print(json.dumps(found))
+        print(json.dumps(content))
     else:
         if row:
             print(row)
-        _show(found)
-    return found
+        _show(content)
+    return content
 
 
-def costs(config: TrainConfig, record: dict[str, Any]) -> dict[str, Any]:
+def costs(config: TrainConfig) -> dict[str, Any]:
     """Parameters, operations, field of view and memory of the network of a training.
 
     Args:
-        config: the typed config.
-        record: the same as builtins.
+        config: of the training.
 
     Raises:
         UserError: the config is wrong, or the number of classes is not known without the data.
     """
     with torch.device("meta"):  # no weights are drawn, no memory is used
-        network = build_network(network_spec(config, record), number_of_classes(config))
+        network = build_network(network_spec(config), number_of_classes(config))
     parts = parts_of(network)
     stride = int(parts["trunk"].output_stride)  # type: ignore[arg-type]
     operations, size = flops(network, config.crop_size), config.crop_size
     kept = saved_for_backward(network, size, config.batch_size, lambda maps: _loss(maps, config))
-    # parameters that are held fixed have neither gradients nor optimiser states
+    # frozen parameters have neither gradients nor optimiser states
     count = sum(each.numel() for each in network.parameters())
     trained = sum(each.numel() for each in network.parameters() if each.requires_grad)
     memory = {
@@ -99,15 +99,14 @@ def number_of_classes(config: TrainConfig) -> int:
     """How many classes a training scores, found without reading its data where that is possible."""
     if isinstance(config, SummaryConfig) and config.classes is not None:
         return config.classes
-    known = config.data.get("recipe", {}).get("classes")
+    known = recipe(config.data, DataRecipe).classes
     try:
         # the constructor alone writes and fetches nothing
-        ignored = ("check", "check_against")
-        return len(create({key: value for key, value in config.data.items() if key not in ignored}, "data").labels)
+        return len(create(without_recipe(config.data), "data").labels)
     except UserError as error:
         if known is None:
             raise UserError(f"the number of classes is not known ({error}): type classes=NUMBER.") from error
-        return int(known)
+        return known
 
 
 def _loss(maps: list[Tensor], config: TrainConfig) -> Tensor:

@@ -13,10 +13,8 @@ import numpy as np
 from lightning.pytorch.callbacks import Callback
 from rich.table import Table
 
-from deeplab_lit.cli.entry_point import plain, typed
 from deeplab_lit.config.command_schemas import TuneConfig
-from deeplab_lit.sweeps.prerequisites import command
-from deeplab_lit.sweeps.run_table import composed
+from deeplab_lit.config.compose import compose, train_command
 from deeplab_lit.training.train import train
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.terminal import wide_console
@@ -71,11 +69,10 @@ def tune(config: TuneConfig, given: Sequence[str]) -> Any:
         study.sampler = optuna.samplers.TPESampler(seed=int(seed))
         chosen = propose(trial)
         told = [*given, *chosen, f"output={folder}", "name=trials", "resume=auto"]
-        cfg = composed(told)
         print(f"trial {trial.number}: {' '.join(chosen)}")
         trial.set_user_attr("overrides", [*given, *chosen])
-        result = train(typed(cfg), plain(cfg), command(told), [_Reports(trial)])
-        return float(result["miou"])
+        result = train(compose(told), train_command(told), [_Reports(trial)])
+        return result.miou
 
     ended = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
     while len(study.get_trials(deepcopy=False, states=ended)) < search.trials:
@@ -149,7 +146,7 @@ def _show(study: Any) -> None:
         shown = [_short(trial.params.get(key)) for key in keys]
         table.add_row(str(trial.number), value, *shown, trial.state.name.lower())
     wide_console().print(table)
-    print(f"best: {command(study.best_trial.user_attrs['overrides'])}")
+    print(f"best: {train_command(study.best_trial.user_attrs['overrides'])}")
 
 
 def _short(value: Any) -> str:

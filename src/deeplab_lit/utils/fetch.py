@@ -13,7 +13,7 @@ HUB_FILE = "model.safetensors"
 """The name of the weights in a repository on the Hugging Face Hub."""
 
 
-def found(path: str | Path) -> Path:
+def weights_file(path: str | Path) -> Path:
     """The file that ``path`` means: fetched once if it is a URL, and of a folder what ``deeplab_lit.push`` put there.
 
     Raises:

@@ -15,7 +15,7 @@ from typing import Any
 
 from deeplab_lit.utils.errors import UserError
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of a disk that is full: its own size, the user's share of it, the most that a file may take."""
 
 
@@ -55,7 +55,7 @@ def replacing(path: str | Path, sync: bool = True) -> Iterator[Path]:
             yield temporary
         except (RuntimeError, OSError) as error:
             code = getattr(error, "errno", None)
-            if code not in NO_ROOM:
+            if code not in DISK_FULL:
                 if not any(words in str(error) for words in _CUT_SHORT):
                     raise
                 code = errno.ENOSPC

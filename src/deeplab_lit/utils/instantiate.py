@@ -23,8 +23,6 @@ def create(
 ) -> Any:
     """Call the class or function that ``config["_target_"]`` names with the rest of the config.
 
-    The key ``recipe`` is left out: it holds what belongs with a component and is read by other parts of the config.
-
     Args:
         config: ``_target_`` and plain argument values.
         what: what the user calls this component, such as ``"model"``; used in messages.
@@ -35,7 +33,7 @@ def create(
     Raises:
         UserError: the target is missing, not allowed or not importable; an argument is unknown, missing or refused.
     """
-    given = {key: value for key, value in config.items() if key not in ("_target_", "recipe")}
+    given = {key: value for key, value in config.items() if key != "_target_"}
     target = locate(config.get("_target_"), what, allowed, kind)
     takes = inspect.signature(target).parameters
     free = any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes.values())

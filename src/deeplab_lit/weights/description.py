@@ -24,12 +24,13 @@ def describe(
     """The description of a network, its classes (None: it has no classifier) and its input, as builtins."""
     names = list(labels.names) if labels else []
     palette = [list(colour) for colour in labels.palette] if labels else []
-    spec = {
-        part: {key: value for key, value in config.items() if key != "recipe"} if isinstance(config, dict) else config
-        for part, config in network_spec.items()
-    }
     norm = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(normalization).items()}
-    about = {"version": 1, "network": spec, "labels": {"names": names, "palette": palette}, "normalization": norm}
+    about = {
+        "version": 1,
+        "network": network_spec,
+        "labels": {"names": names, "palette": palette},
+        "normalization": norm,
+    }
     return {**about, "eval_size": eval_size, "data": data}
 
 

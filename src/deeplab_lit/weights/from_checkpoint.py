@@ -35,7 +35,7 @@ def start_from_checkpoint(network: DeepLab, content: Mapping[str, Any], labels: 
             f"{source} is an exported program, whose batch normalisation is part of the weights: start from what it "
             "was exported from."
         )
-    weights = plain_names(content["state_dict"])
+    weights = bare_names(content["state_dict"])
     if any(name.startswith("classifier.") for name in weights):
         return start_from_imagenet(
             network, {name.removeprefix("trunk."): value for name, value in weights.items()}, source
@@ -54,7 +54,7 @@ def start_from_checkpoint(network: DeepLab, content: Mapping[str, Any], labels: 
     return replace(report, left=(*report.left, *replaced))
 
 
-def plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def bare_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a checkpoint by the names of its :class:`DeepLab`, whatever wraps it."""
     names = {}
     for name, value in state.items():

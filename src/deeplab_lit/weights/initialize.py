@@ -1,4 +1,4 @@
-"""Where a training starts: random weights, ImageNet, or a checkpoint."""
+"""The first weights of a training: random, of ImageNet, or of a checkpoint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deeplab_lit.config.schemas import CheckpointConfig, ImageNetConfig, InitCon
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.models.deeplab import DeepLab
 from deeplab_lit.models.efficientnet_lite0 import EfficientNetLite0
-from deeplab_lit.models.network import Network, plain
+from deeplab_lit.models.network import Network, deeplab_of
 from deeplab_lit.models.timm_trunk import TimmTrunk
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.weights.description import CHECKPOINT_KEY
@@ -23,7 +23,13 @@ from deeplab_lit.weights.read import read
 from deeplab_lit.weights.transfer import take
 
 
-def start(network: Network, init: InitConfig, labels: LabelSet, backbone: dict[str, Any]) -> list[str]:
+def initialize(
+    network: Network,
+    init: InitConfig,
+    labels: LabelSet,
+    backbone: Mapping[str, Any],
+    content: Mapping[str, Any] | None = None,
+) -> list[str]:
     """Give a network its first weights.
 
     Args:
@@ -31,6 +37,7 @@ def start(network: Network, init: InitConfig, labels: LabelSet, backbone: dict[s
         init: which to take.
         labels: the classes that are trained for.
         backbone: the trunk's description, as a checkpoint holds it.
+        content: of the checkpoint that ``init.path`` names, where it has been read already.
 
     Returns:
         Lines that say what was taken, what is new, what was left, and what else to know.
@@ -38,7 +45,7 @@ def start(network: Network, init: InitConfig, labels: LabelSet, backbone: dict[s
     Raises:
         UserError: the weights are not there, or are of another network.
     """
-    inner = plain(network)
+    inner = deeplab_of(network)
     if isinstance(init, ImageNetConfig):
         trunk = inner.trunk
         if isinstance(trunk, EfficientNetLite0):
@@ -58,13 +65,13 @@ def start(network: Network, init: InitConfig, labels: LabelSet, backbone: dict[s
         source = f"{name} {init.path or init.weights}"
         return [f"{source}: {start_from_imagenet(inner, state, source, init.fc, init.fc_seed)}"]  # type: ignore[arg-type]
     if isinstance(init, CheckpointConfig):
-        content = read(init.path)
+        content = read(init.path) if content is None else content
         lines = [f"{init.path}: {start_from_checkpoint(inner, content, labels, init.path)}"]
         about = content[CHECKPOINT_KEY]
         if "source" in about:
             lines += [f"it is {about['source']}", *(f"note: {note}" for note in about["notes"])]
         theirs = about["network"]["backbone"]
-        of_training = ("recipe", "frozen_norm", "frozen_affine", "norm_momentum")
+        of_training = ("frozen_norm", "frozen_affine", "norm_momentum")
         keys = sorted(key for key in theirs.keys() & backbone.keys() if key not in of_training)
         lines += [
             f"note: those weights were trained with backbone.{key}={theirs[key]}, not {backbone[key]}"

@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from deeplab_lit.utils.errors import UserError
-from deeplab_lit.utils.fetch import found
+from deeplab_lit.utils.fetch import weights_file
 from deeplab_lit.weights import caffe
 from deeplab_lit.weights.description import CHECKPOINT_KEY, checked, from_text
 from deeplab_lit.weights.exported_program import is_program, read_program
@@ -34,7 +34,7 @@ def read(path: str | Path) -> dict[str, Any]:
     Raises:
         UserError: no such file; it cannot be read, or would run code; or its layout is not known, with what was found.
     """
-    path = found(path)
+    path = weights_file(path)
     return checked(_read(path), str(path))
 
 

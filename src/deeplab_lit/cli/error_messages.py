@@ -1,0 +1,119 @@
+"""A user's mistake in one sentence: what was given, what is possible, what to type."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from hydra.errors import HydraException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from deeplab_lit.cli.reference import all_keys
+from deeplab_lit.config.paths import conf_folder, experiments_folder
+from deeplab_lit.utils.errors import UserError, closest
+from deeplab_lit.utils.files import DISK_FULL
+
+MISTAKES = (UserError, HydraException, OmegaConfBaseException)
+"""Errors that are the user's to mend; their text is shown without a traceback."""
+
+_EXTRAS = ("joblib", "submitit")  # those that bring launchers
+_KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
+_RENAMED = {
+    "scale": "scale is called budget now: type budget=full, budget=subset or budget=mini.",
+    "row.scale": "row.scale is called row.budget now.",
+    "data.check": "data.check is a command of its own now: type python -m deeplab_lit.check_data data=...",
+    "data.check_against": "data.check_against is now python -m deeplab_lit.check_data data=... against=FOLDER.",
+}
+"""What to say to keys of earlier versions."""
+
+
+def is_mistake(error: Exception) -> bool:
+    """True for errors that are shown without a traceback: the user's mistakes, and OSErrors that mean a full disk."""
+    return isinstance(error, MISTAKES) or (isinstance(error, OSError) and error.errno in DISK_FULL)
+
+
+def explain(error: Exception, command: str) -> str:
+    """The sentence for a mistake."""
+    if isinstance(error, OSError) and not isinstance(error, MISTAKES):  # some of Hydra's are both
+        return _disk_full(error)
+    text = str(error)
+    if isinstance(error, UserError):
+        # a loader process wraps the message into its stack trace
+        return text.rsplit("UserError: ", 1)[-1].strip()
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key} is required and has no default: type {error.full_key}=VALUE."
+    if match := re.search(r"Could not override '([^']+)'", text):
+        return unknown_key(match[1], command)
+    if match := re.search(r"Could not find '([^']+)'", text):
+        return _unknown_choice(match[1], text)
+    # Hydra names the override, OmegaConf's error behind it says what is wrong with the value
+    kind = re.search(r"could not be converted to (Integer|Float)|is not a valid (bool)", f"{text} {error.__cause__}")
+    if kind and (given := re.search(r"Error merging override (\S+)", text)):
+        return f"{given[1]}: it takes {_KINDS[kind[1] or kind[2]]}."
+    lines = [line.strip() for each in (error, error.__cause__) if each for line in str(each).splitlines()]
+    told = [line for line in lines if line and not re.match(r"(full_key|object_type|reference_type):", line)]
+    return "; ".join(dict.fromkeys(told)) + "."
+
+
+def _disk_full(error: OSError) -> str:
+    return (
+        f"{error.filename or 'a file'} could not be written: {error.strerror}. What was there before is whole. Make "
+        "room and give the same command again; with resume=auto a training goes on from its last checkpoint."
+    )
+
+
+def unknown_key(key: str, command: str) -> str:
+    """The sentence for a key that a command does not have."""
+    if key in _RENAMED:
+        return _RENAMED[key]
+    known = sorted(all_keys(command, sys.argv[1:]))
+    leaf = [name for name in known if name.split(".")[-1] == key.split(".")[-1]]
+    mend = f" Did you mean {leaf[0]!r}?" if leaf else closest(key, known)
+    return f"{key} is not a key of this configuration.{mend} All keys: --help. To add a new one: +{key}=VALUE."
+
+
+def _unknown_choice(name: str, text: str) -> str:
+    group, _, choice = name.rpartition("/")
+    if group == "hydra/launcher" and choice.split("_")[0] in _EXTRAS:
+        return f"this launcher needs a package: pip install 'deeplab_lit[{choice.split('_')[0]}]'."
+    first, *rest = group.split("/")
+    if first == "experiments" and rest:  # a row of a table
+        known = _names(experiments_folder() / "/".join(rest))
+        typed = f"{first}={'/'.join(rest)}/{choice}"
+        return f"{typed} does not exist: choose one of {', '.join(known) or 'no rows'}.{closest(choice, known)}"
+    listed = text.split("Available options in", 1)[-1].split("Config search path", 1)[0].splitlines()[1:]
+    options = [line.strip() for line in listed if line.strip()]
+    return f"{group}={choice} does not exist: choose one of {', '.join(options)}.{closest(choice, options)}"
+
+
+def check_words(arguments: list[str], command: str) -> None:
+    """Refuse at once what the files of a command show to be wrong, before anything is composed.
+
+    Raises:
+        UserError: a key that the command does not have, or a list where a group's choice is due.
+    """
+    if any(argument.startswith(("-c", "--config")) and argument not in ("-c", "--cfg") for argument in arguments):
+        return  # configs of the user's own may have other keys
+    groups = {folder.name for folder in conf_folder().iterdir() if folder.is_dir()} | {"experiments"}
+    # an experiment chooses too
+    chooses = any(argument.startswith(("experiments=", "budget=")) for argument in arguments)
+    known = {*all_keys(command, arguments), *groups, "hydra"}
+    parents = {name.rpartition(".")[0] for name in known}
+    for argument in arguments:
+        key, is_override, value = argument.partition("=")
+        # Hydra itself stumbles over a list where a group's choice is due
+        if key in groups and value.startswith("["):
+            options = ", ".join(_names(conf_folder() / key))
+            raise UserError(
+                f"{argument}: {key} takes one of {options}; values inside it are set one by one, as {key}.KEY=VALUE."
+            )
+        if not is_override or not re.fullmatch(r"[a-z]\w*(\.[a-z]\w*)*", key) or key in known:
+            continue
+        parent = key.rpartition(".")[0]
+        if key in _RENAMED or not parent or (parent in parents and not chooses):
+            raise UserError(unknown_key(key, command))
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(file.stem for file in folder.glob("*.yaml"))

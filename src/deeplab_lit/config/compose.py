@@ -1,0 +1,63 @@
+"""Composed configs as typed objects, and the commands that they come from."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from deeplab_lit.config.paths import package_folder
+from deeplab_lit.config.schemas import TrainConfig
+
+
+def typed(cfg: DictConfig) -> Any:
+    """The dataclass instance that a composed config describes, with every reference resolved.
+
+    Raises:
+        OmegaConfBaseException: a required key has no value, or a reference leads nowhere.
+    """
+    return OmegaConf.to_object(cfg)
+
+
+def compose(overrides: Sequence[str]) -> TrainConfig:
+    """The config of one training, inside a running Hydra program."""
+    loader = GlobalHydra.instance().config_loader()
+    cfg = loader.load_configuration("train", list(overrides), RunMode.RUN)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cast(TrainConfig, typed(cfg))
+
+
+def choices() -> dict[str, str]:
+    """The chosen option of each config group, such as ``{"model": "aspp_l"}``."""
+    return dict(HydraConfig.get().runtime.choices)
+
+
+def overrides() -> list[str]:
+    """What this job's config was composed of."""
+    return list(HydraConfig.get().overrides.task)
+
+
+def is_of_sweep() -> bool:
+    """Whether this job is one of several."""
+    return HydraConfig.initialized() and not OmegaConf.is_missing(HydraConfig.get().job, "num")
+
+
+def train_command(overrides: Sequence[str]) -> str:
+    """What to type for a training."""
+    return shlex.join(["python", "-m", "deeplab_lit.train", *overrides])
+
+
+def command_line(argv: Sequence[str]) -> str:
+    """The command that was typed, as it can be typed again."""
+    program = Path(argv[0])
+    if program.parent == package_folder():
+        return shlex.join(["python", "-m", f"deeplab_lit.{program.stem}", *argv[1:]])
+    return shlex.join([os.fspath(argv[0]), *argv[1:]])

@@ -1,0 +1,19 @@
+"""Hydra's private parts that are used here, tested with hydra-core 1.3.8.
+
+pyproject.toml admits versions below 1.4 alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra.core.override_parser.types import Override
+
+__all__ = ["FileConfigSource", "combinations"]
+
+
+def combinations(overrides: Sequence[Override]) -> list[list[str]]:
+    """Overrides with several values each, as a list of overrides for each combination of them."""
+    return [list(each) for each in BasicSweeper.split_arguments(list(overrides), None)[0]]

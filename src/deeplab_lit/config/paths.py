@@ -1,0 +1,29 @@
+"""Where configs and the papers' experiments lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def conf_folder() -> Path:
+    """The folder of config groups: inside an installed package, beside ``src/`` in a checkout."""
+    installed = _PACKAGE / "conf"
+    return installed if installed.is_dir() else _PACKAGE.parent.parent / "conf"
+
+
+def experiments_folder() -> Path:
+    """The folder of the papers' tables and other experiments, beside ``conf``."""
+    return conf_folder().parent / "experiments"
+
+
+def tables() -> list[str]:
+    """The names of all tables: those experiments that have a folder of rows."""
+    folder = experiments_folder()
+    return sorted(file.stem for file in folder.glob("*.yaml") if (folder / file.stem).is_dir())
+
+
+def package_folder() -> Path:
+    """The folder of this package, in which the entry points lie."""
+    return _PACKAGE

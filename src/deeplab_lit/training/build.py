@@ -1,0 +1,199 @@
+"""The parts of a training, built from its plan and checked: data, network, run directory, callbacks, trainer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import lightning as L
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+
+from deeplab_lit.config.schemas import TrainConfig
+from deeplab_lit.data.datamodule import SegmentationData
+from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.training_data import build_data, class_weights
+from deeplab_lit.models.network import Network, build_network
+from deeplab_lit.training.callbacks import Clock, Pictures, Throughput, UnbrokenCurve, in_order
+from deeplab_lit.training.checkpointing import WholeFileCheckpoint, check_resumable, keep_best, keep_last
+from deeplab_lit.training.console import log_to
+from deeplab_lit.training.interrupts import SaveFirst
+from deeplab_lit.training.lightning_private import MovingAverage
+from deeplab_lit.training.loggers import open_loggers
+from deeplab_lit.training.losses import Resolution
+from deeplab_lit.training.not_finite import OnNan
+from deeplab_lit.training.optim import train_only_new
+from deeplab_lit.training.plan import Plan
+from deeplab_lit.training.progress import progress_callback
+from deeplab_lit.training.runs import Run, discard, new_run, save_config
+from deeplab_lit.training.segmenter import Compiled, Segmenter
+from deeplab_lit.training.synchronised_norms import SynchronisedNorms
+from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.locks import one_or_none
+from deeplab_lit.utils.progress import preparing
+from deeplab_lit.weights.description import describe
+from deeplab_lit.weights.initialize import initialize
+
+
+@dataclass
+class Training:
+    """A training that is ready to begin.
+
+    Attributes:
+        plan: that it was built from.
+        run: its run directory; in processes that do not write, a new one's place is not known before the training.
+        data, segmenter, trainer: what Lightning trains.
+        started: lines that say where the weights come from.
+        clock, pictures, best: callbacks of the trainer that are asked at the end.
+    """
+
+    plan: Plan
+    run: Run
+    data: SegmentationData
+    segmenter: Segmenter
+    trainer: L.Trainer
+    started: list[str]
+    clock: Clock
+    pictures: Pictures
+    best: ModelCheckpoint
+
+    @property
+    def config(self) -> TrainConfig:
+        return self.plan.config
+
+
+@contextmanager
+def build(plan: Plan, command: str, watchers: Sequence[Callback] = ()) -> Iterator[Training]:
+    """Build a training; inside, its run directory is locked and its loggers are open.
+
+    Args:
+        plan: what to build.
+        command: what the user typed.
+        watchers: callbacks beside those that every training has.
+
+    Raises:
+        UserError: data, weights or arguments that do not fit; a new run directory is then taken away again.
+    """
+    config = plan.config
+    L.seed_everything(config.seed, workers=True, verbose=False)
+    with preparing() as report:
+        progress = report if plan.first else None
+        data = build_data(config, plan.normalization, progress)
+        weights = class_weights(config.loss.class_weights, data, progress)
+    network = build_network(plan.network, len(data.labels))
+    description = describe(plan.network, data.labels, plan.normalization, config.eval_size, _described_data(config))
+    started = _start(plan, network, data.labels, description)
+    if config.train_only_new:
+        train_only_new(network)
+    segmenter = build_segmenter(config, network, data.labels, plan.trainer["precision"], description, weights)
+    with ExitStack() as stack:
+        run = stack.enter_context(_run_directory(plan))
+        clock, pictures, best = Clock(), Pictures(config.pictures), keep_best(run)
+        callbacks = [
+            clock, UnbrokenCurve(), Throughput(), pictures, progress_callback(), best, keep_last(run),
+            SaveFirst(run.last, command), *([] if config.ema is None else [MovingAverage(config.ema)]), *watchers,
+        ]  # fmt: skip
+        more = {"logger": False, "callbacks": in_order(callbacks), "default_root_dir": run.folder}
+        try:
+            trainer = build_trainer(config, plan.trainer, **more)
+        except UserError:
+            if plan.first and not plan.resumed:
+                discard(run, Path(config.output).expanduser())
+            raise
+        trainer.loggers = stack.enter_context(open_loggers(config.logger if plan.first else None, run.folder, config))
+        yield Training(plan, run, data, segmenter, trainer, started, clock, pictures, best)
+
+
+def _described_data(config: TrainConfig) -> dict[str, Any]:
+    return {name: value for name, value in config.data.items() if name != "recipe"}
+
+
+def _start(plan: Plan, network: Network, labels: LabelSet, description: dict[str, Any]) -> list[str]:
+    """Give the network its first weights; lines that say which."""
+    if plan.resumed and plan.resumed.resume_from and plan.weights:
+        check_resumable(plan.resumed.resume_from, plan.weights, description)
+        return ["the weights of the checkpoint"]
+    return [] if plan.trained else initialize(network, plan.init, labels, plan.network["backbone"], plan.weights)
+
+
+@contextmanager
+def _run_directory(plan: Plan) -> Iterator[Run]:
+    """The run directory, locked, with its log."""
+    config = plan.config
+    if not plan.first:
+        yield plan.resumed or Run(Path(config.output).expanduser() / config.name)
+        return
+    run = plan.resumed or new_run(config)
+    refusal = f"another process is training in {run.folder}: wait for its end, or resume=null starts a run of its own."
+    with one_or_none(run.folder / "run", refusal):
+        if plan.resumed:
+            save_config(run, config)
+        log_to(run.folder / "train.log")
+        yield run
+
+
+def build_segmenter(
+    config: TrainConfig,
+    network: Network,
+    labels: LabelSet,
+    precision: str,
+    description: dict[str, Any] | None = None,
+    weights: list[float] | None = None,
+) -> Segmenter:
+    """The LightningModule of a config.
+
+    Args:
+        config: of the training.
+        network, labels, description: as in :class:`Segmenter`.
+        precision: of the trainer.
+        weights: of the classes in the loss.
+    """
+    return Segmenter(
+        network,
+        labels,
+        config.optimizer,
+        config.schedule,
+        config.max_steps,
+        cast(Resolution, config.loss.resolution),
+        precision.startswith("bf16") if config.channels_last is None else config.channels_last,
+        description,
+        weights,
+        config.seed,
+        cast(Compiled, config.compile),
+        cast(OnNan, config.on_nan),
+    )
+
+
+def build_trainer(config: TrainConfig, arguments: dict[str, Any], **more: Any) -> L.Trainer:
+    """The trainer of a config.
+
+    Args:
+        config: of the training.
+        arguments: from :func:`deeplab_lit.training.plan.trainer_arguments`.
+        more: further arguments of ``lightning.Trainer``, which come before those of the config.
+
+    Raises:
+        UserError: ``lightning.Trainer`` refuses them.
+    """
+    plugins = [WholeFileCheckpoint(), *(arguments.get("plugins") or [])]
+    if arguments.get("sync_batchnorm"):
+        plugins.append(SynchronisedNorms())
+    fixed: dict[str, Any] = {
+        "max_steps": config.max_steps,
+        "max_epochs": -1,
+        "val_check_interval": config.val_every * int(arguments.get("accumulate_grad_batches", 1)),
+        "check_val_every_n_epoch": None,
+        "num_sanity_val_steps": 0,
+        "use_distributed_sampler": False,
+        "enable_model_summary": False,
+        "enable_progress_bar": sys.stdout.isatty(),
+    }
+    given = {name: value for name, value in arguments.items() if name not in ("plugins", "sync_batchnorm")}
+    try:
+        return L.Trainer(**{**fixed, **given, **more, "plugins": plugins})
+    except (TypeError, ValueError, MisconfigurationException) as error:
+        raise UserError(f"trainer={arguments} is refused by lightning.Trainer: {error}") from error

@@ -1,0 +1,69 @@
+"""How a training writes its checkpoints, and which of them it can go on from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from deeplab_lit.training.runs import Run
+from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.files import replacing
+from deeplab_lit.weights.description import CHECKPOINT_KEY
+
+
+class WholeFileCheckpoint(TorchCheckpointIO):
+    """Writes beside the target and renames, so that a killed process leaves the previous checkpoint as it was."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        with replacing(path) as temporary:
+            torch.save(checkpoint, temporary)
+
+
+def keep_best(run: Run) -> ModelCheckpoint:
+    """Keeps the checkpoint with the highest validation mIoU; ``save_top_k`` says how many of the best are kept."""
+    return _checkpoint(run, "best", monitor="val/miou", mode="max")
+
+
+def keep_last(run: Run) -> ModelCheckpoint:
+    """Keeps the newest checkpoint, written after each validation."""
+    return _checkpoint(run, "last")
+
+
+def _checkpoint(run: Run, name: str, **arguments: Any) -> ModelCheckpoint:
+    return ModelCheckpoint(
+        run.checkpoints,
+        filename=name,
+        save_top_k=1,
+        save_on_train_epoch_end=False,
+        enable_version_counter=False,
+        auto_insert_metric_name=False,
+        **arguments,
+    )
+
+
+def check_resumable(path: Path, content: dict[str, Any], description: dict[str, Any]) -> None:
+    """Refuse to go on from a checkpoint of another network or of other classes.
+
+    Args:
+        path: of the checkpoint, for messages.
+        content: of the checkpoint.
+        description: of the network that would be trained on, as :func:`deeplab_lit.weights.description.describe` gives.
+
+    Raises:
+        UserError: naming the first part that differs.
+    """
+    theirs = content[CHECKPOINT_KEY]
+    for part in ("backbone", "model", "scales", "crf"):
+        old, new = theirs["network"].get(part), description["network"].get(part)
+        if old != new:
+            raise UserError(f"{path} holds another {part}: {old}, while this run has {new}; start a new run instead.")
+    old, new = theirs["labels"]["names"], description["labels"]["names"]
+    if old != new:
+        raise UserError(
+            f"{path} was trained for {len(old)} classes ({', '.join(old[:4])}, ...), this run has {len(new)} "
+            f"({', '.join(new[:4])}, ...); start a new run instead."
+        )

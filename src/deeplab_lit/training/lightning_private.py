@@ -1,0 +1,92 @@
+"""Lightning's private parts that are used here, in one file: tested with lightning 2.6.4 to 2.6.6.
+
+pyproject.toml admits no later minor version, and tests/training/test_lightning_private.py fails beside one that it was
+not run with.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import RichProgressBar, WeightAveraging
+from lightning.pytorch.loops.evaluation_loop import _EvaluationLoop
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from deeplab_lit.training.callbacks import Pictures, Throughput
+
+
+def log_this_step(trainer: L.Trainer) -> None:
+    """Send the metrics of the step in hand to the loggers; Lightning does so after its hooks."""
+    trainer._logger_connector.update_train_step_metrics()
+
+
+def validate_now(trainer: L.Trainer) -> None:
+    """Run a validation that is due before the next training step, inside ``fit``."""
+    loop = _validation_loop(trainer)
+    loop.restarting = False
+    trainer.validating = True
+    loop.run()
+    trainer.training = True
+
+
+def forget_validation_progress(trainer: L.Trainer) -> None:
+    """Let a checkpoint that is saved in the middle of a validation begin that validation anew."""
+    _validation_loop(trainer).batch_progress.reset()
+
+
+def _validation_loop(trainer: L.Trainer) -> _EvaluationLoop:
+    return trainer.fit_loop.epoch_loop.val_loop
+
+
+class MovingAverage(WeightAveraging):
+    """An exponential moving average of the weights, which is validated and kept in the checkpoints, beside the weights.
+
+    Args:
+        decay: of the average in each step. It rises to this, so that the random weights of the first steps are
+            forgotten soon.
+    """
+
+    comes_after = (Pictures, Throughput)  # which look at the averaged network at the end of a validation
+
+    def __init__(self, decay: float) -> None:
+        def average(averaged: Any, current: Any, count: Any) -> None:
+            now = min(decay, (1 + float(count)) / (10 + float(count)))
+            ema = get_ema_multi_avg_fn(now)  # type: ignore[no-untyped-call]
+            ema(averaged, current, count)
+
+        super().__init__(multi_avg_fn=average)
+        self._shown = False  # whether the network holds the average, and the average's place its own weights
+
+    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.state.fn == "fit":  # afterwards the network holds what is to be scored
+            super().on_validation_epoch_start(trainer, pl_module)
+            self._shown = True
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.state.fn == "fit":
+            super().on_validation_epoch_end(trainer, pl_module)
+            self._shown = False
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert self._average_model is not None
+        self._swap_models(pl_module)
+        self._shown = True
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(trainer, pl_module, checkpoint)
+        if self._shown:  # the training has ended, or is stopped in the middle of a validation
+            own = checkpoint["state_dict"]
+            checkpoint["state_dict"], checkpoint["current_model_state"] = checkpoint["current_model_state"], own
+
+
+class TrainingBar(RichProgressBar):
+    """The whole training as one bar: the steps done, time gone and left, loss and mIoU."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return "Training"
+
+    def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
+        items = super().get_metrics(trainer, pl_module)
+        items.pop("v_num", None)
+        return items

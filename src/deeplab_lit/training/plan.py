@@ -1,0 +1,170 @@
+"""The plan of a training: what its config decides before any data are read and anything is written."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import lightning as L
+import torch
+
+from deeplab_lit.config.recipes import without_recipe
+from deeplab_lit.config.schemas import CheckpointConfig, CRFConfig, DenseCRFConfig, InitConfig, TrainConfig
+from deeplab_lit.crf.dense import DenseCRF
+from deeplab_lit.crf.parameters import Normalization as CRFNormalization
+from deeplab_lit.crf.presets import build_crf
+from deeplab_lit.data.normalization import Normalization
+from deeplab_lit.models.atrous import Realisation
+from deeplab_lit.models.multiscale import MscLoss
+from deeplab_lit.training.losses import Resolution
+from deeplab_lit.training.not_finite import OnNan
+from deeplab_lit.training.runs import Run, find_finished, fingerprint, run_to_resume
+from deeplab_lit.training.segmenter import Compiled
+from deeplab_lit.utils.errors import UserError, closest
+from deeplab_lit.utils.hardware import is_first_process, resolve_precision
+from deeplab_lit.utils.instantiate import locate
+from deeplab_lit.weights.description import CHECKPOINT_KEY
+from deeplab_lit.weights.read import read
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training will do.
+
+    Attributes:
+        config: as composed.
+        first: whether this is the process of the training that writes and speaks.
+        trained: the finished run whose checkpoint is scored in the place of a training, or None.
+        resumed: the run that is gone on with, or None for a new one.
+        init: where first weights come from, where nothing is resumed.
+        weights: the content of the file of weights that the training starts from or goes on from, or None.
+        normalization: of the network's input; it belongs to the weights.
+        crf: scores the best checkpoint once more, or None.
+        network: the description of the network.
+        trainer: arguments of ``lightning.Trainer`` for this machine.
+    """
+
+    config: TrainConfig
+    first: bool
+    trained: Run | None
+    resumed: Run | None
+    init: InitConfig
+    weights: dict[str, Any] | None
+    normalization: Normalization
+    crf: DenseCRF | None
+    network: dict[str, Any]
+    trainer: dict[str, Any]
+
+
+def make_plan(config: TrainConfig) -> Plan:
+    """Decide what a training will do.
+
+    Raises:
+        UserError: a value that cannot be, a run or file of weights that is not there, a device that this machine lacks.
+    """
+    _check_values(config)
+    crf = build_crf(config.crf, threads=1)
+    trainer = trainer_arguments(config)
+    finished = find_finished(Path(config.output).expanduser(), fingerprint(config.as_dict())) if config.row else []
+    resumed = None if finished else run_to_resume(config)
+    init = CheckpointConfig(path=config.row.start) if config.row and config.row.start else config.init
+    # weights that a run goes on with come before those that it began with
+    file = (resumed and resumed.resume_from) or (init.path if isinstance(init, CheckpointConfig) else None)
+    weights = read(file) if file else None
+    normalization = _normalization(config, weights)
+    last_layer = _last_layer(config.crf, normalization)
+    return Plan(
+        config=config,
+        first=is_first_process(),
+        trained=finished[-1] if finished else None,
+        resumed=resumed,
+        init=init,
+        weights=weights,
+        normalization=normalization,
+        crf=None if last_layer else crf,
+        network={**network_spec(config), "crf": last_layer},
+        trainer=trainer,
+    )
+
+
+def network_spec(config: TrainConfig) -> dict[str, Any]:
+    """The description of a config's network, as :func:`deeplab_lit.models.network.build_network` takes it."""
+    return {
+        "backbone": without_recipe(config.backbone),
+        "model": without_recipe(config.model),
+        "scales": config.scales.factors,
+        "align_corners": config.align_corners,
+        "atrous": config.atrous,
+        "msc_loss": config.loss.msc,
+        "recompute": config.scales.recompute,
+    }
+
+
+def trainer_arguments(config: TrainConfig) -> dict[str, Any]:
+    """Arguments of ``lightning.Trainer`` with what ``auto`` means on this machine.
+
+    Raises:
+        UserError: an argument that ``lightning.Trainer`` does not have, or a GPU where PyTorch sees none.
+    """
+    arguments = without_recipe(config.trainer)
+    known = [name for name in inspect.signature(L.Trainer).parameters if name != "self"]
+    for name in arguments:
+        if name not in known:
+            raise UserError(f"trainer.{name} is not known to lightning.Trainer.{closest(name, known)}")
+    wanted = arguments.get("accelerator")
+    if wanted in ("gpu", "cuda") and not torch.cuda.is_available() and not torch.backends.mps.is_available():
+        raise UserError(
+            f"trainer.accelerator={wanted}, but PyTorch sees no GPU here: type trainer.accelerator=cpu, or trainer="
+            "default, which takes what there is, or install the build of PyTorch for this machine's GPU."
+        )
+    if arguments.get("sync_batchnorm") == "auto":
+        arguments["sync_batchnorm"] = torch.cuda.is_available() and wanted != "cpu"
+    arguments["precision"] = resolve_precision(str(arguments.get("precision", "auto")), wanted)
+    return arguments
+
+
+def _normalization(config: TrainConfig, weights: dict[str, Any] | None) -> Normalization:
+    """The normalisation that belongs to the weights which training starts from."""
+    if weights:
+        return Normalization.chosen(weights[CHECKPOINT_KEY]["normalization"])
+    if config.parity.normalization == "own":  # the trunk's class knows it, by its arguments
+        trunk = locate(config.backbone.get("_target_"), "backbone")
+        return Normalization.chosen(trunk.input_normalization(config.backbone))
+    return Normalization.chosen(config.parity.normalization)
+
+
+def _last_layer(config: CRFConfig, normalization: Normalization) -> dict[str, Any] | None:
+    """The description of a CRF that is trained with the network."""
+    if not isinstance(config, DenseCRFConfig) or not config.trainable:
+        return None
+    others = ("name", "engine", "prune_threshold", "trainable")
+    return {
+        **{name: value for name, value in vars(config).items() if name not in others},
+        "input": asdict(normalization),
+    }
+
+
+def _check_values(config: TrainConfig) -> None:
+    for name in ("batch_size", "eval_batch_size", "max_steps", "val_every", "crop_size", "eval_size"):
+        if getattr(config, name) < 1:
+            raise UserError(f"{name}={getattr(config, name)}: it is at least 1.")
+    for name, value, allowed in (
+        ("loss.resolution", config.loss.resolution, get_args(Resolution)),
+        ("loss.msc", config.loss.msc, get_args(MscLoss)),
+        ("atrous", config.atrous, get_args(Realisation)),
+        ("compile", config.compile, get_args(Compiled)),
+        ("on_nan", config.on_nan, get_args(OnNan)),
+        ("sampling", config.sampling, ("uniform", "rare_classes")),
+        ("parity.crf_normalization", config.parity.crf_normalization, get_args(CRFNormalization)),
+    ):
+        if value not in allowed:
+            raise UserError(f"{name}={value!r} is not known: choose one of {', '.join(allowed)}.")
+    if config.ema is not None and not 0 < config.ema < 1:
+        raise UserError(f"ema={config.ema}: it is above 0 and below 1, such as 0.999, or null for no average.")
+    if config.compile == "network" and config.scales.recompute:
+        raise UserError("compile=network cannot compute scales twice: type compile=loss, or scales.recompute=false.")
+    for name in ("num_workers", "decoded_gb", "pictures"):
+        if getattr(config, name) < 0:
+            raise UserError(f"{name}={getattr(config, name)}: it is at least 0.")
