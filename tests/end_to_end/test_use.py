@@ -200,7 +200,7 @@ def test_mistakes_are_answered_in_one_sentence(user, arguments, words):
 
 def voc_checkpoint(path):
     from deeplab_lit.data.labels import LabelSet
-    from deeplab_lit.training.checkpointing import WholeFileCheckpoint
+    from deeplab_lit.training.checkpoints import WholeFileCheckpoint
     from deeplab_lit.weights.description import describe
     from tests.inference.test_trained import SPEC
 

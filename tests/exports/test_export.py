@@ -21,7 +21,7 @@ from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.exports.compare import compare, images_to_check
 from deeplab_lit.exports.tracing import traced
 from deeplab_lit.models.network import at_scales, build_network
-from deeplab_lit.training.checkpointing import WholeFileCheckpoint
+from deeplab_lit.training.checkpoints import WholeFileCheckpoint
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.weights.description import describe
 from deeplab_lit.weights.from_checkpoint import start_from_checkpoint

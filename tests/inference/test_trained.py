@@ -7,7 +7,7 @@ import deeplab_lit
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.models.network import build_network
-from deeplab_lit.training.checkpointing import WholeFileCheckpoint
+from deeplab_lit.training.checkpoints import WholeFileCheckpoint
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.weights.description import describe
 

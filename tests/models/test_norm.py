@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from deeplab_lit.models import ASPP, DeepLab, ResNet
-from deeplab_lit.models.norm import FrozenBatchNorm2d, statistics_held
+from deeplab_lit.models.norm import FrozenBatchNorm2d, unchanged_running_statistics
 from deeplab_lit.models.timm_trunk import TimmTrunk
 from deeplab_lit.training.synchronised_norms import SynchronisedNorms
 
@@ -96,7 +96,7 @@ def test_synchronised_normalisation_is_the_module_that_was_there(trunk):
 def test_synchronised_statistics_are_held_too(convert):
     network = convert(nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))).train()
     before = copy.deepcopy(network.state_dict())
-    with statistics_held(network):
+    with unchanged_running_statistics(network):
         network(torch.randn(2, 3, 5, 5))
     for name, value in before.items():
         assert torch.equal(network.state_dict()[name], value), name

@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from deeplab_lit.training.lightning_private import MovingAverage
-from deeplab_lit.training.progress import progress_callback
+from deeplab_lit.training.progress_bar import progress_callback
 
 DECAY = 0.3  # reached after a few steps: (1 + n) / (10 + n) passes it between 2 and 3
 

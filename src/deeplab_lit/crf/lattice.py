@@ -19,7 +19,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from deeplab_lit.crf.point_numbers import number
-from deeplab_lit.kernels.buffers import Room, fresh, kept
+from deeplab_lit.kernels.buffers import Allocate, new_array, reused_array
 from deeplab_lit.kernels.jit import compiled, kernel, threads
 from deeplab_lit.utils.arrays import Floats, Ints
 from deeplab_lit.utils.errors import UserError
@@ -61,13 +61,13 @@ class Lattice:
         return 1 / (1 + 2.0 ** -(self.vertices.shape[1] - 1))
 
 
-def build(features: Floats, parallel: bool = True, room: Room = fresh) -> Lattice:
+def build(features: Floats, parallel: bool = True, allocate: Allocate = new_array) -> Lattice:
     """The lattice of some pixels' features.
 
     Args:
         features: (N, d), in units of the Gaussian's deviation.
         parallel: use several threads.
-        room: where the arrays lie.
+        allocate: makes the arrays.
 
     Raises:
         UserError: the features spread too far: the deviations are too small.
@@ -75,15 +75,15 @@ def build(features: Floats, parallel: bool = True, room: Room = fresh) -> Lattic
     count, d = features.shape
     scale = np.array([1 / math.sqrt((i + 1) * (i + 2)) for i in range(d)]) * math.sqrt(2 / 3) * (d + 1)
     strides, offset = _packing(features, scale.astype(np.float32))
-    keys, weights = kept("keys", (count, d + 1), np.int64), room("weights", (count, d + 1), np.float32)
+    keys, weights = reused_array("keys", (count, d + 1), np.int64), allocate("weights", (count, d + 1), np.float32)
     _embed[parallel](features, scale.astype(np.float32), strides, offset, keys, weights)
-    vertices = room("vertices", keys.shape, np.int32)
+    vertices = allocate("vertices", keys.shape, np.int32)
     parts = threads() if parallel else 1
     found = number(keys, vertices, parts, parallel)
     deltas = np.array([(d + 1) * (strides[j] if j < d else 0) - strides.sum() for j in range(d + 1)], np.int64)
-    neighbours = room("neighbours", (d + 1, len(found), 2), np.int32)
+    neighbours = allocate("neighbours", (d + 1, len(found), 2), np.int32)
     reaches = _neighbours[parallel](found, deltas, neighbours)
-    pixels, shares = room("pixels", (keys.size,), np.int32), room("shares", (keys.size,), np.float32)
+    pixels, shares = allocate("pixels", (keys.size,), np.int32), allocate("shares", (keys.size,), np.float32)
     starts = _by_point[parallel](vertices, weights, len(found), parts, pixels, shares)
     return Lattice(vertices, weights, starts, pixels, shares, neighbours, reaches)
 
@@ -107,10 +107,10 @@ def _packing(features: Floats, scale: Floats) -> tuple[NDArray[np.int64], int]:
         raise UserError(
             "the deviations of the CRF are too small for this image: its lattice would have too many points."
         )
-    rooms = [math.prod(sizes[j + 1 :]) for j in range(d)]
+    spans = [math.prod(sizes[j + 1 :]) for j in range(d)]
     firsts = [math.floor(a) - margin for a in lows]
-    offset = -sum(first * room for first, room in zip(firsts, rooms, strict=True))
-    return np.array([room - rooms[0] for room in (*rooms[1:], 0)], np.int64), offset
+    offset = -sum(first * span for first, span in zip(firsts, spans, strict=True))
+    return np.array([span - spans[0] for span in (*spans[1:], 0)], np.int64), offset
 
 
 @compiled

@@ -20,7 +20,7 @@ from deeplab_lit.crf import lattice as lattices
 from deeplab_lit.crf import meanfield
 from deeplab_lit.crf.lattice import Lattice
 from deeplab_lit.crf.parameters import Parameters
-from deeplab_lit.kernels.buffers import Room, fresh, kept
+from deeplab_lit.kernels.buffers import Allocate, new_array, reused_array
 from deeplab_lit.kernels.half_precision import stores_half
 from deeplab_lit.kernels.jit import threads
 from deeplab_lit.utils.arrays import Bytes, Floats
@@ -48,10 +48,10 @@ def _run(crf: Parameters, image: Bytes, probabilities: Floats, labels: bool) -> 
     # numba's threads answer one caller at a time; whoever comes meanwhile computes alone
     with _one_caller(crf.threads is None) as parallel:
         smooth = _smoothness(height, width, crf.gaussian_xy_std, crf.gaussian_weight, crf.normalization)
-        features = kept("features", (height * width, 5), np.float32)
+        features = reused_array("features", (height * width, 5), np.float32)
         features[:, :2] = _positions(height, width) / np.float32(crf.bilateral_xy_std)
         features[:, 2:] = image.reshape(-1, 3) / np.float32(crf.bilateral_rgb_std)
-        appearance = build_filter(features, crf.bilateral_weight, crf.normalization, parallel, kept)
+        appearance = build_filter(features, crf.bilateral_weight, crf.normalization, parallel, reused_array)
         flat = probabilities.reshape(classes, -1)
         result = infer(flat, (appearance, smooth), crf.iterations, labels, parallel)
     return result.reshape(height, width) if labels else result.reshape(classes, height, width)
@@ -79,7 +79,7 @@ def _smoothness(height: int, width: int, std: float, weight: float, normalizatio
 
 
 def build_filter(
-    features: Floats, weight: float, normalization: str, parallel: bool = True, room: Room = fresh
+    features: Floats, weight: float, normalization: str, parallel: bool = True, allocate: Allocate = new_array
 ) -> Lattice:
     """One of the CRF's kernels: a lattice with the kernel's weight and normalisation, ready for the mean field.
 
@@ -88,9 +88,9 @@ def build_filter(
         weight: of the kernel.
         normalization: see :class:`deeplab_lit.crf.DenseCRF`.
         parallel: use several threads.
-        room: where the arrays lie.
+        allocate: makes the arrays.
     """
-    built = lattices.build(features, parallel, room)
+    built = lattices.build(features, parallel, allocate)
     arrays = (built.neighbours, built.vertices, built.weights)
     sums, largest = lattices.filter_ones[parallel](built.starts, built.pixels, built.shares, *arrays)
     sums = sums * np.float32(built.gain) + np.float32(1e-20)
@@ -133,12 +133,11 @@ def infer(
     classes, count = probabilities.shape
     lanes = (0,) * padded(classes)
     dtype: Any = np.uint16 if half else np.float32
-    unary, marginals = (
-        kept(*each) for each in (("unary", (count, len(lanes)), np.float32), ("marginals", (count, len(lanes)), dtype))
-    )
+    unary = reused_array("unary", (count, len(lanes)), np.float32)
+    marginals = reused_array("marginals", (count, len(lanes)), dtype)
     sources: list[Any] = []
     for i, each in enumerate(filters):
-        values = kept(f"values {i}", (each.points, len(lanes)), dtype)
+        values = reused_array(f"values {i}", (each.points, len(lanes)), dtype)
         sources += [each.vertices, each.weights, values, (0,) * each.vertices.shape[1]]
     # a part is longer than what it computes beyond its ends
     most = [each.points // (2 * int(each.reaches.sum()) + 1) for each in filters]
@@ -146,7 +145,7 @@ def infer(
     meanfield.begin[parallel](probabilities, probabilities.view(np.int32), _LEAST, unary, marginals, lanes)
     for iteration in range(iterations):
         for each, values, pieces in zip(filters, sources[2::4], parts, strict=True):
-            rings = kept("rings", (pieces, meanfield.ring_rows(each.reaches), len(lanes)), dtype)
+            rings = reused_array("rings", (pieces, meanfield.ring_rows(each.reaches), len(lanes)), dtype)
             meanfield.splat_and_blur[parallel](
                 each.starts, each.pixels, each.shares, each.neighbours, each.reaches, rings, marginals, values, lanes
             )

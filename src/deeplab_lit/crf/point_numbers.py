@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from deeplab_lit.kernels.buffers import kept
+from deeplab_lit.kernels.buffers import reused_array
 from deeplab_lit.kernels.jit import compiled, kernel
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
@@ -28,12 +28,15 @@ def number(keys: NDArray[np.int64], vertices: NDArray[np.int32], parts: int, par
         The different keys in their order.
     """
     counts: Any = [-1]
-    room = 1 << (max(len(keys) // parts, 16) - 1).bit_length()
+    capacity = 1 << (max(len(keys) // parts, 16) - 1).bit_length()
     while min(counts) < 0:  # at most as many points as keys; photographs hardly ever need a second round
         # a key and its number lie side by side, for one access to memory; a table is at most half full
-        tables, found = kept("tables", (parts, 2 * room, 2), np.int64), kept("found", (parts, room), np.int64)
+        tables, found = (
+            reused_array("tables", (parts, 2 * capacity, 2), np.int64),
+            reused_array("found", (parts, capacity), np.int64),
+        )
         counts = _number[parallel](keys, tables, found, vertices)
-        room *= 2
+        capacity *= 2
     every = np.concatenate([part[:count] for part, count in zip(found, counts, strict=True)])
     different, ranks = _merge(every, np.argsort(every))
     _renumber[parallel](vertices, ranks, np.cumsum(counts) - counts)

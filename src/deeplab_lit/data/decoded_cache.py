@@ -42,7 +42,7 @@ class DecodedCache:
         self._names = {pair: f"{_key(pair, num_classes)}.raw" for pair in files}
         folder.mkdir(parents=True, exist_ok=True)
         with one_at_a_time(self._used):
-            write_text(self._used, str(self._make_room()))
+            write_text(self._used, str(self._evict()))
 
     @property
     def _used(self) -> Path:
@@ -87,7 +87,7 @@ class DecodedCache:
             self._full = True
             warnings.warn(f"no more decoded images are kept in {self._folder} ({error}).", stacklevel=2)
 
-    def _make_room(self) -> int:
+    def _evict(self) -> int:
         """Remove what no process is writing any more and, oldest first, others' files; the bytes that are left."""
         own = set(self._names.values())
         total = 0

@@ -50,9 +50,9 @@ def median_frequency(counts: NDArray[np.int64]) -> NDArray[np.float32]:
         counts: pixels of each class in each image (N, C).
     """
     pixels = counts.sum(0)
-    room = np.array([counts[counts[:, c] > 0].sum() for c in range(counts.shape[1])])
+    image_pixels = np.array([counts[counts[:, c] > 0].sum() for c in range(counts.shape[1])])
     seen = pixels > 0
-    frequency = pixels[seen] / room[seen]
+    frequency = pixels[seen] / image_pixels[seen]
     weights = np.ones(counts.shape[1], np.float32)
     weights[seen] = np.median(frequency) / frequency
     return weights

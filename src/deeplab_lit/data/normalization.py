@@ -49,10 +49,10 @@ class Normalization:
             raise UserError(f"normalization mean={mean}, std={std}: give three numbers each, the std positive.")
         return cls((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]), bgr)
 
-    def __call__(self, image: NDArray[np.uint8], room: tuple[int, int] | None = None) -> Tensor:
-        """RGB bytes (H, W, 3) -> float32 (3, H, W), or (3, *room), filled at the bottom and right with :attr:`fill`."""
+    def __call__(self, image: NDArray[np.uint8], size: tuple[int, int] | None = None) -> Tensor:
+        """RGB bytes (H, W, 3) -> float32 (3, H, W), or (3, *size), filled at the bottom and right with :attr:`fill`."""
         table, channels = self._table
-        out = np.empty((3, *(room or image.shape[:2])), np.float32)
+        out = np.empty((3, *(size or image.shape[:2])), np.float32)
         height, width = image.shape[:2]
         for c, channel in enumerate(channels):
             out[c, height:] = table[c, self.fill[channel]]

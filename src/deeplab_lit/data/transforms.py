@@ -106,17 +106,17 @@ class EvalTransform:
     def _padded(self, side: int) -> int:
         return max(self._size, -(-(side - 1) // self._stride) * self._stride + 1)
 
-    def _room(self, height: int, width: int) -> tuple[int, int]:
+    def _padded_size(self, height: int, width: int) -> tuple[int, int]:
         return self._padded(height), self._padded(width)
 
     def image(self, image: NDArray[np.uint8]) -> Tensor:
         """RGB bytes (H, W, 3) as the network's input, float32 (3, padded H, padded W)."""
-        return self._normalization(image, self._room(*image.shape[:2]))
+        return self._normalization(image, self._padded_size(*image.shape[:2]))
 
     def __call__(self, example: Example) -> Sample:
         """Padding is void in the mask, so it is never counted; ``size`` in the sample is the original (H, W)."""
         height, width = example.mask.shape
-        mask = np.full(self._room(height, width), VOID, np.uint8)
+        mask = np.full(self._padded_size(height, width), VOID, np.uint8)
         mask[:height, :width] = example.mask
         size = torch.tensor([height, width])
         return {"image": self.image(example.image), "mask": _numbers(mask), "id": example.id, "size": size}

@@ -1,4 +1,4 @@
-"""Memory that a thread keeps from one image to the next: fresh pages cost as much as an iteration of the mean field."""
+"""Arrays in memory that a thread reuses: new pages cost as much as an iteration of the mean field."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from typing import Any
 
 import numpy as np
 
-Room = Callable[[str, tuple[int, ...], Any], Any]
+Allocate = Callable[[str, tuple[int, ...], Any], Any]
 """From a name, a shape and a type to an array with anything in it."""
 
 _LINE = 64  # bytes of a cache line, where arrays begin
 
 
-def fresh(name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+def new_array(name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     """Memory of its own, for arrays that are kept."""
     return np.empty(shape, dtype)
 
 
-class _Kept(threading.local):
+class _Reused(threading.local):
     def __init__(self) -> None:
-        self.held: dict[str, Any] = {}
+        self._memory: dict[str, Any] = {}
 
     def __call__(self, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
         size = math.prod(shape) * np.dtype(dtype).itemsize
-        held = self.held.get(name)
-        if held is None or len(held) < size + _LINE:
-            self.held.pop(name, None)
-            held = self.held[name] = np.empty(size + size // 8 + _LINE, np.uint8)
-        first = -held.ctypes.data % _LINE
-        return held[first : first + size].view(dtype).reshape(shape)
+        memory = self._memory.get(name)
+        if memory is None or len(memory) < size + _LINE:
+            self._memory.pop(name, None)
+            memory = self._memory[name] = np.empty(size + size // 8 + _LINE, np.uint8)
+        first = -memory.ctypes.data % _LINE
+        return memory[first : first + size].view(dtype).reshape(shape)
 
 
-kept = _Kept()
+reused_array = _Reused()
 """The calling thread's own memory: what had this name before is overwritten."""

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from deeplab_lit.models.atrous import set_realisation
-from deeplab_lit.models.network import Network
+from deeplab_lit.models.network import Network, deeplab_of
 
 _aten: Any = torch.ops.aten
 _NATIVE_STRIDE = 32  # of the classification trunks
@@ -103,10 +103,8 @@ def padding_shares(head: nn.Module, map_size: int) -> dict[str, float]:
 
 def parts_of(network: Network) -> dict[str, nn.Module]:
     """The trunk and the head."""
-    plain: Any = network
-    while not hasattr(plain, "trunk"):
-        plain = plain.network
-    return {"trunk": plain.trunk, "head": plain.head}
+    inner = deeplab_of(network)
+    return {"trunk": inner.trunk, "head": inner.head}
 
 
 def flops(network: Network, size: int) -> dict[str, int]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from deeplab_lit.models.deeplab import DeepLab, Image, Logits
-from deeplab_lit.models.norm import statistics_held
+from deeplab_lit.models.norm import unchanged_running_statistics
 from deeplab_lit.models.resize import resize, scaled_size
 
 MscLoss = Literal["full_map", "own_map"]
@@ -64,7 +64,7 @@ class MultiScaleInput(nn.Module):
 
     def _contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         """Of the forward pass and of its repetition, which must not count a batch twice."""
-        return nullcontext(), statistics_held(self.network)
+        return nullcontext(), unchanged_running_statistics(self.network)
 
     def _fuse(self, maps: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         full = (maps[0].shape[-2], maps[0].shape[-1])

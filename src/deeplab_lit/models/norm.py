@@ -1,4 +1,4 @@
-"""Batch normalisation that is held fixed, statistics and affine (V2, section 4.1: fine-tuning from ImageNet)."""
+"""Batch normalisation with frozen statistics, and statistics over all processes (V2, section 4.1: fine-tuning)."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class FrozenBatchNorm2d(nn.BatchNorm2d):
 
 @functools.cache
 def _frozen(kind: type[nn.BatchNorm2d]) -> type[nn.BatchNorm2d]:
-    """The class that is ``kind`` held fixed; what else ``kind`` does, such as an activation, it still does."""
+    """The frozen class of ``kind``; what else ``kind`` does, such as an activation, it still does."""
     return (
         FrozenBatchNorm2d if kind is nn.BatchNorm2d else type(f"Frozen{kind.__name__}", (FrozenBatchNorm2d, kind), {})
     )
 
 
 def freeze_norm(module: nn.Module, affine: bool = True) -> None:
-    """Hold every ``BatchNorm2d`` inside ``module`` fixed, keeping its parameters, statistics and state-dict keys.
+    """Freeze every ``BatchNorm2d`` inside ``module``, keeping its parameters, statistics and state-dict keys.
 
-    With ``affine=False`` the statistics alone are held, and scale and shift are trained.
+    With ``affine=False`` the statistics alone are frozen, and scale and shift are trained.
     """
     for layer in module.modules():
         if isinstance(layer, nn.BatchNorm2d) and not isinstance(layer, FrozenBatchNorm2d):
@@ -84,7 +84,7 @@ def unsynchronise_norms(module: nn.Module) -> None:
 
 
 @contextmanager
-def statistics_held(module: nn.Module) -> Iterator[None]:
+def unchanged_running_statistics(module: nn.Module) -> Iterator[None]:
     """Inside, trained batch normalisation normalises with batch statistics, and leaves its running statistics alone."""
     held = [layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.training]
     before = [(layer.momentum, None if layer.num_batches_tracked is None else layer.num_batches_tracked.clone())

@@ -19,7 +19,7 @@ from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.training_data import build_data, class_weights
 from deeplab_lit.models.network import Network, build_network
 from deeplab_lit.training.callbacks import Clock, Pictures, Throughput, UnbrokenCurve, in_order
-from deeplab_lit.training.checkpointing import WholeFileCheckpoint, check_resumable, keep_best, keep_last
+from deeplab_lit.training.checkpoints import WholeFileCheckpoint, check_resumable, keep_best, keep_last
 from deeplab_lit.training.console import log_to
 from deeplab_lit.training.interrupts import SaveFirst
 from deeplab_lit.training.lightning_private import MovingAverage
@@ -28,7 +28,7 @@ from deeplab_lit.training.losses import Resolution
 from deeplab_lit.training.not_finite import OnNan
 from deeplab_lit.training.optim import train_only_new
 from deeplab_lit.training.plan import Plan
-from deeplab_lit.training.progress import progress_callback
+from deeplab_lit.training.progress_bar import progress_callback
 from deeplab_lit.training.runs import Run, discard, new_run, save_config
 from deeplab_lit.training.segmenter import Compiled, Segmenter
 from deeplab_lit.training.synchronised_norms import SynchronisedNorms

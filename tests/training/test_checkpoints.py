@@ -4,7 +4,7 @@ import pytest
 
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.normalization import Normalization
-from deeplab_lit.training.checkpointing import check_resumable
+from deeplab_lit.training.checkpoints import check_resumable
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.weights.description import describe
 from tests.inference.test_trained import LABELS, SPEC

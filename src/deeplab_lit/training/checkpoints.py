@@ -1,4 +1,4 @@
-"""How a training writes its checkpoints, and which of them it can go on from."""
+"""Checkpoints of a training: how they are written, which are kept, which it can go on from."""
 
 from __future__ import annotations
 
