@@ -12,7 +12,7 @@ from deeplab_lit.models.analysis import field_of_view, flops, saved_for_backward
 from deeplab_lit.training.summary import summary
 from deeplab_lit.utils.errors import UserError
 from tests.composing import compose
-from tests.models.test_pairs import network
+from tests.models.test_network import network
 
 
 def summary_of(*overrides):

@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from deeplab_lit.utils.files import replacing
+from deeplab_lit.utils.files import replacing, write_json
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
@@ -39,3 +39,14 @@ def test_new_folders_are_nobody_elses(tmp_path):
     with ThreadPoolExecutor(16) as pool:
         found = list(pool.map(lambda _: new_folder(tmp_path / "a" / "b"), range(64)))
     assert len(set(found)) == 64 and all(folder.is_dir() and folder.parent == tmp_path / "a" / "b" for folder in found)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "result.json"
+    write_json(path, {"miou": 1.0, "iou": [float("nan")]})
+    before = path.read_text()
+    assert '"miou": 1.0' in before and "null" in before
+    with pytest.raises(RuntimeError), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == before and [file.name for file in tmp_path.iterdir()] == ["result.json"]

@@ -9,7 +9,7 @@ from torch import nn
 from deeplab_lit.config.paths import conf_folder
 from deeplab_lit.data.normalization import Normalization
 from tests.composing import compose
-from tests.models.test_pairs import network
+from tests.models.test_network import network
 
 
 def resolved(*overrides):

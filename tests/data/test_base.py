@@ -1,0 +1,136 @@
+"""Lists and masks from elsewhere, for every data set."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deeplab_lit.data.coco import COCO, COCO_CLASSES, COCO_IDS
+from deeplab_lit.data.folder import Folder
+from deeplab_lit.data.sbd import VOCAug
+from deeplab_lit.data.voc import VOC
+from deeplab_lit.utils.errors import UserError
+from tests.conftest import write_voc
+
+
+def write_sbd(root, ids, train, seed=1):
+    """SBD's layout with random masks; the first ``train`` ids stand in train.txt."""
+    from scipy.io import savemat
+
+    rng = np.random.default_rng(seed)
+    (root / "cls").mkdir(parents=True)
+    (root / "img").mkdir()
+    masks = {}
+    for id in ids:
+        masks[id] = rng.integers(0, 21, (24, 30)).astype(np.uint8)
+        fields = {"Boundaries": np.zeros((20, 1)), "Segmentation": masks[id], "CategoriesPresent": np.zeros((1, 1))}
+        savemat(root / "cls" / f"{id}.mat", {"GTcls": fields})
+        Image.fromarray(rng.integers(0, 256, (24, 30, 3), np.uint8)).save(root / "img" / f"{id}.jpg")
+    (root / "train.txt").write_text("\n".join(ids[:train]) + "\n")
+    (root / "val.txt").write_text("\n".join(ids[train:]) + "\n")
+    return masks
+
+
+@pytest.fixture
+def voc_and_sbd(tmp_path):
+    voc = write_voc(tmp_path / "VOCdevkit" / "VOC2012")
+    lists = voc / "ImageSets" / "Segmentation"
+    (lists / "train.txt").write_text("picture_0\npicture_1\n")
+    (lists / "val.txt").write_text("picture_2\n")
+    masks = write_sbd(tmp_path / "sbd", ["extra_0", "picture_2", "picture_1", "extra_1"], train=2)
+    return tmp_path, masks
+
+
+def test_pseudo_labels_and_released_lists(tmp_path):
+    root = write_voc(tmp_path / "voc")
+    pseudo = tmp_path / "pseudo"
+    pseudo.mkdir()
+    for i, shape in enumerate([(40, 56), (48, 33)]):
+        Image.fromarray(np.full(shape, i + 3, np.uint8)).save(pseudo / f"picture_{i}.png")
+    (tmp_path / "mine.txt").write_text("picture_0\npicture_1\n")
+    source = VOC(root, train=str(tmp_path / "mine.txt"), train_masks=pseudo)
+    train = source.split("train")
+    assert len(train) == 2 and (train[0].mask == 3).all() and (train[1].mask == 4).all()
+    assert len(source.split("val")) == 3 and source.split("val")[0].mask.max() == 255
+    # the lists of the released nets name both files
+    lines = [f"/JPEGImages/picture_{i}.jpg /SegmentationClass/picture_{i}.png" for i in (2, 0)]
+    (tmp_path / "released.txt").write_text("\n".join(lines))
+    assert VOC(root, train=str(tmp_path / "released.txt")).split("train").ids == ["picture_2", "picture_0"]
+    (pseudo / "picture_1.png").unlink()
+    with pytest.raises(UserError, match=r"lists 'picture_1', but .*pseudo/picture_1\.png does not exist"):
+        source.split("train")
+    with pytest.raises(UserError, match="data.train_masks='nowhere' is not a folder"):
+        VOC(root, train_masks="nowhere")
+
+
+def test_every_data_set_may_train_on_masks_from_elsewhere(tmp_path, voc_and_sbd):
+    pseudo = tmp_path / "pseudo"
+    pseudo.mkdir()
+    folder, _ = voc_and_sbd
+    for i, id in enumerate(("extra_0", "extra_1", "picture_0", "picture_1")):
+        Image.fromarray(np.full((24, 30), i, np.uint8)).save(pseudo / f"{id}.png")
+    for file in (folder / "sbd" / "cls").iterdir():
+        file.unlink()  # SBD's own masks are not needed then
+    aug = VOCAug(folder, folder / "sbd", folder / "png", train_masks=pseudo)
+    aug.prepare()
+    assert [path.parent for path in aug.split("train").masks] == [pseudo] * 4
+    (tmp_path / "some.txt").write_text("picture_1\nextra_0\n")
+    some = VOCAug(folder, folder / "sbd", folder / "png", train_masks=pseudo, train_list=tmp_path / "some.txt")
+    assert some.split("train").ids == ["picture_1", "extra_0"] and some.split("val").ids == ["picture_2"]
+    (tmp_path / "some.txt").write_text("picture_2\n")  # of val
+    with pytest.raises(UserError, match=r"some\.txt names 'picture_2', which is none of the 4 training images"):
+        some.split("train")
+    with pytest.raises(UserError, match="data.train_list=nowhere.txt does not exist"):
+        VOC(folder, train_list="nowhere.txt")
+    coco = write_coco(tmp_path / "coco", [annotation(1, [SQUARE])], ((1, 40, 50), (2, 40, 50)))
+    Image.fromarray(np.full((40, 50), 7, np.uint8)).save(pseudo / "000000000002.png")
+    (tmp_path / "list.txt").write_text("000000000002\n")
+    source = COCO(coco, converted=tmp_path / "png", train_masks=pseudo, train_list=tmp_path / "list.txt")
+    source.prepare()
+    assert len(source.split("train")) == 1 and (source.split("train")[0].mask == 7).all()
+    assert set(np.unique(source.split("val")[0].mask)) == {0, COCO_CLASSES.index("dog")}
+    pairs = write_pairs(tmp_path / "pairs", ["train/a", "val/b"])
+    (pairs / "masks" / "train" / "a.png").unlink()
+    (pseudo / "train").mkdir()
+    Image.fromarray(np.ones((20, 30), np.uint8)).save(pseudo / "train" / "a.png")
+    source = Folder(pairs, pairs / "classes.txt", train_masks=pseudo)
+    assert (source.split("train")[0].mask == 1).all() and source.split("val").ids == ["val/b"]
+
+
+SQUARE = [10, 5, 30, 5, 30, 25, 10, 25]
+
+
+def annotation(number, polygon_or_code, image=1, category=18, crowd=0):
+    return {
+        "id": number, "image_id": image, "category_id": category, "iscrowd": crowd, "segmentation": polygon_or_code,
+        "area": 1, "bbox": [0, 0, 1, 1],
+    }  # fmt: skip
+
+
+def write_coco(root, annotations, images=((1, 40, 50),), categories=None):
+    rng = np.random.default_rng(0)
+    (root / "annotations").mkdir(parents=True)
+    content = {
+        "images": [{"id": i, "file_name": f"{i:012}.jpg", "height": h, "width": w} for i, h, w in images],
+        "annotations": annotations,
+        "categories": categories or [{"id": i, "name": name} for i, name in enumerate(COCO_IDS) if name != "-" and i],
+    }
+    for name in ("train2017", "val2017"):
+        (root / name).mkdir()
+        for i, height, width in images:
+            picture = Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8))
+            picture.save(root / name / f"{i:012}.jpg")
+        (root / "annotations" / f"instances_{name}.json").write_text(json.dumps(content))
+    return root
+
+
+def write_pairs(root, names, suffix=".jpg"):
+    rng = np.random.default_rng(0)
+    for name in names:
+        for folder, end in (("images", suffix), ("masks", ".png")):
+            (root / folder / f"{name}{end}").parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (20, 30, 3), np.uint8)).save(root / "images" / f"{name}{suffix}")
+        Image.fromarray(rng.integers(0, 2, (20, 30), np.uint8)).save(root / "masks" / f"{name}.png")
+    (root / "classes.txt").write_text("ground\ncrack\n")
+    return root
