@@ -121,7 +121,7 @@ def _refine(saved: Path, photograph: Path) -> Any:
 def ours(split: Any, given: argparse.Namespace, folder: Path) -> tuple[float, list[float]]:
     from deeplab_lit.crf import DenseCRF
     from deeplab_lit.inference.predictor import Predictor
-    from deeplab_lit.inference.scoring import evaluate
+    from deeplab_lit.inference.scoring import score_split
     from deeplab_lit.models.network import at_scales, deeplab_of
 
     whole, normalization = network(given.checkpoint)
@@ -129,7 +129,9 @@ def ours(split: Any, given: argparse.Namespace, folder: Path) -> tuple[float, li
     crf = DenseCRF(**CRF, threads=1)
 
     def everything(indices: range) -> Any:
-        return evaluate(predictor, split, indices, split.num_classes, crf, 40, 6, given.workers, lambda *_: None).scores
+        return score_split(
+            predictor, split, indices, split.num_classes, crf, 40, 6, given.workers, lambda *_: None
+        ).scores
 
     everything(range(min(2, len(split))))
     found: list[Any] = []

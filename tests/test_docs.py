@@ -19,5 +19,5 @@ def test_pages_name_files_and_pages_that_exist():
         text = page.read_text()
         for link in re.findall(r"\]\((?!http)([^)#]+)\)", text):
             assert (page.parent / link).exists(), (page.name, link)
-        for path in re.findall(r"`((?:src|tests|conf|experiments|benchmarks)/[\w/.]+)`", text):
+        for path in re.findall(r"`((?:src|tests|conf|experiments|benchmarks)/[a-z_0-9/.]+)`", text):
             assert (ROOT / path).exists(), (page.name, path)

@@ -1,4 +1,4 @@
-"""Reproduce, ablate and extend DeepLab V1 and V2 semantic segmentation."""
+"""The package deeplab_lit: DeepLab V1 and V2 semantic segmentation, to reproduce, ablate and extend."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    # the command line programs must not wait for torch before they have read their arguments
+    # imported on first use, so that command line programs read their arguments before torch is imported
     if name == "load":
         from deeplab_lit.inference.trained import load
 

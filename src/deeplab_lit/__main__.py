@@ -1,4 +1,4 @@
-"""``python -m deeplab_lit COMMAND ...``: the program ``deeplab-lit``."""
+"""The program ``deeplab-lit``, run as ``python -m deeplab_lit COMMAND ...``."""
 
 from deeplab_lit.cli.program import main
 

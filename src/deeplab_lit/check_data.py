@@ -1,4 +1,7 @@
-"""Read a whole data set and say what is wrong with it: ``python -m deeplab_lit.check_data data=... [against=DIR]``."""
+"""The command check_data: reads a whole data set and reports its faults.
+
+``python -m deeplab_lit.check_data data=... [against=DIR]``
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Other code bases' weights as a checkpoint of this library: ``python -m deeplab_lit.convert source=FILE out=FILE``."""
+"""The command convert: converts weights of other code bases to a checkpoint of this library.
+
+``python -m deeplab_lit.convert source=FILE out=FILE``
+"""
 
 from __future__ import annotations
 

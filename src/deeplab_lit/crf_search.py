@@ -1,4 +1,7 @@
-"""The papers' search for the CRF's parameters: ``python -m deeplab_lit.crf_search checkpoint=PATH``."""
+"""The command crf_search: searches the CRF's parameters as the papers do (V1, section 5; V2, section 4.1.1).
+
+``python -m deeplab_lit.crf_search checkpoint=PATH``
+"""
 
 from __future__ import annotations
 

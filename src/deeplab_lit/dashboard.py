@@ -1,4 +1,7 @@
-"""A table's dashboard in Weights & Biases: ``python -m deeplab_lit.dashboard group=TABLE-BUDGET [entity=TEAM]``."""
+"""The command dashboard: builds a report in Weights & Biases for one table of the papers.
+
+``python -m deeplab_lit.dashboard group=TABLE-BUDGET [entity=TEAM]``
+"""
 
 from __future__ import annotations
 

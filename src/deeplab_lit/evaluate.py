@@ -1,4 +1,7 @@
-"""Evaluate a checkpoint: ``python -m deeplab_lit.evaluate checkpoint=PATH [GROUP=CHOICE ...] [KEY=VALUE ...]``."""
+"""The command evaluate: scores a checkpoint before and after the CRF.
+
+``python -m deeplab_lit.evaluate checkpoint=PATH [GROUP=CHOICE ...] [KEY=VALUE ...]``
+"""
 
 from __future__ import annotations
 

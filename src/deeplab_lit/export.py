@@ -1,4 +1,7 @@
-"""A trained network for other programs: ``python -m deeplab_lit.export checkpoint=PATH format=onnx``."""
+"""The command export: writes a trained network in a format for other programs.
+
+``python -m deeplab_lit.export checkpoint=PATH format=onnx``
+"""
 
 from __future__ import annotations
 

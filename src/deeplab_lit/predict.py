@@ -1,4 +1,7 @@
-"""Label images: ``python -m deeplab_lit.predict checkpoint=PATH images=FILE|DIR|GLOB out=DIR [crf=...]``."""
+"""The command predict: predicts labels for images.
+
+``python -m deeplab_lit.predict checkpoint=PATH images=FILE|DIR|GLOB out=DIR [crf=...]``
+"""
 
 from __future__ import annotations
 

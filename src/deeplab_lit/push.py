@@ -1,4 +1,7 @@
-"""A trained network for others: ``python -m deeplab_lit.push checkpoint=PATH repo=USER/NAME``."""
+"""The command push: uploads a trained network to the Hugging Face Hub.
+
+``python -m deeplab_lit.push checkpoint=PATH repo=USER/NAME``
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The CRF over saved probabilities: ``python -m deeplab_lit.refine images=DIR probabilities=DIR out=DIR crf=...``."""
+"""The command refine: applies the CRF to saved probabilities.
+
+``python -m deeplab_lit.refine images=DIR probabilities=DIR out=DIR crf=...``
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The papers' tables beside what has been run: ``python -m deeplab_lit.report [sweep=runs/TABLE]``."""
+"""The command report: compares finished runs with the papers' tables.
+
+``python -m deeplab_lit.report [sweep=runs/TABLE]``
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a training would build: ``python -m deeplab_lit.summary model=... backbone=... [json=true]``."""
+"""The command summary: prints parameters, operations, field of view and memory of a training's network.
+
+``python -m deeplab_lit.summary model=... backbone=... [json=true]``
+"""
 
 from __future__ import annotations
 

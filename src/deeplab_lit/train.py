@@ -1,4 +1,7 @@
-"""Train and evaluate: ``python -m deeplab_lit.train [GROUP=CHOICE ...] [KEY=VALUE ...]``."""
+"""The command train: trains a network and scores its best checkpoint.
+
+``python -m deeplab_lit.train [GROUP=CHOICE ...] [KEY=VALUE ...]``
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from deeplab_lit.config.compose import command_line, overrides, typed
 def main(cfg: DictConfig) -> None:
     check_training(cfg)
     config = typed(cfg)
-    # torch and lightning take seconds to import: mistakes in the config have been answered by now
+    # importing torch and lightning takes seconds, so errors in the config are reported before
     if config.preview:
         from deeplab_lit.sweeps.preview import Planned, preview
 

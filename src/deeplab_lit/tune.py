@@ -1,4 +1,7 @@
-"""Search hyper-parameters: ``python -m deeplab_lit.tune [search.KEY=VALUE ...]`` and all of train."""
+"""The command tune: searches hyper-parameters; takes every key of train.
+
+``python -m deeplab_lit.tune [search.KEY=VALUE ...]``
+"""
 
 from __future__ import annotations
 

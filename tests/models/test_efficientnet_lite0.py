@@ -11,8 +11,8 @@ from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.models.efficientnet_lite0 import EfficientNetLite0
 from deeplab_lit.models.network import build_network
 from deeplab_lit.utils.errors import UserError
-from deeplab_lit.weights.efficientnet_lite0 import read_efficientnet_lite0, trunk_weights
 from deeplab_lit.weights.initialize import initialize
+from deeplab_lit.weights.lite0_package import read_efficientnet_lite0, trunk_weights
 
 CATS = {281, 282, 283, 284, 285}  # ImageNet's tabby, tiger cat, Persian, Siamese, Egyptian cat
 ESPRESSO = {504, 967}  # coffee mug, espresso

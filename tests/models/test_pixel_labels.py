@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from deeplab_lit.kernels.labels import count_pairs
+from deeplab_lit.kernels.label_maps import count_pairs
 from deeplab_lit.models import ASPP, DeepLab, MultiScaleInput, ResNet
 from deeplab_lit.models.pixel_labels import pixel_labels, upsampled_argmax
 from deeplab_lit.models.resize import resize

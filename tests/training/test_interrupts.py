@@ -122,10 +122,10 @@ def test_the_best_average_is_scored_and_not_the_last(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Segmenter, "log", falling)
     result = run(tmp_path, "ema=0.5", "optimizer.lr=0.02")
-    assert result["best_step"] == 2
+    assert result.best_step == 2
     seen = {row["step"]: row["val/pixel_accuracy"] for row in curve(tmp_path) if row["val/pixel_accuracy"]}
     assert len(set(seen.values())) > 1
-    assert result["pixel_accuracy"] == pytest.approx(float(next(iter(seen.values()))), abs=1e-6)
+    assert result.pixel_accuracy == pytest.approx(float(next(iter(seen.values()))), abs=1e-6)
 
 
 def test_an_accumulated_step_is_finished_before_saving(tmp_path, monkeypatch):

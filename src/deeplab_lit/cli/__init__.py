@@ -1,1 +1,1 @@
-"""What a command says and is answered."""
+"""The command line: entry points, arguments, help, completion and error messages."""

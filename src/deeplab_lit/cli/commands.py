@@ -1,4 +1,4 @@
-"""The commands of this package: what each does, and three of each to copy."""
+"""The commands of this package, each with a one-line description and three examples."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Command:
 
     Attributes:
         about: what it does, in one line.
-        examples: arguments to copy.
+        examples: the arguments of each example, which ``--help`` prints.
     """
 
     about: str

@@ -1,6 +1,7 @@
 """Completion of commands, groups, choices and keys in a shell.
 
-For commands typed as ``deeplab-lit COMMAND`` or ``python -m deeplab_lit.COMMAND``; Hydra's own completes neither.
+It completes commands typed as ``deeplab-lit COMMAND`` or ``python -m deeplab_lit.COMMAND``. Hydra's own completion
+supports neither form.
 """
 
 from __future__ import annotations
@@ -37,14 +38,16 @@ complete -o bashdefault -o default -o nospace -F _deeplab_lit python python3 dee
 
 
 def complete(command: str | None, wanted: str) -> str:
-    """What ``-sc install=bash`` and ``-sc query=bash`` print: the script for the shell, or what the word may become.
+    """The output of ``-sc install=bash`` (the completion script) or ``-sc query=bash`` (the completions of a word).
+
+    The command line to complete is the environment variable ``DEEPLAB_LIT_LINE``.
 
     Args:
-        command: such as train; None: the program ``deeplab-lit``, whose first word is the command.
-        wanted: install=bash or query=bash.
+        command: such as ``train``; None for the program ``deeplab-lit``, whose first word is the command.
+        wanted: ``install=bash`` or ``query=bash``.
 
     Raises:
-        UserError: it is another shell.
+        UserError: ``wanted`` is neither.
     """
     if wanted == "install=bash":
         return _SCRIPT
@@ -60,12 +63,12 @@ def complete(command: str | None, wanted: str) -> str:
 
 
 def candidates(command: str, before: Sequence[str], word: str) -> list[str]:
-    """What a word may become.
+    """The completions of the last word of a command line.
 
     Args:
-        command: such as train.
-        before: the words before it.
-        word: what has been typed of it; keys are completed up to their next dot.
+        command: such as ``train``.
+        before: the words before the last one.
+        word: the typed part of the last word; keys are completed up to their next dot.
     """
     group, is_override, _ = word.partition("=")
     if is_override:

@@ -1,6 +1,6 @@
-"""A command as a Hydra program, whose user's mistakes end in one sentence.
+"""The entry point of a command: a Hydra program that reports user errors in one sentence.
 
-Nothing heavy is imported here, so that a mistyped key is answered at once.
+This module does not import torch, so that a mistyped key is reported at once.
 """
 
 from __future__ import annotations
@@ -25,10 +25,13 @@ from deeplab_lit.utils.fetch import is_url, weights_file
 
 
 def entry_point(command: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
-    """Turn a job (a function of the composed config) into a command line program.
+    """A decorator that turns a job (a function of the composed config) into a command line program.
 
-    A :class:`UserError`, or a mistake that Hydra finds in the overrides, ends with one sentence and exit status 1;
-    ``HYDRA_FULL_ERROR=1`` brings the stack trace back.
+    For errors that :func:`is_mistake` accepts, the program prints a message without a traceback and exits with
+    status 1. ``HYDRA_FULL_ERROR=1`` prints the traceback instead. Ctrl-C exits with status 130.
+
+    Args:
+        command: the name of the command and of its config.
     """
 
     def decorate(job: Callable[[DictConfig], None]) -> Callable[[], None]:
@@ -38,13 +41,13 @@ def entry_point(command: str) -> Callable[[Callable[[DictConfig], None]], Callab
 
         @functools.wraps(job)
         def guarded(cfg: DictConfig) -> None:
-            # children of the job must not inherit what only keeps Hydra from printing traces itself
+            # child processes must not inherit the variable, which only makes Hydra raise errors in this process
             full = os.environ.pop("HYDRA_FULL_ERROR", None) if raises else None
             try:
                 _check_weights(cfg)
                 job(cfg)
             except (*MISTAKES, OSError) as error:
-                # Hydra would announce it with lines of its own; a sweep must know which job failed
+                # a sweep has to see the error of its job; elsewhere Hydra would print lines of its own for it
                 if not raises or is_of_sweep() or not is_mistake(error):
                     raise
                 caught.append(error)
@@ -86,7 +89,7 @@ def entry_point(command: str) -> Callable[[Callable[[DictConfig], None]], Callab
 
 
 def _informs(command: str, arguments: list[str]) -> bool:
-    """Answer what asks about the command instead of running it: help and completion; whether that was so."""
+    """Print help or completions if the arguments ask for them. Returns whether they do."""
     if {"-h", "--help"} & set(arguments):
         end_with_the_reader()
         table = _table_of(arguments)
@@ -102,7 +105,7 @@ def _informs(command: str, arguments: list[str]) -> bool:
 
 
 def end_with_the_reader() -> None:
-    """Let a pipe that closes early, as ``| head`` does, end the process as it ends other programs."""
+    """Restore the default action of SIGPIPE, so that ``| head`` ends the process without a traceback."""
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
@@ -113,7 +116,7 @@ def _table_of(arguments: list[str]) -> str | None:
 
 
 def _check_weights(cfg: DictConfig) -> None:
-    """Refuse a checkpoint that is not there, before torch is imported."""
+    """Raise UserError for a checkpoint file that does not exist, before torch is imported."""
     path = OmegaConf.select(cfg, "checkpoint")
     if isinstance(path, str) and not is_url(path):
         weights_file(path)

@@ -1,4 +1,4 @@
-"""A user's mistake in one sentence: what was given, what is possible, what to type."""
+"""Error messages for user errors: what was given, what is possible, what to type."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from deeplab_lit.utils.errors import UserError, closest
 from deeplab_lit.utils.files import DISK_FULL
 
 MISTAKES = (UserError, HydraException, OmegaConfBaseException)
-"""Errors that are the user's to mend; their text is shown without a traceback."""
+"""The classes of user errors, which are shown without a traceback."""
 
-_EXTRAS = ("joblib", "submitit")  # those that bring launchers
+_EXTRAS = ("joblib", "submitit")  # this package's extras that install a launcher
 _KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
 _RENAMED = {
     "scale": "scale is called budget now: type budget=full, budget=subset or budget=mini.",
@@ -25,17 +25,17 @@ _RENAMED = {
     "data.check": "data.check is a command of its own now: type python -m deeplab_lit.check_data data=...",
     "data.check_against": "data.check_against is now python -m deeplab_lit.check_data data=... against=FOLDER.",
 }
-"""What to say to keys of earlier versions."""
+"""The message for each key of an earlier version."""
 
 
 def is_mistake(error: Exception) -> bool:
-    """True for errors that are shown without a traceback: the user's mistakes, and OSErrors that mean a full disk."""
+    """True for errors shown without a traceback: user errors, and OSErrors that mean a full disk."""
     return isinstance(error, MISTAKES) or (isinstance(error, OSError) and error.errno in DISK_FULL)
 
 
 def explain(error: Exception, command: str) -> str:
-    """The sentence for a mistake."""
-    if isinstance(error, OSError) and not isinstance(error, MISTAKES):  # some of Hydra's are both
+    """The message for an error that :func:`is_mistake` accepts."""
+    if isinstance(error, OSError) and not isinstance(error, MISTAKES):  # some of Hydra's errors are both
         return _disk_full(error)
     text = str(error)
     if isinstance(error, UserError):
@@ -47,7 +47,7 @@ def explain(error: Exception, command: str) -> str:
         return unknown_key(match[1], command)
     if match := re.search(r"Could not find '([^']+)'", text):
         return _unknown_choice(match[1], text)
-    # Hydra names the override, OmegaConf's error behind it says what is wrong with the value
+    # Hydra's error names the override, its cause (OmegaConf's error) says what is wrong with the value
     kind = re.search(r"could not be converted to (Integer|Float)|is not a valid (bool)", f"{text} {error.__cause__}")
     if kind and (given := re.search(r"Error merging override (\S+)", text)):
         return f"{given[1]}: it takes {_KINDS[kind[1] or kind[2]]}."
@@ -64,7 +64,7 @@ def _disk_full(error: OSError) -> str:
 
 
 def unknown_key(key: str, command: str) -> str:
-    """The sentence for a key that a command does not have."""
+    """The message for a key that a command does not have."""
     if key in _RENAMED:
         return _RENAMED[key]
     known = sorted(all_keys(command, sys.argv[1:]))
@@ -88,21 +88,21 @@ def _unknown_choice(name: str, text: str) -> str:
 
 
 def check_words(arguments: list[str], command: str) -> None:
-    """Refuse at once what the files of a command show to be wrong, before anything is composed.
+    """Check a command's arguments against its config files and schemas, before Hydra composes the config.
 
     Raises:
-        UserError: a key that the command does not have, or a list where a group's choice is due.
+        UserError: a key that the command does not have, or a list in place of a group's choice.
     """
     if any(argument.startswith(("-c", "--config")) and argument not in ("-c", "--cfg") for argument in arguments):
         return  # configs of the user's own may have other keys
     groups = {folder.name for folder in conf_folder().iterdir() if folder.is_dir()} | {"experiments"}
-    # an experiment chooses too
+    # choices made by an experiment or a budget, and so their keys, are not known here
     chooses = any(argument.startswith(("experiments=", "budget=")) for argument in arguments)
     known = {*all_keys(command, arguments), *groups, "hydra"}
     parents = {name.rpartition(".")[0] for name in known}
     for argument in arguments:
         key, is_override, value = argument.partition("=")
-        # Hydra itself stumbles over a list where a group's choice is due
+        # Hydra fails on a list in place of a group's choice
         if key in groups and value.startswith("["):
             options = ", ".join(_names(conf_folder() / key))
             raise UserError(

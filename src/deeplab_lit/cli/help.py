@@ -1,4 +1,4 @@
-"""What ``--help`` prints."""
+"""Help texts: of the program, of each command, and of each table of the papers."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ DeepLab V1 and V2: reproduce the papers' tables, ablate, train on data of your o
 
 
 def program_text() -> str:
-    """What ``deeplab-lit`` prints: every command with what it does."""
+    """The help text of ``deeplab-lit``: every command with its description."""
     lines = [line for name, command in COMMANDS.items() for line in _columns(f"  {name}", command.about, 16)]
     more = "deeplab-lit COMMAND --help     a command's groups, choices and keys, with commands to copy"
     return "\n\n".join([_PROGRAM, "\n".join(lines), more])
 
 
 def help_text(command: str) -> str:
-    """What a command does, commands to copy, its groups with their choices, its keys with their meaning."""
+    """The help text of a command: description, examples, groups with their choices, keys with their meaning."""
     about = COMMANDS[command]
     parts = [f"python -m deeplab_lit.{command}: {about.about}", "\n".join(f"  {each}" for each in examples(command))]
     lines = []
@@ -47,12 +47,12 @@ def help_text(command: str) -> str:
 
 
 def examples(command: str) -> list[str]:
-    """Commands to copy."""
+    """The example command lines of a command."""
     return [f"python -m deeplab_lit.{command} {each}".rstrip() for each in COMMANDS[command].examples]
 
 
 def table_text(table: str) -> str:
-    """What a table of the papers shows, commands to copy, its rows with the published numbers."""
+    """The help text of a table of the papers: description, examples, rows with the published mIoU."""
     shows, arguments = about_table(table)
     rows = rows_of_table(table)
     to_copy = [arguments, f"experiments={table} budget=mini", f"experiments={table}/{rows[0].name} budget=mini"]

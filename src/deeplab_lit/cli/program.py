@@ -1,4 +1,4 @@
-"""The program ``deeplab-lit``: its first word is a command, the rest is the command's."""
+"""The program ``deeplab-lit``: its first argument names a command, which gets the other arguments."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def main() -> None:
             sys.exit(f"error: {error}")
     elif name in COMMANDS:
         del sys.argv[1]
-        # as -m does it: processes that Lightning or multiprocessing start again are that command too
+        # run as ``python -m`` does, so that child processes of Lightning or multiprocessing run the same command
         runpy.run_module(f"deeplab_lit.{name}", run_name="__main__", alter_sys=True)
     else:
         sys.exit(f"error: {name!r} is no command: choose one of {', '.join(COMMANDS)}.{closest(name, COMMANDS)}")

@@ -1,4 +1,7 @@
-"""What a command takes: groups, choices and keys, read from files and schemas; nothing is composed, so it is quick."""
+"""The reference of a command's arguments: groups, choices and keys.
+
+They are read from the config files and schemas, without the time that Hydra takes to compose a config.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,13 @@ class Choice:
 
 @dataclasses.dataclass(frozen=True)
 class RowOfTable:
-    """A row of a published table: its name, what is published (mIoU without and with the CRF), and what it is."""
+    """A row of a published table.
+
+    Attributes:
+        name: the name of its file.
+        published: the published mIoU in percent without and with the CRF; None where there is none.
+        notes: a description.
+    """
 
     name: str
     published: tuple[float | None, float | None]
@@ -45,13 +54,13 @@ class RowOfTable:
 
 
 def keys(command: str) -> list[Key]:
-    """The keys outside the groups, in the order of the schema."""
+    """The keys of a command outside its config groups, in the order of the schema."""
     hidden = {*groups_of(command), "row"}
     return [each for each in _described(SCHEMAS[command]) if each.name.split(".")[0] not in hidden]
 
 
 def groups_of(command: str) -> dict[str, str | None]:
-    """The config groups of a command with their defaults."""
+    """The config groups of a command with their default choices."""
     groups: dict[str, str | None] = {}
     for entry in _read(conf_folder() / f"{command}.yaml").get("defaults", []):
         if isinstance(entry, str) and entry in SCHEMAS:
@@ -62,7 +71,7 @@ def groups_of(command: str) -> dict[str, str | None]:
 
 
 def choices(group: str) -> list[Choice]:
-    """The choices of a config group; of ``experiments`` the tables and what stands alone, not the rows."""
+    """The choices of a config group. Those of ``experiments`` exclude the rows of tables."""
     about = _read(conf_folder() / "choices.yaml").get(group, {})
     if group == "experiments":
         return [Choice(file.stem, about.get(file.stem, "")) for file in sorted(experiments_folder().glob("*.yaml"))]
@@ -76,7 +85,7 @@ def about_table(table: str) -> tuple[str, str]:
 
 
 def rows_of_table(table: str) -> list[RowOfTable]:
-    """The rows of a table in its order, then those of its folder that others start from."""
+    """The rows of a table in its order, then the other rows of its folder, from which rows of the table start."""
     folder = experiments_folder() / table
     first = _read(folder.with_suffix(".yaml"))["hydra"]["sweeper"]["rows"]
     others = sorted(file.stem for file in folder.glob("*.yaml") if file.stem not in first)
@@ -89,7 +98,12 @@ def rows_of_table(table: str) -> list[RowOfTable]:
 
 
 def all_keys(command: str, arguments: Sequence[str]) -> list[str]:
-    """Every key with the choices that are typed, or the defaults: ``model.rates`` as well as ``seed``."""
+    """Every key of a command, those inside the chosen config groups included: ``model.rates`` as well as ``seed``.
+
+    Args:
+        command: such as ``train``.
+        arguments: what is typed; groups that it does not choose have their default choice.
+    """
     chosen = {**groups_of(command), **dict(each.split("=", 1) for each in arguments if "=" in each)}
     names = dict.fromkeys([each.name for each in _described(SCHEMAS[command], whole=True)])
     for group in groups_of(command):
@@ -101,7 +115,7 @@ def all_keys(command: str, arguments: Sequence[str]) -> list[str]:
 
 
 def _described(schema: Any, prefix: str = "", whole: bool = False) -> Iterator[Key]:
-    """The keys of a schema and of the schemas in it; with ``whole`` also what these are called themselves."""
+    """The keys of a schema and of its nested schemas. With ``whole``, also the keys that hold the nested schemas."""
     types = typing.get_type_hints(schema)
     for each in dataclasses.fields(schema):
         kind = types[each.name]

@@ -1,1 +1,1 @@
-"""What a run is told: schemas, composition, and what decides its result."""
+"""Configuration: schemas, composition by Hydra, checks, and the identity of a training."""

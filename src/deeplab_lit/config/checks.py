@@ -1,4 +1,4 @@
-"""Checks of a composed config that no schema can make: which choices go together, and what is no training."""
+"""Checks of a composed training config that schemas cannot make, such as whether model and backbone fit."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from deeplab_lit.utils.errors import UserError
 
 
 def check_training(cfg: DictConfig) -> None:
-    """Refuse what is no training.
+    """Check that a composed config describes one training.
 
     Raises:
-        UserError: a whole table where one training is due, a budget without a row, a model on a backbone that lacks
-            what it is built on, or an unknown key in a recipe.
+        UserError: the experiment is a whole table, a budget is given without a row of a table, the backbone does not
+            offer what the model needs, or a recipe has an unknown key.
     """
     _check_no_table()
     if cfg.row is not None and not cfg.row.table:
@@ -33,7 +33,7 @@ def check_training(cfg: DictConfig) -> None:
 
 
 def _check_no_table() -> None:
-    """A table is run by its own sweeper."""
+    """Raise UserError for an experiment that is a whole table, which its own sweeper runs."""
     chosen = choices().get("experiments")
     if chosen in tables():
         raise UserError(
@@ -57,7 +57,7 @@ def _check_pair(cfg: DictConfig) -> None:
 
 
 def _go_together(model: DictConfig, backbone: DictConfig) -> bool:
-    """Whether the trunk offers what the head needs; other groups' choices are not composed here, so not resolved."""
+    """Whether the trunk offers what the head needs. Either may be a config that is not composed or resolved."""
     needs = OmegaConf.select(model, "recipe.needs") or ModelRecipe().needs
     return needs is None or needs in (OmegaConf.select(backbone, "recipe.offers") or BackboneRecipe().offers)
 

@@ -1,4 +1,4 @@
-"""What each command but the training is told, typed as :mod:`deeplab_lit.config.schemas`."""
+"""The config schemas of all commands but ``train``, dataclasses as in :mod:`deeplab_lit.config.schemas`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deeplab_lit.config.schemas import CRFConfig, RootsConfig, ScalesConfig, Tra
 
 @dataclass(kw_only=True)
 class UseConfig:
-    """What every command that uses a trained network is told."""
+    """The keys that commands which use a trained network share."""
 
     checkpoint: str | None = key("the file of a trained network, or its URL", None)
     flip: bool = key("the mean of the image's and its mirror's probabilities", False)
@@ -30,7 +30,7 @@ class UseConfig:
 
 @dataclass(kw_only=True)
 class EvaluateConfig(UseConfig):
-    """What `python -m deeplab_lit.evaluate` is told."""
+    """The config of `python -m deeplab_lit.evaluate`."""
 
     data: dict[str, Any] | None = key("null: the data set that the checkpoint was trained on", None)
     split: str = key("train or val", "val")
@@ -42,7 +42,7 @@ class EvaluateConfig(UseConfig):
 
 @dataclass(kw_only=True)
 class PredictConfig(UseConfig):
-    """What `python -m deeplab_lit.predict` is told."""
+    """The config of `python -m deeplab_lit.predict`."""
 
     images: str = key("a file, a folder with all below it, or a pattern such as 'a/*.jpg'", decides=False)
     out: str = key("folder for the labels", decides=False)
@@ -57,7 +57,7 @@ class PredictConfig(UseConfig):
 
 @dataclass(kw_only=True)
 class RefineConfig:
-    """What `python -m deeplab_lit.refine` is told."""
+    """The config of `python -m deeplab_lit.refine`."""
 
     images: str = key("a folder")
     probabilities: str = key("a folder with NAME.npy or NAME.npz for each image")
@@ -72,7 +72,7 @@ class RefineConfig:
 
 @dataclass(kw_only=True)
 class ConvertConfig:
-    """What `python -m deeplab_lit.convert` is told."""
+    """The config of `python -m deeplab_lit.convert`."""
 
     source: str = key("a file of weights, or its URL")
     out: str = key("ends in .ckpt or .safetensors")
@@ -83,7 +83,7 @@ class ConvertConfig:
 
 @dataclass(kw_only=True)
 class ExportConfig:
-    """What `python -m deeplab_lit.export` is told."""
+    """The config of `python -m deeplab_lit.export`."""
 
     checkpoint: str = key("the file of a trained network, or its URL")
     format: str = key("safetensors, torch_export or onnx")
@@ -96,7 +96,7 @@ class ExportConfig:
 
 @dataclass(kw_only=True)
 class PushConfig:
-    """What `python -m deeplab_lit.push` is told."""
+    """The config of `python -m deeplab_lit.push`."""
 
     checkpoint: str = key("the file of a trained network, or its URL")
     repo: str = key("USER/NAME on the Hugging Face Hub")
@@ -110,7 +110,7 @@ class PushConfig:
 
 @dataclass(kw_only=True)
 class CRFSearchConfig(UseConfig):
-    """What `python -m deeplab_lit.crf_search` is told."""
+    """The config of `python -m deeplab_lit.crf_search`."""
 
     data: dict[str, Any] | None = key("null: the data set that the checkpoint was trained on", None)
     split: str = key("train or val", "val")
@@ -126,7 +126,7 @@ class CRFSearchConfig(UseConfig):
 
 @dataclass(kw_only=True)
 class CheckDataConfig:
-    """What `python -m deeplab_lit.check_data` is told."""
+    """The config of `python -m deeplab_lit.check_data`."""
 
     name: str = key("of the report's folder")
     data: dict[str, Any] = key("the data set")
@@ -137,7 +137,7 @@ class CheckDataConfig:
 
 @dataclass(kw_only=True)
 class SummaryConfig(TrainConfig):
-    """What `python -m deeplab_lit.summary` is told: what a training is, and how to answer."""
+    """The config of `python -m deeplab_lit.summary`: that of a training, and the output format."""
 
     json: bool = key("one JSON object", False, decides=False)
     classes: int | None = key("how many; null: the data set's", None, decides=False)
@@ -145,7 +145,7 @@ class SummaryConfig(TrainConfig):
 
 @dataclass
 class ReportConfig:
-    """What `python -m deeplab_lit.report` is told."""
+    """The config of `python -m deeplab_lit.report`."""
 
     sweep: str | None = key("the folder of one table's runs; null: all tables below output", None)
     output: str = key("folder that holds the run directories", "runs")
@@ -155,7 +155,7 @@ class ReportConfig:
 
 @dataclass(kw_only=True)
 class DashboardConfig:
-    """What `python -m deeplab_lit.dashboard` is told."""
+    """The config of `python -m deeplab_lit.dashboard`."""
 
     group: str = key("TABLE-BUDGET, as W&B has the runs: such as table4_resnet101-full")
     entity: str | None = key("the W&B user or team that it is sent to; null: its specification is written alone", None)
@@ -165,7 +165,7 @@ class DashboardConfig:
 
 @dataclass
 class HyperparametersConfig:
-    """How `python -m deeplab_lit.tune` searches."""
+    """The search of `python -m deeplab_lit.tune`."""
 
     space: dict[str, Any] = key("key of a training: {low, high, log, step} or {choices}", factory=dict)
     trials: int = key(
@@ -177,6 +177,6 @@ class HyperparametersConfig:
 
 @dataclass(kw_only=True)
 class TuneConfig(TrainConfig):
-    """What `python -m deeplab_lit.tune` is told: what a training is, and what to search."""
+    """The config of `python -m deeplab_lit.tune`: that of a training, and the search."""
 
     search: HyperparametersConfig = key("how to search", factory=HyperparametersConfig, decides=False)

@@ -1,4 +1,4 @@
-"""Composed configs as typed objects, and the commands that they come from."""
+"""Compose configs with Hydra: typed config objects, their choices, overrides and command lines."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def typed(cfg: DictConfig) -> Any:
 
 
 def compose(overrides: Sequence[str]) -> TrainConfig:
-    """The config of one training, inside a running Hydra program."""
+    """The typed config of one training, composed from overrides inside a running Hydra program."""
     loader = GlobalHydra.instance().config_loader()
     cfg = loader.load_configuration("train", list(overrides), RunMode.RUN)
     with open_dict(cfg):
@@ -41,22 +41,22 @@ def choices() -> dict[str, str]:
 
 
 def overrides() -> list[str]:
-    """What this job's config was composed of."""
+    """The overrides that this job's config was composed from."""
     return list(HydraConfig.get().overrides.task)
 
 
 def is_of_sweep() -> bool:
-    """Whether this job is one of several."""
+    """Whether this job belongs to a sweep."""
     return HydraConfig.initialized() and not OmegaConf.is_missing(HydraConfig.get().job, "num")
 
 
 def train_command(overrides: Sequence[str]) -> str:
-    """What to type for a training."""
+    """The command line of a training with these overrides."""
     return shlex.join(["python", "-m", "deeplab_lit.train", *overrides])
 
 
 def command_line(argv: Sequence[str]) -> str:
-    """The command that was typed, as it can be typed again."""
+    """The command line that ``argv`` (``sys.argv``) comes from, quoted for a shell."""
     program = Path(argv[0])
     if program.parent == package_folder():
         return shlex.join(["python", "-m", f"deeplab_lit.{program.stem}", *argv[1:]])

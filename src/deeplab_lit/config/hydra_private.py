@@ -15,5 +15,5 @@ __all__ = ["FileConfigSource", "combinations"]
 
 
 def combinations(overrides: Sequence[Override]) -> list[list[str]]:
-    """Overrides with several values each, as a list of overrides for each combination of them."""
+    """Overrides that may have several values, expanded to one list of overrides for each combination of values."""
     return [list(each) for each in BasicSweeper.split_arguments(list(overrides), None)[0]]

@@ -1,4 +1,4 @@
-"""What Hydra is told: schemas by name, the experiments as a config group, and the sweeper of tables."""
+"""Registration with Hydra's config store: schemas, the config group ``experiments``, the sweeper of tables."""
 
 from __future__ import annotations
 
@@ -46,12 +46,15 @@ SCHEMAS: dict[str, type] = {
 }
 
 
-# rows say the published numbers of steps; smaller budgets are shares of them
+# rows hold the published numbers of steps, which smaller budgets multiply by a factor
 OmegaConf.register_new_resolver("times", lambda number, factor: round(number * factor), replace=True)
 
 
 class _ExperimentsSource(FileConfigSource):  # type: ignore[misc]
-    """A folder as if ``experiments`` alone lay in it: in a checkout, results lie there too, under the names of keys."""
+    """A config source that shows the subfolder ``experiments`` alone.
+
+    In a checkout, the folder also holds results in folders that are named as keys.
+    """
 
     @staticmethod
     def scheme() -> str:
@@ -84,17 +87,17 @@ class _Experiments(SearchPathPlugin):  # type: ignore[misc]
 
 @dataclass
 class _TableConfig:
-    """Of the sweeper that runs a table's rows."""
+    """The config of the sweeper that runs a table's rows."""
 
     _target_: str = "hydra_plugins.deeplab_lit_tables.Table"
     name: str = MISSING
     rows: list[str] = MISSING
     about: str = MISSING  # what the table shows, for --help
-    roots: str = MISSING  # the roots that it needs, as they are typed, for --help
+    roots: str = MISSING  # the arguments that set its data roots, for --help
 
 
 def register_schemas() -> None:
-    """Make :data:`SCHEMAS` known to Hydra as ``/schema/NAME``, and the experiments."""
+    """Register :data:`SCHEMAS` with Hydra as ``/schema/NAME``, the experiments, and the sweeper of tables."""
     store = ConfigStore.instance()
     store.store(group="hydra/sweeper", name="table", node=_TableConfig)
     for name, schema in SCHEMAS.items():

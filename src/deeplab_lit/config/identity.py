@@ -1,7 +1,7 @@
-"""What makes two trainings the same: the part of a config that decides the weights.
+"""The identity of a training: the part of its config that decides the weights.
 
-A schema says of each key whether it decides (:func:`deeplab_lit.config.keys.key`). Here stands what schemas cannot say,
-since it lies inside open sets.
+A schema marks each key that decides the result (:func:`deeplab_lit.config.keys.key`). This module does so for keys
+that have no schema, such as those inside ``data`` and ``trainer``.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ from deeplab_lit.config.keys import deciding_keys
 from deeplab_lit.config.schemas import ScalesConfig, TrainConfig
 
 _BESIDE_THE_DATA = ("recipe", "check", "check_against", "converted", "cache", "download")
-"""Keys of ``data`` that say where files are kept; what a recipe says has come to its place elsewhere."""
+"""Keys inside ``data``, ``backbone`` and ``model`` that do not decide the weights.
+
+They are places of files, checks, and recipes, whose values other keys of the config have taken over.
+"""
 
 _OF_THE_TRAINER = (
     "precision", "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "limit_train_batches",
     "overfit_batches",
 )  # fmt: skip
-"""Arguments of ``lightning.Trainer`` that change the weights; all others say where it runs and what it prints."""
+"""Arguments of ``lightning.Trainer`` that change the weights; the others set devices and output."""
 
 PREDICTION = deciding_keys(PredictConfig)
 """Keys of ``predict`` that decide the labels."""
@@ -32,16 +35,17 @@ CRF_SEARCH = deciding_keys(CRFSearchConfig)
 """Keys of ``crf_search`` that decide the score of each point."""
 
 OF_THE_STUDY = ("search", "space", "name", "output", "resume")
-"""Keys and groups of ``tune`` that are no part of its trials."""
+"""Keys and groups of ``tune`` that its trials do not take over."""
 
 OF_THE_ROW = ("experiments", "seed", "name", "resume")
-"""Keys and groups of a row of a table that are no part of the row that it starts from."""
+"""Keys and groups of a table's row that the row which it starts from does not take over."""
 
 
 def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a training's resolved config that decides its weights.
 
-    A CRF is a part where it is trained with the network, and what a row starts from where it starts from another row.
+    The CRF belongs to it if it is trained with the network. For a row that starts from another row, so does the
+    fingerprint of that row's training.
     """
     left = {name: config[name] for name in deciding_keys(TrainConfig) if name in config}
     for group, kept in (("data", None), ("backbone", None), ("model", None), ("scales", deciding_keys(ScalesConfig))):
@@ -61,9 +65,14 @@ def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differing(configs: Sequence[Mapping[str, Any]], seed: bool = False) -> dict[str, list[Any]]:
-    """The deciding keys, and those of the CRF, that are not the same in all trainings: dotted names and each's value.
+    """The deciding keys, and the keys of the CRF, whose values differ between trainings.
 
-    Without ``seed`` the seed is left out. A key that a config lacks is None there.
+    Args:
+        configs: the resolved config of each training.
+        seed: whether to compare the seed too.
+
+    Returns:
+        From the dotted name of a key to its value in each config, None where a config lacks the key.
     """
     flat = [dict(_flat({**deciding(each), "crf": each.get("crf")})) for each in configs]
     names = sorted({name for each in flat for name in each if seed or name != "seed"})

@@ -13,11 +13,11 @@ def key(
     """A field of a schema.
 
     Args:
-        meaning: what ``--help`` says of it.
-        default: its value unless something is typed; left out where the value is required or follows from a choice.
+        meaning: a description, which ``--help`` prints.
+        default: the default value; omitted where the value is required or follows from a group's choice.
         factory: makes the default, for lists and mappings.
-        decides: whether another value gives another result. False for keys that say where results go, how fast they
-            come, and how the work is watched: a run, a folder or a search is gone on with whatever these are.
+        decides: whether the value changes the result. False for keys that set output folders, speed or monitoring;
+            a run, a folder of labels or a search can be resumed with other values of these.
     """
     metadata = {"meaning": meaning, "decides": decides}
     if factory is not None:

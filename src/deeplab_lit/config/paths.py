@@ -1,4 +1,4 @@
-"""Where configs and the papers' experiments lie."""
+"""Paths of the package, of its config groups, and of the papers' experiments."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ def tables() -> list[str]:
 
 
 def package_folder() -> Path:
-    """The folder of this package, in which the entry points lie."""
+    """The folder of this package, which holds the entry points."""
     return _PACKAGE

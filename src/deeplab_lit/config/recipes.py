@@ -1,7 +1,7 @@
-"""Recipes: what belongs with a data set, a trunk, a head or a trainer and is read by other parts of the config.
+"""Recipes: values of a data set, a trunk, a head or a trainer that other parts of the config read.
 
-They stand under ``recipe`` in the files of these groups. A data set's crop size, for example, is the training's unless
-another is typed, and a trunk's learning rate the optimiser's.
+A recipe is the key ``recipe`` in a config file of these groups. For example, a data set's recipe holds the default crop
+size of a training, and a trunk's recipe the default learning rate of the optimiser.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from deeplab_lit.utils.errors import UserError, closest
 
 @dataclass(frozen=True)
 class DataRecipe:
-    """How a data set is trained on, unless something else is typed."""
+    """The recipe of a data set: defaults of a training on it."""
 
     crop_size: int | None = key("pixels a side of training crops", None)
     eval_size: int | None = key("pixels a side that validation images are padded to", None)
@@ -32,7 +32,7 @@ class DataRecipe:
 
 @dataclass(frozen=True)
 class BackboneRecipe:
-    """What goes with a trunk."""
+    """The recipe of a trunk: learning rates, widths of its heads, and which heads can be built on it."""
 
     sgd_lr: float | None = key("learning rate of optimizer=sgd", None)
     adamw_lr: float | None = key("learning rate of optimizer=adamw", None)
@@ -45,7 +45,7 @@ class BackboneRecipe:
 
 @dataclass(frozen=True)
 class ModelRecipe:
-    """What goes with a head."""
+    """The recipe of a head: which trunks it can be built on, and which layers are trained."""
 
     needs: str | None = key("the one of the trunk's offers that it is built on", None)
     train_only_new: bool = key("its new layers alone are trained", False)
@@ -53,7 +53,7 @@ class ModelRecipe:
 
 @dataclass(frozen=True)
 class TrainerRecipe:
-    """What goes with a trainer."""
+    """The recipe of a trainer."""
 
     resume: str | None = key("a requeued job goes on: auto", None)
 
@@ -64,7 +64,7 @@ RECIPES: dict[str, type] = {
     "model": ModelRecipe,
     "trainer": TrainerRecipe,
 }
-"""The recipe of each group that has one."""
+"""The class of the recipe of each config group that has one."""
 
 Recipe = TypeVar("Recipe")
 
@@ -73,7 +73,7 @@ def recipe(component: Mapping[str, Any], kind: type[Recipe]) -> Recipe:
     """The recipe of a component; its defaults where the component has none.
 
     Raises:
-        UserError: it has a key that this kind of recipe does not know.
+        UserError: the recipe has a key that is not a field of ``kind``.
     """
     given = component.get("recipe") or {}
     known = [each.name for each in dataclasses.fields(kind)]  # type: ignore[arg-type]
@@ -88,5 +88,5 @@ def recipe(component: Mapping[str, Any], kind: type[Recipe]) -> Recipe:
 
 
 def without_recipe(component: Mapping[str, Any]) -> dict[str, Any]:
-    """What the component itself is told."""
+    """The config of a component without its recipe."""
     return {name: value for name, value in component.items() if name != "recipe"}

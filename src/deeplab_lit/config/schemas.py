@@ -1,7 +1,7 @@
-"""The closed parts of a training's configuration, typed: a wrong key or type fails before torch is imported.
+"""The config schemas of a training, as dataclasses: a wrong key or type is an error before torch is imported.
 
-They are not frozen, since OmegaConf takes that as a ban on overrides. After composition one thing is filled in: what a
-row of a table starts from.
+The dataclasses are not frozen, since OmegaConf refuses overrides of frozen ones. After composition, ``row.start`` and
+``row.start_run`` alone are set.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from deeplab_lit.config.keys import key
 
 @dataclass
 class OptimizerConfig:
-    """What every optimiser is told."""
+    """The keys that all optimisers share."""
 
     lr: float = key("learning rate", 1e-3)
     weight_decay: float = key("of weights; biases and normalisation never decay", 5e-4)
@@ -36,7 +36,7 @@ class SGDConfig(OptimizerConfig):
 
 @dataclass
 class AdamWConfig(OptimizerConfig):
-    """AdamW, which learns in minutes from random weights."""
+    """AdamW, for short trainings from random weights."""
 
     lr: float = key("learning rate", 3e-3)
     weight_decay: float = key("of weights; biases and normalisation never decay", 1e-2)
@@ -46,7 +46,7 @@ class AdamWConfig(OptimizerConfig):
 
 @dataclass
 class ScheduleConfig:
-    """What every learning-rate policy is told."""
+    """The keys that all learning-rate policies share."""
 
     warmup: int = key("steps of linear rise first", 0)
     name: str = key("which policy this is", "")
@@ -81,7 +81,7 @@ class AugmentConfig:
 
 @dataclass
 class ScalesConfig:
-    """Scales of the input that share one network; their scores are fused by the maximum."""
+    """Multi-scale input: one network scores the image at several scales, and the maximum fuses the scores."""
 
     factors: list[float] = key("of the image's size", factory=lambda: [1.0])
     recompute: bool = key(
@@ -102,7 +102,7 @@ class LossConfig:
 
 @dataclass(kw_only=True)
 class ParityConfig:
-    """Where the released nets and today's habits differ; conf/parity/ says what each value does."""
+    """Choices in which the released networks differ from current practice; conf/parity/ explains each value."""
 
     align_corners: bool = key("resizing puts corner pixels on each other")
     loss: str = key("map or full")
@@ -142,7 +142,7 @@ class DenseCRFConfig(CRFConfig):
 
 @dataclass
 class InitConfig:
-    """Random weights."""
+    """Initialisation with random weights."""
 
     pretrained: bool = key("the trunk carries trained weights, so the statistics of its normalisation stay", False)
     name: str = key("random, imagenet or checkpoint", "random")
@@ -150,7 +150,7 @@ class InitConfig:
 
 @dataclass(kw_only=True)
 class ImageNetConfig(InitConfig):
-    """torchvision's weights."""
+    """Initialisation with torchvision's ImageNet weights."""
 
     pretrained: bool = key("the trunk carries trained weights, so the statistics of its normalisation stay", True)
     name: str = key("random, imagenet or checkpoint", "imagenet")
@@ -164,7 +164,7 @@ class ImageNetConfig(InitConfig):
 
 @dataclass(kw_only=True)
 class CheckpointConfig(InitConfig):
-    """A file of weights, which brings its normalisation."""
+    """Initialisation from a file of weights, which also sets the normalisation of the input."""
 
     pretrained: bool = key("the trunk carries trained weights, so the statistics of its normalisation stay", True)
     name: str = key("random, imagenet or checkpoint", "checkpoint")
@@ -173,7 +173,7 @@ class CheckpointConfig(InitConfig):
 
 @dataclass
 class RootsConfig:
-    """Where data lie on this machine, for all commands and rows at once; null: where download puts them."""
+    """Root folders of the data sets, for all commands and rows; null: the folder that a download writes to."""
 
     voc: str | None = key("the folder that holds JPEGImages", None)
     sbd: Any = key("the folder that holds SBD's cls, train.txt, val.txt; false: train on VOC's own masks", None)
@@ -190,7 +190,7 @@ class LoggerConfig:
 
 @dataclass
 class RowConfig:
-    """The row of a published table that a run is; see experiments/."""
+    """The row of a published table that a run reproduces; see experiments/."""
 
     table: str = key("the folder of the row in experiments/", "")
     name: str = key("of the row", "")
@@ -209,10 +209,10 @@ class RowConfig:
 
 @dataclass(kw_only=True)
 class TrainConfig:
-    """What `python -m deeplab_lit.train` is told.
+    """The config of `python -m deeplab_lit.train`.
 
-    ``data``, ``backbone`` and ``model`` are components of open sets: the dotted name of a class under ``_target_``, the
-    arguments of its constructor, and under ``recipe`` what other parts read (:mod:`deeplab_lit.config.recipes`).
+    ``data``, ``backbone`` and ``model`` have no schema, since any class can be chosen. Each holds the dotted name of a
+    class under ``_target_``, the arguments of its constructor, and a recipe (:mod:`deeplab_lit.config.recipes`).
     """
 
     name: str = key("of the run: its folder below output, and its name in W&B", decides=False)
@@ -269,5 +269,5 @@ class TrainConfig:
     logger: LoggerConfig = key("beside metrics.csv", decides=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """The resolved config as builtins, as config.yaml holds it."""
+        """The resolved config as builtins: the content of config.yaml."""
         return asdict(self)

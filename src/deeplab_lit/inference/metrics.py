@@ -84,7 +84,7 @@ def count_pairs(prediction: NDArray[Any], truth: NDArray[Any], num_classes: int)
         counted = truth != VOID
         pairs = truth[counted].astype(np.int64) * num_classes + prediction[counted]
         return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
-    from deeplab_lit.kernels import labels as kernels
+    from deeplab_lit.kernels import label_maps as kernels
 
     counts = np.zeros((num_classes, num_classes), np.int64)
     unknown = kernels.count_pairs(prediction.ravel(), truth.ravel(), VOID, counts)

@@ -84,7 +84,7 @@ class _Depthwise(torch.autograd.Function):
 def _of_input(x: Tensor, weight: Tensor, grad: Tensor, stride: Pair, padding: Pair, dilation: Pair) -> Tensor:
     if stride != (1, 1):
         taps = _last(weight.permute(1, 0, 2, 3))[0]
-        from deeplab_lit.kernels import depthwise as kernels
+        from deeplab_lit.kernels import depthwise_gradients as kernels
 
         found = kernels.input_gradient(_last(grad), taps, *x.shape[2:], *stride, *padding, *dilation)
         return torch.from_numpy(found).permute(0, 3, 1, 2).to(x.dtype)
@@ -98,7 +98,7 @@ def _of_input(x: Tensor, weight: Tensor, grad: Tensor, stride: Pair, padding: Pa
 
 def _of_weight(x: Tensor, weight: Tensor, grad: Tensor, stride: Pair, padding: Pair, dilation: Pair) -> Tensor:
     parts = 4 * torch.get_num_threads()
-    from deeplab_lit.kernels import depthwise as kernels
+    from deeplab_lit.kernels import depthwise_gradients as kernels
 
     found = kernels.filter_gradient(_last(x), _last(grad), *stride, *padding, *dilation, *weight.shape[2:], parts)
     return torch.from_numpy(found.sum(0)).permute(2, 0, 1)[:, None].to(weight.dtype)

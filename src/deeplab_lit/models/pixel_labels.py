@@ -41,7 +41,7 @@ def upsampled_argmax(
     here = scores.device.type == "cpu" and scores.shape[1] <= 256
     if not (here and larger and has_numba() and bool(scores.isfinite().all())):
         return resize(scores, size, align_corners).argmax(1)
-    from deeplab_lit.kernels import labels as kernels
+    from deeplab_lit.kernels import label_maps as kernels
 
     rows, columns = (places(size[i], scores.shape[2 + i], align_corners) for i in (0, 1))
     return torch.from_numpy(kernels.upsampled_argmax(classes_last(scores), *rows, *columns))

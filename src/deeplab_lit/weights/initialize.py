@@ -16,9 +16,9 @@ from deeplab_lit.models.network import Network, deeplab_of
 from deeplab_lit.models.timm_trunk import TimmTrunk
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.weights.description import CHECKPOINT_KEY
-from deeplab_lit.weights.efficientnet_lite0 import read_efficientnet_lite0, trunk_weights
 from deeplab_lit.weights.from_checkpoint import start_from_checkpoint
 from deeplab_lit.weights.from_imagenet import read_torchvision, start_from_imagenet
+from deeplab_lit.weights.lite0_package import read_efficientnet_lite0, trunk_weights
 from deeplab_lit.weights.read import read
 from deeplab_lit.weights.transfer import take
 

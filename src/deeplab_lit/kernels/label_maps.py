@@ -1,4 +1,4 @@
-"""Upsampling and argmax in one pass over the pixels, and counts of pairs of labels, compiled for a CPU.
+"""Label maps: upsampling and argmax in one pass over the pixels, and counts of pairs of labels, compiled for a CPU.
 
 No map of the size of the image is made for any class. Classes stand last, filled up to whole vectors.
 """
