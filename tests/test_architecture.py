@@ -56,6 +56,11 @@ def test_a_folder_imports_from_folders_below_it(folder):
             assert not wrong, f"{name} imports {wrong}"
 
 
+def test_the_picture_shows_each_folder():
+    shown = re.findall(r"<text[^>]*>(\w+)/</text>", (ROOT / "docs" / "architecture.svg").read_text())
+    assert sorted(shown) == sorted(FOLDERS)
+
+
 def test_an_entry_point_calls_the_file_of_its_name():
     for command in COMMANDS:
         own = {each for each in ARROWS[command] if each.split(".")[-1] == command}
