@@ -1,45 +1,16 @@
 """Lists and masks from elsewhere, for every data set."""
 
-import json
-
 import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab_lit.data.coco import COCO, COCO_CLASSES, COCO_IDS
+from deeplab_lit.data.coco import COCO, COCO_CLASSES
 from deeplab_lit.data.folder import Folder
 from deeplab_lit.data.sbd import VOCAug
 from deeplab_lit.data.voc import VOC
 from deeplab_lit.utils.errors import UserError
 from tests.conftest import write_voc
-
-
-def write_sbd(root, ids, train, seed=1):
-    """SBD's layout with random masks; the first ``train`` ids stand in train.txt."""
-    from scipy.io import savemat
-
-    rng = np.random.default_rng(seed)
-    (root / "cls").mkdir(parents=True)
-    (root / "img").mkdir()
-    masks = {}
-    for id in ids:
-        masks[id] = rng.integers(0, 21, (24, 30)).astype(np.uint8)
-        fields = {"Boundaries": np.zeros((20, 1)), "Segmentation": masks[id], "CategoriesPresent": np.zeros((1, 1))}
-        savemat(root / "cls" / f"{id}.mat", {"GTcls": fields})
-        Image.fromarray(rng.integers(0, 256, (24, 30, 3), np.uint8)).save(root / "img" / f"{id}.jpg")
-    (root / "train.txt").write_text("\n".join(ids[:train]) + "\n")
-    (root / "val.txt").write_text("\n".join(ids[train:]) + "\n")
-    return masks
-
-
-@pytest.fixture
-def voc_and_sbd(tmp_path):
-    voc = write_voc(tmp_path / "VOCdevkit" / "VOC2012")
-    lists = voc / "ImageSets" / "Segmentation"
-    (lists / "train.txt").write_text("picture_0\npicture_1\n")
-    (lists / "val.txt").write_text("picture_2\n")
-    masks = write_sbd(tmp_path / "sbd", ["extra_0", "picture_2", "picture_1", "extra_1"], train=2)
-    return tmp_path, masks
+from tests.data.layouts import SQUARE, annotation, write_coco, write_pairs
 
 
 def test_pseudo_labels_and_released_lists(tmp_path):
@@ -96,41 +67,3 @@ def test_every_data_set_may_train_on_masks_from_elsewhere(tmp_path, voc_and_sbd)
     Image.fromarray(np.ones((20, 30), np.uint8)).save(pseudo / "train" / "a.png")
     source = Folder(pairs, pairs / "classes.txt", train_masks=pseudo)
     assert (source.split("train")[0].mask == 1).all() and source.split("val").ids == ["val/b"]
-
-
-SQUARE = [10, 5, 30, 5, 30, 25, 10, 25]
-
-
-def annotation(number, polygon_or_code, image=1, category=18, crowd=0):
-    return {
-        "id": number, "image_id": image, "category_id": category, "iscrowd": crowd, "segmentation": polygon_or_code,
-        "area": 1, "bbox": [0, 0, 1, 1],
-    }  # fmt: skip
-
-
-def write_coco(root, annotations, images=((1, 40, 50),), categories=None):
-    rng = np.random.default_rng(0)
-    (root / "annotations").mkdir(parents=True)
-    content = {
-        "images": [{"id": i, "file_name": f"{i:012}.jpg", "height": h, "width": w} for i, h, w in images],
-        "annotations": annotations,
-        "categories": categories or [{"id": i, "name": name} for i, name in enumerate(COCO_IDS) if name != "-" and i],
-    }
-    for name in ("train2017", "val2017"):
-        (root / name).mkdir()
-        for i, height, width in images:
-            picture = Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8))
-            picture.save(root / name / f"{i:012}.jpg")
-        (root / "annotations" / f"instances_{name}.json").write_text(json.dumps(content))
-    return root
-
-
-def write_pairs(root, names, suffix=".jpg"):
-    rng = np.random.default_rng(0)
-    for name in names:
-        for folder, end in (("images", suffix), ("masks", ".png")):
-            (root / folder / f"{name}{end}").parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (20, 30, 3), np.uint8)).save(root / "images" / f"{name}{suffix}")
-        Image.fromarray(rng.integers(0, 2, (20, 30), np.uint8)).save(root / "masks" / f"{name}.png")
-    (root / "classes.txt").write_text("ground\ncrack\n")
-    return root

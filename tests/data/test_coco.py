@@ -1,41 +1,13 @@
 """COCO's annotations as masks."""
 
-import json
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from deeplab_lit.data.coco import COCO, COCO_CLASSES, COCO_IDS
 from deeplab_lit.data.coco_masks import draw
 from deeplab_lit.data.labels import VOC_CLASSES
 from deeplab_lit.utils.errors import UserError
-
-SQUARE = [10, 5, 30, 5, 30, 25, 10, 25]
-
-
-def annotation(number, polygon_or_code, image=1, category=18, crowd=0):
-    return {
-        "id": number, "image_id": image, "category_id": category, "iscrowd": crowd, "segmentation": polygon_or_code,
-        "area": 1, "bbox": [0, 0, 1, 1],
-    }  # fmt: skip
-
-
-def write_coco(root, annotations, images=((1, 40, 50),), categories=None):
-    rng = np.random.default_rng(0)
-    (root / "annotations").mkdir(parents=True)
-    content = {
-        "images": [{"id": i, "file_name": f"{i:012}.jpg", "height": h, "width": w} for i, h, w in images],
-        "annotations": annotations,
-        "categories": categories or [{"id": i, "name": name} for i, name in enumerate(COCO_IDS) if name != "-" and i],
-    }
-    for name in ("train2017", "val2017"):
-        (root / name).mkdir()
-        for i, height, width in images:
-            picture = Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8))
-            picture.save(root / name / f"{i:012}.jpg")
-        (root / "annotations" / f"instances_{name}.json").write_text(json.dumps(content))
-    return root
+from tests.data.layouts import SQUARE, annotation, write_coco
 
 
 def coco_masks(root, tmp_path, **arguments):

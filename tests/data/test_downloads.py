@@ -6,32 +6,13 @@ import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from deeplab_lit.data.sbd import VOCAug
 from deeplab_lit.data.voc import VOC
 from deeplab_lit.utils.errors import UserError
 from tests.conftest import write_voc
-
-
-def write_sbd(root, ids, train, seed=1):
-    """SBD's layout with random masks; the first ``train`` ids stand in train.txt."""
-    from scipy.io import savemat
-
-    rng = np.random.default_rng(seed)
-    (root / "cls").mkdir(parents=True)
-    (root / "img").mkdir()
-    masks = {}
-    for id in ids:
-        masks[id] = rng.integers(0, 21, (24, 30)).astype(np.uint8)
-        fields = {"Boundaries": np.zeros((20, 1)), "Segmentation": masks[id], "CategoriesPresent": np.zeros((1, 1))}
-        savemat(root / "cls" / f"{id}.mat", {"GTcls": fields})
-        Image.fromarray(rng.integers(0, 256, (24, 30, 3), np.uint8)).save(root / "img" / f"{id}.jpg")
-    (root / "train.txt").write_text("\n".join(ids[:train]) + "\n")
-    (root / "val.txt").write_text("\n".join(ids[train:]) + "\n")
-    return masks
+from tests.data.layouts import write_sbd
 
 
 @pytest.fixture

@@ -1,22 +1,10 @@
 """Pairs of folders."""
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from deeplab_lit.data.folder import Folder
 from deeplab_lit.utils.errors import UserError
-
-
-def write_pairs(root, names, suffix=".jpg"):
-    rng = np.random.default_rng(0)
-    for name in names:
-        for folder, end in (("images", suffix), ("masks", ".png")):
-            (root / folder / f"{name}{end}").parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (20, 30, 3), np.uint8)).save(root / "images" / f"{name}{suffix}")
-        Image.fromarray(rng.integers(0, 2, (20, 30), np.uint8)).save(root / "masks" / f"{name}.png")
-    (root / "classes.txt").write_text("ground\ncrack\n")
-    return root
+from tests.data.layouts import write_pairs
 
 
 def test_a_pair_of_folders_in_its_three_ways(tmp_path):

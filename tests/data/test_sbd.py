@@ -6,7 +6,6 @@ from PIL import Image
 
 from deeplab_lit.data.sbd import VOCAug, trainaug
 from deeplab_lit.utils.errors import UserError
-from tests.conftest import write_voc
 
 
 def test_trainaug_is_a_sum_less_val():
@@ -14,34 +13,6 @@ def test_trainaug_is_a_sum_less_val():
     # SBD's own split runs across VOC's: its train holds images of VOC's val
     ids = trainaug(["t0", "v0", "s1"], ["s2", "v1", "t1"], voc_train, voc_val)
     assert ids == sorted([*voc_train, "s1", "s2"]) and not set(ids) & set(voc_val)
-
-
-def write_sbd(root, ids, train, seed=1):
-    """SBD's layout with random masks; the first ``train`` ids stand in train.txt."""
-    from scipy.io import savemat
-
-    rng = np.random.default_rng(seed)
-    (root / "cls").mkdir(parents=True)
-    (root / "img").mkdir()
-    masks = {}
-    for id in ids:
-        masks[id] = rng.integers(0, 21, (24, 30)).astype(np.uint8)
-        fields = {"Boundaries": np.zeros((20, 1)), "Segmentation": masks[id], "CategoriesPresent": np.zeros((1, 1))}
-        savemat(root / "cls" / f"{id}.mat", {"GTcls": fields})
-        Image.fromarray(rng.integers(0, 256, (24, 30, 3), np.uint8)).save(root / "img" / f"{id}.jpg")
-    (root / "train.txt").write_text("\n".join(ids[:train]) + "\n")
-    (root / "val.txt").write_text("\n".join(ids[train:]) + "\n")
-    return masks
-
-
-@pytest.fixture
-def voc_and_sbd(tmp_path):
-    voc = write_voc(tmp_path / "VOCdevkit" / "VOC2012")
-    lists = voc / "ImageSets" / "Segmentation"
-    (lists / "train.txt").write_text("picture_0\npicture_1\n")
-    (lists / "val.txt").write_text("picture_2\n")
-    masks = write_sbd(tmp_path / "sbd", ["extra_0", "picture_2", "picture_1", "extra_1"], train=2)
-    return tmp_path, masks
 
 
 def test_sbd_masks_are_converted_once_and_join_vocs(voc_and_sbd):
