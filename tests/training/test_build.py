@@ -30,8 +30,15 @@ def test_callbacks_come_after_those_that_they_name():
         place = {type(each): i for i, each in enumerate(in_order(shuffled))}
         assert len(place) == len(names)
         assert place[SaveFirst] > max(place[UnbrokenCurve], place[MovingAverage])
-        assert place[MovingAverage] > max(place[Pictures], place[Throughput])
+        assert place[MovingAverage] > place[Pictures]
     assert in_order(made) == made
+
+
+def test_callbacks_that_come_after_one_another_are_refused():
+    first, second = type("First", (Callback,), {}), type("Second", (Callback,), {})
+    first.comes_after, second.comes_after = (second,), (first,)
+    with pytest.raises(ValueError, match="comes after another"):
+        in_order([first(), second()])
 
 
 def test_a_training_is_built_with_one_trainer(tmp_path, monkeypatch):
@@ -45,8 +52,15 @@ def test_a_training_is_built_with_one_trainer(tmp_path, monkeypatch):
         assert [type(each).__name__ for each in training.trainer.loggers] == ["CsvLogger"]
 
 
-def test_what_cannot_be_built_leaves_no_run_directory(tmp_path):
-    config = config_of(*TINY, f"output={tmp_path}/runs", "trainer.devices=many")
-    with pytest.raises(UserError, match="is refused by lightning.Trainer"), build(make_plan(config), "typed"):
+@pytest.mark.parametrize(
+    ("mistake", "sentence"),
+    [
+        ("trainer.devices=many", "is refused by lightning.Trainer"),
+        ("+logger.tensorboard.colour=red", "logger.tensorboard does not accept {'colour': 'red'}"),
+    ],
+)
+def test_what_cannot_be_built_leaves_no_run_directory(tmp_path, mistake, sentence):
+    config = config_of(*TINY, "logger=tensorboard", f"output={tmp_path}/runs", mistake)
+    with pytest.raises(UserError, match=sentence), build(make_plan(config), "typed"):
         pass
     assert not (tmp_path / "runs").exists()

@@ -1,4 +1,4 @@
-"""The parts of a training, built from its plan and checked: data, network, run directory, callbacks, trainer."""
+"""Build a training from its plan: data, network, run directory, callbacks and trainer."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class Training:
     """A training that is ready to begin.
 
     Attributes:
-        plan: that it was built from.
-        run: its run directory; in processes that do not write, a new one's place is not known before the training.
+        plan: the plan that it was built from.
+        run: the run directory; before the training, only the first process knows the folder of a new run.
         data, segmenter, trainer: what Lightning trains.
         started: lines that say where the weights come from.
-        clock, pictures, best: callbacks of the trainer that are asked at the end.
+        clock, pictures, best: callbacks of the trainer whose state is read after the training.
     """
 
     plan: Plan
@@ -68,7 +68,7 @@ class Training:
 
 @contextmanager
 def build(plan: Plan, command: str, watchers: Sequence[Callback] = ()) -> Iterator[Training]:
-    """Build a training; inside, its run directory is locked and its loggers are open.
+    """Build a training. Inside the context, its run directory is locked and its loggers are open.
 
     Args:
         plan: what to build.
@@ -76,7 +76,7 @@ def build(plan: Plan, command: str, watchers: Sequence[Callback] = ()) -> Iterat
         watchers: callbacks beside those that every training has.
 
     Raises:
-        UserError: data, weights or arguments that do not fit; a new run directory is then taken away again.
+        UserError: data, weights or arguments do not fit. A new run directory is removed.
     """
     config = plan.config
     L.seed_everything(config.seed, workers=True, verbose=False)
@@ -100,11 +100,12 @@ def build(plan: Plan, command: str, watchers: Sequence[Callback] = ()) -> Iterat
         more = {"logger": False, "callbacks": in_order(callbacks), "default_root_dir": run.folder}
         try:
             trainer = build_trainer(config, plan.trainer, **more)
+            loggers = stack.enter_context(open_loggers(config.logger if plan.first else None, run.folder, config))
         except UserError:
             if plan.first and not plan.resumed:
                 discard(run, Path(config.output).expanduser())
             raise
-        trainer.loggers = stack.enter_context(open_loggers(config.logger if plan.first else None, run.folder, config))
+        trainer.loggers = loggers
         yield Training(plan, run, data, segmenter, trainer, started, clock, pictures, best)
 
 
@@ -113,7 +114,7 @@ def _described_data(config: TrainConfig) -> dict[str, Any]:
 
 
 def _start(plan: Plan, network: Network, labels: LabelSet, description: dict[str, Any]) -> list[str]:
-    """Give the network its first weights; lines that say which."""
+    """Initialise the network, unless a checkpoint is loaded later. Returns lines that name the weights."""
     if plan.resumed and plan.resumed.resume_from and plan.weights:
         check_resumable(plan.resumed.resume_from, plan.weights, description)
         return ["the weights of the checkpoint"]
@@ -122,7 +123,7 @@ def _start(plan: Plan, network: Network, labels: LabelSet, description: dict[str
 
 @contextmanager
 def _run_directory(plan: Plan) -> Iterator[Run]:
-    """The run directory, locked, with its log."""
+    """The run directory; in the first process it is locked, and the log is written to it."""
     config = plan.config
     if not plan.first:
         yield plan.resumed or Run(Path(config.output).expanduser() / config.name)
@@ -149,8 +150,8 @@ def build_segmenter(
     Args:
         config: of the training.
         network, labels, description: as in :class:`Segmenter`.
-        precision: of the trainer.
-        weights: of the classes in the loss.
+        precision: of the trainer; with bf16, channels-last memory format is the default.
+        weights: the weight of each class in the loss.
     """
     return Segmenter(
         network,
@@ -174,7 +175,7 @@ def build_trainer(config: TrainConfig, arguments: dict[str, Any], **more: Any) -
     Args:
         config: of the training.
         arguments: from :func:`deeplab_lit.training.plan.trainer_arguments`.
-        more: further arguments of ``lightning.Trainer``, which come before those of the config.
+        more: further arguments of ``lightning.Trainer``, which override those of the config.
 
     Raises:
         UserError: ``lightning.Trainer`` refuses them.

@@ -1,4 +1,4 @@
-"""Callbacks of every training, and the order that they are called in."""
+"""Callbacks of every training, and the order in which they are called."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ from deeplab_lit.utils.arrays import Bytes
 
 
 def in_order(callbacks: Sequence[Callback]) -> list[Callback]:
-    """Callbacks in an order in which each comes after those of the classes that its ``comes_after`` names.
+    """Sort callbacks so that each follows those of the classes in its attribute ``comes_after``.
 
-    Otherwise they stay as they are. Lightning itself calls those that write checkpoints last.
+    The sort keeps the given order otherwise. Lightning itself moves callbacks that write checkpoints to the end.
     """
     waiting, ordered = list(callbacks), []
     while waiting:
-        free = next(each for each in waiting if not _waits(each, waiting))
+        free = next((each for each in waiting if not _waits(each, waiting)), None)
+        if free is None:
+            raise ValueError(f"each of these callbacks comes after another of them: {waiting}")
         waiting.remove(free)
         ordered.append(free)
     return ordered
@@ -56,7 +58,7 @@ class Clock(Callback):
 
 
 class UnbrokenCurve(Callback):
-    """Keeps metrics.csv in step with the checkpoints, so that a resumed run leaves no gap and no double."""
+    """Keeps metrics.csv consistent with the checkpoints, so that a resumed run neither misses nor repeats rows."""
 
     @staticmethod
     def _tables(trainer: L.Trainer) -> list[CsvLogger]:
@@ -73,9 +75,9 @@ class UnbrokenCurve(Callback):
 
 
 class Throughput(Callback):
-    """Logs ``train/images_per_second``, of all processes, without the time of validations."""
+    """Logs ``train/images_per_second``, summed over processes, without the time of validations."""
 
-    _logged = -1  # the step of the last value
+    _logged = -1  # the step of the last logged value
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._begin()
@@ -111,7 +113,11 @@ class Pictures(Callback):
     def predict(
         self, segmenter: Segmenter, data: SegmentationData
     ) -> tuple[list[tuple[Bytes, Bytes, Bytes]], list[str]]:
-        """(image, truth, prediction) and the ids of the chosen images."""
+        """Predict labels for the chosen validation images.
+
+        Returns:
+            (image, truth, prediction) of each, uint8 of shapes (H, W, 3), (H, W) and (H, W); and their ids.
+        """
         total = len(data.val_split)
         chosen = sorted({int(i) for i in np.linspace(0, total - 1, min(self.count, total))}) if self.count else []
         rows, ids = [], []
@@ -140,7 +146,7 @@ class Pictures(Callback):
                         "prediction": {"mask_data": guess, "class_labels": names},
                         "truth": {"mask_data": truth, "class_labels": names},
                     }
-                    # a key for each picture: W&B wants one size under one key
+                    # a key for each image: W&B requires all images of a key to have one size
                     logger.log_image(f"predictions/{id}", [image], step=trainer.global_step, masks=[masks])
             else:
                 picture = np.array(panel(rows, pl_module.labels, ids))

@@ -13,11 +13,11 @@ from lightning.pytorch.callbacks import RichProgressBar, WeightAveraging
 from lightning.pytorch.loops.evaluation_loop import _EvaluationLoop
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from deeplab_lit.training.callbacks import Pictures, Throughput
+from deeplab_lit.training.callbacks import Pictures
 
 
 def log_this_step(trainer: L.Trainer) -> None:
-    """Send the metrics of the step in hand to the loggers; Lightning does so after its hooks."""
+    """Send the metrics of the current step to the loggers, which Lightning itself does after the step's hooks."""
     trainer._logger_connector.update_train_step_metrics()
 
 
@@ -31,7 +31,7 @@ def validate_now(trainer: L.Trainer) -> None:
 
 
 def forget_validation_progress(trainer: L.Trainer) -> None:
-    """Let a checkpoint that is saved in the middle of a validation begin that validation anew."""
+    """Reset the progress of a validation, so that a checkpoint saved during it begins that validation anew."""
     _validation_loop(trainer).batch_progress.reset()
 
 
@@ -40,14 +40,16 @@ def _validation_loop(trainer: L.Trainer) -> _EvaluationLoop:
 
 
 class MovingAverage(WeightAveraging):
-    """An exponential moving average of the weights, which is validated and kept in the checkpoints, beside the weights.
+    """An exponential moving average of the weights.
+
+    Validation uses the average. Checkpoints hold the average and the weights.
 
     Args:
-        decay: of the average in each step. It rises to this, so that the random weights of the first steps are
-            forgotten soon.
+        decay: of the average in each step. After n steps the decay is at most (1 + n) / (10 + n), so that the average
+            soon forgets the first weights.
     """
 
-    comes_after = (Pictures, Throughput)  # which look at the averaged network at the end of a validation
+    comes_after = (Pictures,)  # Pictures uses the averaged network at the end of a validation
 
     def __init__(self, decay: float) -> None:
         def average(averaged: Any, current: Any, count: Any) -> None:
@@ -56,10 +58,10 @@ class MovingAverage(WeightAveraging):
             ema(averaged, current, count)
 
         super().__init__(multi_avg_fn=average)
-        self._shown = False  # whether the network holds the average, and the average's place its own weights
+        self._shown = False  # whether the network holds the average, swapped with its own weights
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.state.fn == "fit":  # afterwards the network holds what is to be scored
+        if trainer.state.fn == "fit":  # after fit, the network already holds the weights to score
             super().on_validation_epoch_start(trainer, pl_module)
             self._shown = True
 
@@ -81,7 +83,7 @@ class MovingAverage(WeightAveraging):
 
 
 class TrainingBar(RichProgressBar):
-    """The whole training as one bar: the steps done, time gone and left, loss and mIoU."""
+    """A progress bar of the whole training: finished steps, elapsed and remaining time, loss and mIoU."""
 
     def _get_train_description(self, current_epoch: int) -> str:
         return "Training"

@@ -1,4 +1,4 @@
-"""Where the numbers go: metrics.csv always, Weights & Biases and TensorBoard by choice."""
+"""Loggers of a training: metrics.csv always, Weights & Biases and TensorBoard by choice."""
 
 from __future__ import annotations
 
@@ -27,10 +27,12 @@ from deeplab_lit.utils.files import replacing
 
 
 class CsvLogger(Logger):
-    """One row a step in one file, which a resumed run continues without a gap and without a double.
+    """Logs metrics to a CSV file with one row for each step.
+
+    A resumed run continues the file and neither misses nor repeats rows.
 
     Args:
-        path: the file; rows of an earlier part of the run are kept.
+        path: the file; rows that it already holds are kept.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -53,7 +55,7 @@ class CsvLogger(Logger):
         return ""
 
     def rewind(self, step: int) -> None:
-        """Forget rows after ``step``: a run that resumes there computes them again."""
+        """Drop the rows after ``step``, which a run that resumes there computes again."""
         self._rows = {each: row for each, row in self._rows.items() if each <= step}
 
     def _add(self, step: int, values: Mapping[str, Any]) -> None:
@@ -68,11 +70,11 @@ class CsvLogger(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *_: Any, **__: Any) -> None:
-        """The config lies beside the file as config.yaml."""
+        """Do nothing, since config.yaml in the run directory holds the config."""
 
     @rank_zero_only
     def save(self) -> None:
-        """Write the file if it is some seconds old: a long run has many rows, and all of them are written anew."""
+        """Write the file, at most every five seconds, since each write repeats all rows."""
         if time.monotonic() - self._written > 5:
             self.flush()
 
@@ -91,7 +93,7 @@ class CsvLogger(Logger):
 
 
 def wandb_is_configured() -> bool:
-    """Whether Weights & Biases has a key or was told its mode, so that it neither asks nor waits."""
+    """Whether W&B has a key (``WANDB_API_KEY`` or netrc) or a mode (``WANDB_MODE``), so that it does not prompt."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_MODE"):
         return True
     for name in (".netrc", "_netrc"):
@@ -105,10 +107,10 @@ def wandb_is_configured() -> bool:
 
 @contextmanager
 def open_loggers(choice: LoggerConfig | None, folder: Path, config: TrainConfig) -> Iterator[list[Logger]]:
-    """The CSV logger, and those that the ``logger`` group asks for; they are closed at the end.
+    """The CSV logger, and those that the config group ``logger`` chooses. W&B's run is finished at the end.
 
     Args:
-        choice: of the group; None: log nothing.
+        choice: the config of the group; None: no logger.
         folder: the run directory.
         config: of the training, recorded with the run.
 
@@ -123,9 +125,13 @@ def open_loggers(choice: LoggerConfig | None, folder: Path, config: TrainConfig)
         from lightning.pytorch.loggers import TensorBoardLogger
 
         try:
-            loggers.append(TensorBoardLogger(folder, name="tensorboard", version="", **choice.tensorboard))
+            logger = TensorBoardLogger(folder, name="tensorboard", version="", **choice.tensorboard)
+            _ = logger.experiment  # opens the file, which checks the arguments
+            loggers.append(logger)
         except ModuleNotFoundError as error:
             raise UserError("logger=tensorboard needs a package: pip install tensorboard.") from error
+        except TypeError as error:
+            raise UserError(f"logger.tensorboard does not accept {choice.tensorboard}: {error}") from error
     if choice.wandb is None:
         yield loggers
         return
@@ -137,7 +143,7 @@ def open_loggers(choice: LoggerConfig | None, folder: Path, config: TrainConfig)
         yield loggers
         failed = False
     finally:
-        # otherwise the next job of a multirun would go on in this one's W&B run
+        # otherwise the next job of a multirun would continue this job's W&B run
         wandb.finish(exit_code=int(failed))
 
 
@@ -152,7 +158,7 @@ def _wandb(arguments: dict[str, Any], folder: Path, config: TrainConfig) -> Logg
         run = wandb.init(
             name=f"{config.name}/{folder.name}",
             dir=folder,
-            # the id is the folder's, so that a resumed run goes on in the same W&B run
+            # the id comes from the folder, so that a resumed run continues the same W&B run
             id="-".join(folder.parts[-2:])[-64:],
             resume="allow",
             mode=None if wandb_is_configured() else "offline",
@@ -166,7 +172,7 @@ def _wandb(arguments: dict[str, Any], folder: Path, config: TrainConfig) -> Logg
 
 
 def _with_row(arguments: dict[str, Any], row: RowConfig) -> dict[str, Any]:
-    """The arguments of W&B's run for a row of a table: the runs of a sweep are one group there."""
+    """The arguments of ``wandb.init`` for a row of a table; the runs of one table and budget are a W&B group."""
     return {
         **arguments,
         "group": arguments.get("group") or f"{row.table}-{row.budget}",
@@ -177,7 +183,11 @@ def _with_row(arguments: dict[str, Any], row: RowConfig) -> dict[str, Any]:
 
 
 def beside_published(result: Result) -> dict[str, float]:
-    """What a row's W&B summary holds beside the paper: both numbers and the difference, in percent, named by budget."""
+    """The comparison of a row with the paper, for the W&B summary.
+
+    It has the published numbers, and for each mIoU, in percent, this run's and the difference. Except at budget full,
+    the last two carry the budget in their names, as in ``ours_mini/miou``.
+    """
     row = result.row
     if not row:
         return {}
@@ -187,7 +197,7 @@ def beside_published(result: Result) -> dict[str, float]:
         values[f"published/{measure}"] = value
         mine = ours.get(measure)
         if mine is not None:
-            # of other data it is no difference to the paper's
+            # smaller budgets have other data, so their numbers are not comparable with the paper's
             end = "" if row["budget"] == "full" else f"_{row['budget']}"
             values[f"ours{end}/{measure}"] = 100 * mine
             values[f"difference{end}/{measure}"] = 100 * mine - value
@@ -197,12 +207,12 @@ def beside_published(result: Result) -> dict[str, float]:
 def log_result(
     loggers: Sequence[Logger], result: Result, matrix: NDArray[np.int64], labels: LabelSet, run: Run
 ) -> None:
-    """Add what a finished run came to, to W&B: per-class IoU, confusion matrix, and the best checkpoint as an artifact.
+    """Log the result of a finished run to W&B: scores, confusion matrix, and artifacts with picture and checkpoint.
 
     Args:
-        loggers: of the run; others than W&B have all of it in the run directory.
+        loggers: of the run; all but W&B's are skipped.
         result: of the run.
-        matrix: pixels by true (rows) and predicted class.
+        matrix: (C, C) numbers of pixels by true class (rows) and predicted class (columns).
         labels: the classes.
         run: the run directory.
     """
