@@ -29,6 +29,8 @@ def test_it_runs_a_command_and_its_mistakes():
     assert done.returncode == 1 and done.stderr.startswith("error: modle is not a key of this configuration.")
     done = run("evalute")
     assert done.returncode == 1 and "Did you mean 'evaluate'?" in done.stderr
+    done = run("-sc", "query=bash")  # without a line to complete
+    assert done.returncode == 0 and "train" in done.stdout.split()
     done = run("-sc", "install=fish")
     assert done.returncode == 1 and "-sc install=bash" in done.stderr
 

@@ -54,7 +54,7 @@ def complete(command: str | None, wanted: str) -> str:
     if wanted == "query=bash":
         words = os.environ.get("DEEPLAB_LIT_LINE", "").split(" ")
         if command is None:
-            first, *words = words[1:]
+            first, *words = words[1:] or [""]
             if not words:
                 return "\n".join(f"{name} " for name in COMMANDS if name.startswith(first))
             command = first

@@ -1,4 +1,4 @@
-"""What a sweep would cost here, before anything trains."""
+"""A preview of trainings: their parameters, operations, memory and time on this machine."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from torch.utils.data import DataLoader
 from deeplab_lit.config.schemas import TrainConfig
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.models.network import build_network
-from deeplab_lit.training.build import build_segmenter
+from deeplab_lit.training.build import build_segmenter, build_trainer
 from deeplab_lit.training.console import quiet_libraries
 from deeplab_lit.training.plan import network_spec, trainer_arguments
 from deeplab_lit.training.summary import as_bytes, costs, number_of_classes
 from deeplab_lit.utils.terminal import wide_console
 
-_MEASURED = 2  # steps, after one that warms up
+_MEASURED = 2  # timed steps, after one warm-up step
 
 
 @dataclass
 class Planned:
-    """A training that is about to be.
+    """A planned training.
 
     Attributes:
         name: of the row.
         config: of the training.
-        trains: False where it is done already, or another one trains its network.
+        trains: False where the training is finished already, or an earlier row has the same training.
     """
 
     name: str
@@ -42,10 +42,14 @@ class Planned:
 
 
 def preview(planned: Sequence[Planned]) -> list[dict[str, Any]]:
-    """Print what each training would take, and all of them, and return it.
+    """Print and return the costs of each training; the printed table also has the sum of all times.
 
-    Parameters, operations and memory follow from the shapes. Seconds are measured on random images, a few steps of each
-    distinct network; reading, validation and the CRF come on top.
+    Parameters, operations and memory are computed from tensor shapes. Seconds are measured over a few steps of each
+    distinct network on random images. They do not include reading, validation and the CRF.
+
+    Returns:
+        Of each training: ``row``, ``params``, ``flops`` of an optimiser step, ``memory`` in bytes,
+        ``seconds_per_step``, and ``steps`` (0 where nothing is trained).
     """
     quiet_libraries()
     measured: dict[str, tuple[dict[str, Any], float]] = {}
@@ -57,7 +61,7 @@ def preview(planned: Sequence[Planned]) -> list[dict[str, Any]]:
         sizes = [config.batch_size, config.crop_size, classes, config.trainer.get("accumulate_grad_batches", 1)]
         mark = json.dumps([spec, sizes, asdict(config.loss), config.optimizer.name], sort_keys=True)
         if mark not in measured:
-            with wide_console().status(f"measuring {_MEASURED + 1} steps of {each.name}"):  # on a terminal alone
+            with wide_console().status(f"measuring {_MEASURED + 1} steps of {each.name}"):  # shown on a terminal only
                 measured[mark] = costs(config), seconds_per_step(config, spec, classes)
         cost, seconds = measured[mark]
         images = config.batch_size * sizes[-1]
@@ -65,7 +69,7 @@ def preview(planned: Sequence[Planned]) -> list[dict[str, Any]]:
             {
                 "row": each.name,
                 "params": cost["params"],
-                "flops": 3 * cost["flops"] * images,  # a backward pass is about two forward ones
+                "flops": 3 * cost["flops"] * images,  # a backward pass costs about two forward ones
                 "memory": cost["memory"]["total"],
                 "seconds_per_step": seconds,
                 "steps": config.max_steps if each.trains else 0,
@@ -76,10 +80,11 @@ def preview(planned: Sequence[Planned]) -> list[dict[str, Any]]:
 
 
 def seconds_per_step(config: TrainConfig, spec: dict[str, Any], classes: int) -> float:
-    """The time of one optimiser step on this machine, on random images."""
+    """The mean seconds of an optimiser step of one process on this machine, measured on random images."""
     labels = LabelSet(tuple(f"class {number}" for number in range(classes)))
-    arguments = trainer_arguments(config)
-    config = replace(config, optimizer=replace(config.optimizer, lr=0.0))  # the recipe may not suit random weights: NaN
+    arguments = {**trainer_arguments(config), "devices": 1, "num_nodes": 1, "strategy": "auto"}
+    # lr 0: with the config's rate, the loss of random weights may become NaN
+    config = replace(config, optimizer=replace(config.optimizer, lr=0.0))
     segmenter = build_segmenter(config, build_network(spec, classes), labels, arguments["precision"])
     shape = (config.batch_size, config.crop_size, config.crop_size)
     batch = {
@@ -92,20 +97,20 @@ def seconds_per_step(config: TrainConfig, spec: dict[str, Any], classes: int) ->
     clock = _Clock()
     only_steps = {"max_steps": steps, "limit_val_batches": 0, "callbacks": [clock]}
     quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
-    trainer = L.Trainer(**{**arguments, **dict.fromkeys(quiet, False), **only_steps})
+    trainer = build_trainer(config, arguments, **dict.fromkeys(quiet, False), **only_steps)
     trainer.fit(segmenter, DataLoader(batches, batch_size=None))  # type: ignore[arg-type]
     return (clock.ends[-1] - clock.ends[0]) / _MEASURED
 
 
 class _Clock(Callback):
-    """When each optimiser step ended."""
+    """Records when each optimiser step ended, in seconds of the monotonic clock."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         if trainer.global_step > len(self.ends):
-            float(trainer.callback_metrics["train/loss"])  # waits for a GPU
+            float(trainer.callback_metrics["train/loss"])  # waits for the GPU to finish the step
             self.ends.append(time.monotonic())
 
 
