@@ -1,4 +1,4 @@
-"""Hydra takes sweepers from packages of this name alone."""
+"""The sweeper of published tables; Hydra finds sweepers in the package ``hydra_plugins`` only."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Table(Sweeper):  # type: ignore[misc]
     """Runs the rows of a published table; see :mod:`deeplab_lit.sweeps.run_table`.
 
     Args:
-        rows: their names, each a file of the folder with the table's name.
         name: of the table.
+        rows: the names of its rows, each a file in the folder with the table's name.
         about, roots: what the table shows and the data that it needs, for --help.
     """
 

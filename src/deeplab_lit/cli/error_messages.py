@@ -96,7 +96,7 @@ def check_words(arguments: list[str], command: str) -> None:
     if any(argument.startswith(("-c", "--config")) and argument not in ("-c", "--cfg") for argument in arguments):
         return  # configs of the user's own may have other keys
     groups = {folder.name for folder in conf_folder().iterdir() if folder.is_dir()} | {"experiments"}
-    # choices made by an experiment or a budget, and so their keys, are not known here
+    # an experiment or a budget makes further choices, whose keys are not known here
     chooses = any(argument.startswith(("experiments=", "budget=")) for argument in arguments)
     known = {*all_keys(command, arguments), *groups, "hydra"}
     parents = {name.rpartition(".")[0] for name in known}

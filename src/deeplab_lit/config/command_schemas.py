@@ -1,4 +1,4 @@
-"""The config schemas of all commands but ``train``, dataclasses as in :mod:`deeplab_lit.config.schemas`."""
+"""Command schemas: the configs of all commands except ``train``, as in :mod:`deeplab_lit.config.schemas`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Hydra's private parts that are used here, tested with hydra-core 1.3.8.
 
-pyproject.toml admits versions below 1.4 alone.
+pyproject.toml allows only versions below 1.4.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Registration with Hydra's config store: schemas, the config group ``experiments``, the sweeper of tables."""
+"""Hydra's config store: registration of schemas, of the config group ``experiments``, and of the sweeper of tables."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ OmegaConf.register_new_resolver("times", lambda number, factor: round(number * f
 
 
 class _ExperimentsSource(FileConfigSource):  # type: ignore[misc]
-    """A config source that shows the subfolder ``experiments`` alone.
+    """A config source of one folder, of which it lists only the subfolder ``experiments``.
 
-    In a checkout, the folder also holds results in folders that are named as keys.
+    In a checkout, the folder is the repository, whose folders of results may have the names of config keys.
     """
 
     @staticmethod

@@ -1,7 +1,7 @@
 """The identity of a training: the part of its config that decides the weights.
 
-A schema marks each key that decides the result (:func:`deeplab_lit.config.keys.key`). This module does so for keys
-that have no schema, such as those inside ``data`` and ``trainer``.
+A schema marks each key that decides the result (:func:`deeplab_lit.config.keys.key`). This module does the
+same for groups that have no schema, such as ``data`` and ``trainer``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from deeplab_lit.config.schemas import ScalesConfig, TrainConfig
 _BESIDE_THE_DATA = ("recipe", "check", "check_against", "converted", "cache", "download")
 """Keys inside ``data``, ``backbone`` and ``model`` that do not decide the weights.
 
-They are places of files, checks, and recipes, whose values other keys of the config have taken over.
+They hold places of files, checks, or recipes. The values of recipes are in other keys of the composed config.
 """
 
 _OF_THE_TRAINER = (
@@ -35,10 +35,10 @@ CRF_SEARCH = deciding_keys(CRFSearchConfig)
 """Keys of ``crf_search`` that decide the score of each point."""
 
 OF_THE_STUDY = ("search", "space", "name", "output", "resume")
-"""Keys and groups of ``tune`` that its trials do not take over."""
+"""Keys and groups whose overrides ``tune`` does not pass on to its trials."""
 
 OF_THE_ROW = ("experiments", "seed", "name", "resume")
-"""Keys and groups of a table's row that the row which it starts from does not take over."""
+"""Keys and groups whose overrides a row does not pass on to the row that it starts from."""
 
 
 def deciding(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The config schemas of a training, as dataclasses: a wrong key or type is an error before torch is imported.
 
-The dataclasses are not frozen, since OmegaConf refuses overrides of frozen ones. After composition, ``row.start`` and
-``row.start_run`` alone are set.
+The dataclasses are not frozen, since OmegaConf refuses overrides of frozen ones. After composition, only
+``row.start`` and ``row.start_run`` are changed.
 """
 
 from __future__ import annotations
@@ -118,14 +118,14 @@ class ParityConfig:
 
 @dataclass
 class CRFConfig:
-    """No CRF."""
+    """The config of no CRF, and the base of the configs of CRFs."""
 
     name: str = key("none or dense", "none")
 
 
 @dataclass(kw_only=True)
 class DenseCRFConfig(CRFConfig):
-    """The fully connected CRF; see :class:`deeplab_lit.crf.DenseCRF`. Its defaults are that class's too."""
+    """The fully connected CRF. :class:`deeplab_lit.crf.DenseCRF` reads its defaults from here, except normalization."""
 
     name: str = key("none or dense", "dense")
     bilateral_weight: float = key("w1")

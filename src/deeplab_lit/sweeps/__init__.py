@@ -1,1 +1,1 @@
-"""The papers' tables as sweeps: what a row depends on, which rows are done, and how a table ends."""
+"""Sweeps over the rows of the papers' tables: prerequisites of rows, finished rows, and previews."""

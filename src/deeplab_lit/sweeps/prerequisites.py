@@ -1,4 +1,4 @@
-"""What a row starts from: the best checkpoint of another row, found by what that row's training is."""
+"""Prerequisites of a row: the best checkpoint of the row that it starts from, found by that training's fingerprint."""
 
 from __future__ import annotations
 
@@ -10,24 +10,29 @@ from deeplab_lit.config.schemas import TrainConfig
 from deeplab_lit.training.runs import find_finished, fingerprint
 
 Compose = Callable[[Sequence[str]], TrainConfig]
-"""From overrides to the config."""
+"""A function from overrides to a typed config."""
 
 
 def overrides_of_start(overrides: Sequence[str], row: str) -> list[str]:
-    """The overrides that make the row ``row`` as ``overrides`` make theirs; one start serves all seeds."""
+    """The overrides of the row ``row``, from which the row of ``overrides`` starts.
+
+    They leave out the seed, so that one training of ``row`` serves all seeds.
+    """
     return [*(each for each in overrides if each.lstrip("+").split("=")[0] not in OF_THE_ROW), f"experiments={row}"]
 
 
 def settle_start(config: TrainConfig, overrides: Sequence[str], compose: Compose) -> list[str] | None:
-    """Write into a row's config which training it starts from, and that one's checkpoint where there is one.
+    """Set ``row.start_run`` (fingerprint) and ``row.start`` (checkpoint) of the training that a row starts from.
+
+    ``row.start`` is None while that training is not finished.
 
     Args:
-        config: of the row; ``config.row.start_run`` and ``start`` are set.
-        overrides: that it was composed from.
-        compose: makes a config of others.
+        config: of the row; changed in place.
+        overrides: those that ``config`` was composed from.
+        compose: a function from overrides to a typed config.
 
     Returns:
-        The overrides of the row that has to be trained first, or None where nothing is missing.
+        The overrides of the row that has to be trained first, or None where there is none.
     """
     row = config.row
     if row is None or not row.starts_from:

@@ -1,4 +1,4 @@
-"""A table of the papers, row by row: what is done already is skipped, and what others start from comes first."""
+"""Run a table of the papers: finished rows are skipped, and rows that others start from are trained first."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Job:
     """One row with one seed.
 
     Attributes:
-        overrides: that its config is composed of.
+        overrides: those that its config is composed from.
         config: of the row.
-        start: the overrides of the row that it starts from, where that is not trained yet.
-        mark: what its training is, with what it starts from.
+        start: the overrides of the row that it starts from, where that row is not trained yet; else None.
+        mark: the fingerprint of its training, which depends on the row that it starts from.
         state: waiting, done, skipped or failed.
         reason: of a failure.
     """
@@ -66,19 +66,21 @@ def rows_with_options(name: str, rows: Sequence[str], overrides: Sequence[Overri
     Args:
         name: of the table: the folder of its rows in ``experiments/``.
         rows: their names.
-        overrides: what the user typed; those with several values multiply the table.
+        overrides: those that the user typed; each combination of their values runs the whole table.
     """
     others = [each for each in overrides if each.get_key_element() != "experiments"]
     return [[f"experiments={name}/{row}", *options] for row in rows for options in combinations(others)]
 
 
 def run_table(name: str, rows: Sequence[list[str]], launcher: Launcher) -> list[Job]:
-    """Run a whole table, print how each row ended, and return the rows.
+    """Run a whole table, print the state and scores of each row, and return the jobs.
+
+    If the config of a row has ``preview=true``, nothing is trained and a preview is printed instead.
 
     Args:
         name: of the table.
-        rows: their overrides, from :func:`rows_with_options`.
-        launcher: Hydra's.
+        rows: the overrides of each row, from :func:`rows_with_options`.
+        launcher: Hydra's launcher, which runs the jobs.
 
     Raises:
         UserError: a row failed, after all others have been run.
@@ -105,7 +107,7 @@ def run_table(name: str, rows: Sequence[list[str]], launcher: Launcher) -> list[
 
 
 def plan(rows: Sequence[list[str]]) -> list[Job]:
-    """The jobs of a table, those that others start from first; what is done already is marked as skipped."""
+    """The jobs of a table, each after the job that it starts from. Finished ones are marked as skipped."""
     jobs: list[Job] = []
     for overrides in rows:
         _add(jobs, overrides)
@@ -124,7 +126,7 @@ def _add(jobs: list[Job], overrides: list[str]) -> None:
 
 
 def _ready(jobs: list[Job]) -> list[Job]:
-    """The jobs that can run now; those that never can are marked as failed."""
+    """The jobs that can run now. Jobs that need a failed job are marked as failed."""
     wave: list[Job] = []
     training: dict[str, Job] = {}
     for job in jobs:

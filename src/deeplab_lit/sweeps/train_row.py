@@ -1,4 +1,4 @@
-"""One row of a table: what it starts from is found first, and a row that is finished is not trained again."""
+"""Train one row of a table, from the checkpoint of the row that it starts from, unless it is finished."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from deeplab_lit.utils.locks import one_at_a_time
 
 
 def train_row(config: TrainConfig, overrides: Sequence[str]) -> None:
-    """Train a row, or wait for the process that does: sweeps may meet.
+    """Train a row that is not finished; with ``resume=null``, train it again.
+
+    If another process is training the row, this one waits for its end first.
 
     Args:
         config: of the row.
-        overrides: that it was composed from.
+        overrides: those that ``config`` was composed from.
 
     Raises:
         UserError: the row starts from another one that has not been trained.

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: how they are written, which are kept, which it can go on from."""
+"""Checkpoints of a training: how they are written, which are kept, and which can be resumed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deeplab_lit.weights.description import CHECKPOINT_KEY
 
 
 class WholeFileCheckpoint(TorchCheckpointIO):
-    """Writes beside the target and renames, so that a killed process leaves the previous checkpoint as it was."""
+    """Writes a temporary file and renames it, so that a killed process leaves the previous checkpoint intact."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         with replacing(path) as temporary:
@@ -24,12 +24,12 @@ class WholeFileCheckpoint(TorchCheckpointIO):
 
 
 def keep_best(run: Run) -> ModelCheckpoint:
-    """Keeps the checkpoint with the highest validation mIoU; ``save_top_k`` says how many of the best are kept."""
+    """The callback that keeps the checkpoint with the highest validation mIoU."""
     return _checkpoint(run, "best", monitor="val/miou", mode="max")
 
 
 def keep_last(run: Run) -> ModelCheckpoint:
-    """Keeps the newest checkpoint, written after each validation."""
+    """The callback that keeps the newest checkpoint, written after each validation."""
     return _checkpoint(run, "last")
 
 
@@ -46,7 +46,7 @@ def _checkpoint(run: Run, name: str, **arguments: Any) -> ModelCheckpoint:
 
 
 def check_resumable(path: Path, content: dict[str, Any], description: dict[str, Any]) -> None:
-    """Refuse to go on from a checkpoint of another network or of other classes.
+    """Check that a checkpoint to resume has the same network and the same classes as this run.
 
     Args:
         path: of the checkpoint, for messages.
@@ -54,7 +54,7 @@ def check_resumable(path: Path, content: dict[str, Any], description: dict[str, 
         description: of the network that would be trained on, as :func:`deeplab_lit.weights.description.describe` gives.
 
     Raises:
-        UserError: naming the first part that differs.
+        UserError: backbone, model, scales, CRF or class names differ; the message names the first that does.
     """
     theirs = content[CHECKPOINT_KEY]
     for part in ("backbone", "model", "scales", "crf"):

@@ -1,4 +1,4 @@
-"""What a person reads: the summary before, the table after, and a log that holds both."""
+"""Console output of a training: the summary at its start, the results at its end, and the log file with both."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _console = Console(soft_wrap=True)
 
 
 def quiet_libraries() -> None:
-    """Keep Lightning's own announcements, which the summary replaces, off the screen."""
+    """Silence Lightning's info messages, which the summary replaces, and warnings about what is intended here."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for text in (
@@ -39,7 +39,7 @@ def quiet_libraries() -> None:
         ".*but have no `val_dataloader`.*",
         ".*`isinstance.treespec, LeafSpec.` is deprecated.*",
         ".*The number of training batches.*",
-        # frozen batch normalisation; measures are summed over processes by the metric itself
+        # batch normalisation with frozen statistics stays in eval mode; the metric itself sums over processes
         ".*module.s. in eval mode at the start of training.*",
         ".*It is recommended to use .self.log.*sync_dist=True.*",
     ):
@@ -61,7 +61,7 @@ def log_to(path: Path) -> None:
 
 
 def show_summary(training: Training) -> None:
-    """One screen before the first step: data, model, where its weights come from, schedule, device, outputs."""
+    """Log the summary before the first step: data, network, initial weights, schedule, device, run directory."""
     config, run, data, network = training.config, training.run, training.data, training.segmenter.network
     trainer, processes = training.plan.trainer, training.trainer.world_size
     total = sum(parameter.numel() for parameter in network.parameters())
@@ -129,7 +129,7 @@ def _device(trainer: dict[str, Any]) -> str:
 
 
 def show_result(result: Result, run: Run) -> None:
-    """The per-class table, the mIoU, and where everything lies."""
+    """Log the IoU of each class, the mIoU and the accuracies, and the paths of run directory and picture."""
     table = Table(box=None, pad_edge=False)
     table.add_column("class")
     table.add_column("IoU", justify="right")

@@ -1,4 +1,4 @@
-"""The score of a training's best checkpoint, with the CRF too, as result.json and pictures."""
+"""The final score of a training: its best checkpoint without and with the CRF, as result.json and pictures."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from deeplab_lit.weights.read import read
 
 
 def score_best(training: Training, command: str) -> Result:
-    """Score the best checkpoint of a training that has come to its end, and write what it comes to.
+    """Score the best checkpoint of a training after its last step, and write result.json and pictures.
 
     Args:
         training: after its last step.
         command: what the user typed.
 
     Returns:
-        What result.json holds.
+        The content of result.json.
     """
     trainer, segmenter, data = training.trainer, training.segmenter, training.data
-    # the first process alone knows where a new run lies
+    # only the first process knows the folder of a new run
     training.run = run = trainer.strategy.broadcast(training.run)
     loggers = _taken_loggers(trainer)
     if segmenter.validated_at != trainer.global_step:
@@ -53,15 +53,15 @@ def score_best(training: Training, command: str) -> Result:
 
 
 def score_finished(training: Training, trained: Run, command: str) -> Result:
-    """Score the best checkpoint of a training that another run has done, and write what it comes to.
+    """Score the best checkpoint of a finished run of the same training, and write result.json and pictures.
 
     Args:
-        training: which is not fitted.
-        trained: the other run.
+        training: not fitted; its run directory gets the result.
+        trained: the finished run.
         command: what the user typed.
 
     Returns:
-        What result.json holds.
+        The content of result.json.
     """
     log.info("evaluated  only: its training is that of %s", trained.folder)
     steps = Result.read(trained.result).steps
@@ -73,10 +73,10 @@ def _score(training: Training, checkpoint: Path, of_training: dict[str, Any], lo
     """Score a checkpoint, alone and with the CRF.
 
     Args:
-        training: whose network takes the weights.
-        checkpoint: with the weights to score.
-        of_training: what the result says of the training.
-        loggers: that get the result.
+        training: its network loads the weights.
+        checkpoint: the file with the weights to score.
+        of_training: the fields of the result that describe the training.
+        loggers: those that log the result.
     """
     trainer, run, segmenter, data = training.trainer, training.run, training.segmenter, training.data
     config, crf = training.config, training.plan.crf
@@ -116,7 +116,10 @@ def _score(training: Training, checkpoint: Path, of_training: dict[str, Any], lo
 
 
 def _taken_loggers(trainer: L.Trainer) -> list[Logger]:
-    """Take the loggers and the progress bar from a trainer: what it validates from now on is no part of the curve."""
+    """Detach the loggers from a trainer and disable its progress bar; returns the loggers.
+
+    Later validations are then not logged as points of the training curve.
+    """
     trainer.loggers, loggers = [], trainer.loggers
     if trainer.progress_bar_callback is not None:
         trainer.progress_bar_callback.disable()
@@ -124,7 +127,7 @@ def _taken_loggers(trainer: L.Trainer) -> list[Logger]:
 
 
 def _predictor(training: Training) -> Predictor:
-    """The network as it was validated."""
+    """A predictor of the network with the normalisation, padding and precision of the validation."""
     precision = str(training.trainer.precision)
     return Predictor(
         training.segmenter.network.eval(),
@@ -135,10 +138,10 @@ def _predictor(training: Training) -> Predictor:
 
 
 def _with_crf(predictor: Predictor, training: Training, crf: DenseCRF) -> dict[str, Any]:
-    """The scores with the CRF, and those near boundaries before and after it."""
+    """The scores with the CRF, and the trimap curves before and after it."""
     split, labels = training.data.val_split, training.data.labels
     threads = torch.get_num_threads()
-    # waiting threads of the network would hold the cores that the CRF's need
+    # idle threads of the network would occupy cores that the CRF's threads need
     torch.set_num_threads(max(1, threads // 2))
     try:
         with preparing() as progress:

@@ -1,4 +1,4 @@
-"""A preempted job and Ctrl-C: the step in hand is finished, everything is saved, then the run ends."""
+"""Interrupts of a training (SIGTERM and SIGINT): it finishes the current step, saves a checkpoint and ends."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class SaveFirst(Callback):
-    """On SIGTERM or SIGINT saves a checkpoint after the step in hand and raises :class:`Interrupted`.
+    """On SIGTERM or SIGINT, saves a checkpoint after the current step and raises :class:`Interrupted`.
 
-    A second signal ends the process at once. Processes that share a training stop at the same step. A validation that
-    the signal cut off is made up for when the run is resumed.
+    A second signal ends the process at once. All processes of a training stop at the same step. A validation that the
+    signal interrupted is run again when the run is resumed.
 
     Args:
         path: of the checkpoint.
-        command: what the user typed, to be typed again.
+        command: what the user typed; the error's message repeats it.
     """
 
-    # a validation that is made up for writes rows that UnbrokenCurve drops; what is saved holds the moving average
+    # UnbrokenCurve would drop the rows of a repeated validation; the checkpoint must hold the moving average
     comes_after = (UnbrokenCurve, MovingAverage)
 
     def __init__(self, path: Path, command: str) -> None:
@@ -49,7 +49,7 @@ class SaveFirst(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, Segmenter)
-        # a thread cannot set handlers; whoever trains in one answers signals
+        # only the main thread can set handlers; a caller that trains in another thread handles signals itself
         if threading.current_thread() is threading.main_thread():
             self._before = {each: signal.signal(each, self._note) for each in _SIGNALS}
         if self._owes_validation(trainer, pl_module):
@@ -70,18 +70,18 @@ class SaveFirst(Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        # in the middle of an accumulated step there is nothing to save
+        # no checkpoint between the batches of an accumulated step
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
         told = self._received is not None
         if trainer.world_size > 1:
             told = trainer.strategy.reduce_boolean_decision(told, all=False)
         if told:
-            log_this_step(trainer)  # the resumed run begins with the next one
+            log_this_step(trainer)  # the resumed run begins with the next step
             self._stop(trainer)
 
     def on_validation_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        # several processes are at different images here: they stop together after the next step
+        # during validation, processes are at different images: several stop together after the next training step
         if self._received is not None and trainer.state.fn == "fit" and trainer.world_size == 1:
             forget_validation_progress(trainer)
             self._stop(trainer)

@@ -21,7 +21,7 @@ Summed = Callable[[Tensor, Tensor, bool, Tensor | None], tuple[Tensor, Tensor]]
 def shrink_labels(
     mask: Int[Tensor, "batch height width"], size: tuple[int, int], align_corners: bool = True
 ) -> Int[Tensor, "batch h w"]:
-    """Labels at ``size`` (h, w): the value at the pixel nearest to each map position, never a mixture of values.
+    """Labels resized to ``size`` (h, w) by nearest-neighbour sampling.
 
     With ``align_corners`` and 321 -> 41 the step is exactly 8, so this is ``mask[:, ::8, ::8]``.
     """
@@ -53,11 +53,11 @@ def segmentation_loss(
         maps: score maps at their own strides, each with weight 1 (four of them under multi-scale inputs).
         mask: labels at the size of the input image.
         resolution: ``"map"`` shrinks the labels to each map, as the papers do; ``"full"`` upsamples each map instead.
-        align_corners: the geometry of either.
-        class_weights: of each class's pixels in the mean; None: all alike.
-        divisor: from this batch's number (or weight) of labelled pixels to what the sum is divided by; several
-            processes that share a batch divide by the mean over them, so that their gradients add up to those of one.
-        summed: :func:`summed_cross_entropy`, compiled perhaps; None: as it is.
+        align_corners: whether either resizing aligns corner pixels.
+        class_weights: of each class's pixels in the mean; None: equal weights.
+        divisor: a function from the number (or weight) of this batch's labelled pixels to the divisor of the sum. With
+            several processes it gives the mean over them, so that their averaged gradients equal those of one process.
+        summed: a compiled :func:`summed_cross_entropy`; None: the function itself.
 
     Returns:
         A scalar; 0 (with zero gradients) where every pixel is void.
@@ -80,9 +80,12 @@ def summed_cross_entropy(
     align_corners: bool,
     class_weights: Float[Tensor, " classes"] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The sum of the cross-entropies of scores, upsampled to the labels, and the number (or weight) of labelled pixels.
+    """The sum over labelled pixels of the cross-entropy of scores that are upsampled to the labels.
 
-    In single precision, the upsampling too.
+    Upsampling and loss are computed in float32.
+
+    Returns:
+        The sum, and the number of labelled pixels (with ``class_weights``, the sum of their weights); both scalars.
     """
     scores = scores.float()
     if is_upsampled_loss_fast(scores, labels):

@@ -1,4 +1,4 @@
-"""A loss that is NaN or infinite: found before it reaches the weights."""
+"""Losses that are not finite (NaN or infinite), detected before the weights are updated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class LossNotFinite(Exception):
 
     Attributes:
         step: the optimiser step, from 0.
-        ids: of the images in the batches whose losses are not finite, of all processes.
+        ids: of the images in the batches whose losses are not finite, over all processes.
     """
 
     def __init__(self, step: int, ids: Sequence[str]) -> None:
@@ -25,12 +25,14 @@ class LossNotFinite(Exception):
 
 
 def bad_batches(loss: Tensor, ids: Sequence[str], processes: int) -> list[str]:
-    """The ids in all batches of a step whose losses are not finite; every process of a training calls it at once.
+    """The image ids of those batches of a step whose losses are not finite, gathered from all processes.
+
+    It is a collective operation: every process of the training has to call it.
 
     Args:
         loss: of this process, a scalar.
-        ids: of its batch.
-        processes: of the training.
+        ids: of the images in this process's batch.
+        processes: the number of processes of the training.
     """
     bad = torch.tensor([not bool(loss.isfinite())], dtype=torch.int32, device=loss.device)
     own = list(ids) if bad else []

@@ -46,8 +46,8 @@ def _rise(step: int, warmup: int) -> float:
 def parameter_groups(network: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
     """Trained parameters in groups: trunk and new layers, weights and biases, each with its multiplier.
 
-    Biases and normalisation parameters do not decay; biases learn ``bias_lr`` times,
-    new layers ``new_lr`` times as fast.
+    Biases and normalisation parameters have no weight decay. ``bias_lr`` multiplies the learning rate of biases,
+    ``new_lr`` that of new layers.
     """
     new = {id(parameter) for parameter in network.new_parameters()}  # type: ignore[operator]
     groups: dict[str, dict[str, Any]] = {}

@@ -1,4 +1,4 @@
-"""The plan of a training: what its config decides before any data are read and anything is written."""
+"""The plan of a training: what follows from its config before data are read and files are written."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class Plan:
 
     Attributes:
         config: as composed.
-        first: whether this is the process of the training that writes and speaks.
-        trained: the finished run whose checkpoint is scored in the place of a training, or None.
-        resumed: the run that is gone on with, or None for a new one.
-        init: where first weights come from, where nothing is resumed.
-        weights: the content of the file of weights that the training starts from or goes on from, or None.
+        first: whether this is the first process of the training, which alone writes and prints.
+        trained: a finished run of the same training, whose checkpoint is scored without training, or None.
+        resumed: the run to resume, or None for a new one.
+        init: the initialisation of a run that is not resumed.
+        weights: the content of the file of weights that the training starts from or resumes, or None.
         normalization: of the network's input; it belongs to the weights.
-        crf: scores the best checkpoint once more, or None.
+        crf: the CRF that the best checkpoint is scored with as well, or None.
         network: the description of the network.
         trainer: arguments of ``lightning.Trainer`` for this machine.
     """
@@ -59,10 +59,10 @@ class Plan:
 
 
 def make_plan(config: TrainConfig) -> Plan:
-    """Decide what a training will do.
+    """Make the plan of a training.
 
     Raises:
-        UserError: a value that cannot be, a run or file of weights that is not there, a device that this machine lacks.
+        UserError: a value is not allowed, a run or file of weights does not exist, or this machine lacks the device.
     """
     _check_values(config)
     crf = build_crf(config.crf, threads=1)
@@ -70,7 +70,7 @@ def make_plan(config: TrainConfig) -> Plan:
     finished = find_finished(Path(config.output).expanduser(), fingerprint(config.as_dict())) if config.row else []
     resumed = None if finished else run_to_resume(config)
     init = CheckpointConfig(path=config.row.start) if config.row and config.row.start else config.init
-    # weights that a run goes on with come before those that it began with
+    # a checkpoint to resume takes precedence over the initial weights
     file = (resumed and resumed.resume_from) or (init.path if isinstance(init, CheckpointConfig) else None)
     weights = read(file) if file else None
     normalization = _normalization(config, weights)
@@ -103,7 +103,7 @@ def network_spec(config: TrainConfig) -> dict[str, Any]:
 
 
 def trainer_arguments(config: TrainConfig) -> dict[str, Any]:
-    """Arguments of ``lightning.Trainer`` with what ``auto`` means on this machine.
+    """Arguments of ``lightning.Trainer``, with ``auto`` resolved for this machine.
 
     Raises:
         UserError: an argument that ``lightning.Trainer`` does not have, or a GPU where PyTorch sees none.
@@ -126,17 +126,17 @@ def trainer_arguments(config: TrainConfig) -> dict[str, Any]:
 
 
 def _normalization(config: TrainConfig, weights: dict[str, Any] | None) -> Normalization:
-    """The normalisation that belongs to the weights which training starts from."""
+    """The normalisation that belongs to the weights from which the training starts."""
     if weights:
         return Normalization.chosen(weights[CHECKPOINT_KEY]["normalization"])
-    if config.parity.normalization == "own":  # the trunk's class knows it, by its arguments
+    if config.parity.normalization == "own":  # the trunk's class derives it from its arguments
         trunk = locate(config.backbone.get("_target_"), "backbone")
         return Normalization.chosen(trunk.input_normalization(config.backbone))
     return Normalization.chosen(config.parity.normalization)
 
 
 def _last_layer(config: CRFConfig, normalization: Normalization) -> dict[str, Any] | None:
-    """The description of a CRF that is trained with the network."""
+    """The description of a CRF that is trained as the network's last layer, or None."""
     if not isinstance(config, DenseCRFConfig) or not config.trainable:
         return None
     others = ("name", "engine", "prune_threshold", "trainable")

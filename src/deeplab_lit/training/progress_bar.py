@@ -1,4 +1,4 @@
-"""The progress of a training: a live bar on a terminal, lines elsewhere."""
+"""The progress bar of a training on a terminal, and progress lines elsewhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger("deeplab_lit")
 
 
 def progress_callback() -> Callback:
-    """The callback for where standard output goes."""
+    """The progress callback: a bar if standard output is a terminal, else lines."""
     return TrainingBar(leave=True) if sys.stdout.isatty() else ProgressLines()
 
 
@@ -25,7 +25,7 @@ class ProgressLines(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._began = self._spoke = time.monotonic()
-        self._paced: tuple[float, int] | None = None  # since when, and from which step on, the pace is taken
+        self._paced: tuple[float, int] | None = None  # the time and the step from which the pace is measured
 
     def _say(self, trainer: L.Trainer, what: str) -> None:
         step, now = trainer.global_step, time.monotonic()
@@ -33,7 +33,7 @@ class ProgressLines(Callback):
         if self._paced and step > self._paced[1]:
             pace = (now - self._paced[0]) / (step - self._paced[1])
             line += f", {_clock(pace * (trainer.max_steps - step))} left"
-        # the first steps compile kernels and fill caches
+        # the pace leaves out the first steps, which compile kernels and fill caches
         self._paced, self._spoke = self._paced or (now, step), now
         log.info(line)
 

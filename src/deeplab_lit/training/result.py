@@ -1,4 +1,4 @@
-"""What result.json of a run holds; docs/result.md is made of it."""
+"""The result of a run, as result.json holds it; docs/result.md lists its keys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deeplab_lit.utils.files import write_json
 
 @dataclass(kw_only=True)
 class Result:
-    """The scores of a run's best checkpoint on the validation split, and how the run came to them."""
+    """The scores of a run's best checkpoint on the validation split, and facts about the run."""
 
     miou: float = key("mean over the classes of the intersection over union, 0 to 1")
     per_class_iou: dict[str, float | None] = key(
@@ -42,15 +42,15 @@ class Result:
     trained_by: str | None = key("the run that did the training, where this one scored its checkpoint alone", None)
 
     def write(self, path: Path) -> None:
-        """Write the file, whole or not at all, without the parts that this run does not have."""
+        """Write result.json atomically, without the fields that are None."""
         write_json(path, {name: value for name, value in asdict(self).items() if value is not None})
 
     @classmethod
     def read(cls, path: Path) -> Result:
-        """Read a file.
+        """Read a result.json.
 
         Raises:
-            UserError: it cannot be read, or has no scores.
+            UserError: the file cannot be read, or has no scores.
         """
         try:
             content = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Pictures that a row leaves for its table's report: the same images in every row."""
+"""Row pictures: images and labels of one row for the report of its table, the same images for every row."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def write_row_pictures(
     """Write ``N_image.jpg`` and the index PNGs ``N_truth.png``, ``N_labels.png`` and ``N_crf.png``, N from 0.
 
     Args:
-        rows: (image, truth, prediction) of each picture.
-        refined: each prediction after the CRF; empty without one.
+        rows: (image, truth, prediction) of each picture, uint8 of shapes (H, W, 3), (H, W) and (H, W).
+        refined: each prediction after the CRF, uint8 (H, W); empty without a CRF.
         labels: the classes.
-        folder: made if need be.
+        folder: created if it does not exist.
     """
     palette = labels.colours
     for number, (image, truth, prediction) in enumerate(rows):

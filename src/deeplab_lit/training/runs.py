@@ -1,4 +1,4 @@
-"""Run directories: where everything that belongs to one training lies, and how a resume finds it again."""
+"""Runs: the directory with the files of one training, and the search for runs to resume or reuse."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ class Run:
 
     Attributes:
         folder: holds config.yaml, checkpoints/, metrics.csv, pictures/, train.log and, at the end, result.json.
-        resume_from: the checkpoint to go on from, or None for a new run.
-        changes: how the config differs from the one that the run was started with, a line for each key.
-        other: for a new run under ``resume=auto``, the newest run of its name; ``changes`` are then to that one.
+        resume_from: the checkpoint to resume, or None for a new run.
+        changes: the differences of the config to the one that the run was started with, a line for each key.
+        other: for a new run under ``resume=auto``, the newest run of the same name, or None; ``changes`` are then the
+            differences to its config.
     """
 
     folder: Path
@@ -54,7 +55,7 @@ class Run:
 
     @property
     def result(self) -> Path:
-        """What a finished run came to."""
+        """The file with the result of a finished run."""
         return self.folder / "result.json"
 
 
@@ -67,12 +68,12 @@ def fingerprint(config: Mapping[str, Any]) -> str:
 
 
 def run_to_resume(config: TrainConfig) -> Run | None:
-    """The run that ``config.resume`` means, or None for a new one.
+    """The run that ``config.resume`` chooses, or None for a new one.
 
     ``resume=auto`` takes the newest run of the same training (see :func:`fingerprint`) that has a checkpoint.
 
     Raises:
-        UserError: ``resume`` names nothing to go on from.
+        UserError: ``resume`` names a path that does not exist, or a run directory without checkpoints/last.ckpt.
     """
     if config.resume == "auto":
         runs = [
@@ -83,7 +84,10 @@ def run_to_resume(config: TrainConfig) -> Run | None:
 
 
 def new_run(config: TrainConfig) -> Run:
-    """Make a run directory. Under ``resume=auto`` it says which other run of its name has another config."""
+    """Make a run directory with its config.yaml.
+
+    Under ``resume=auto``, ``other`` is the newest run of the same name that has a checkpoint.
+    """
     parent = Path(config.output).expanduser() / config.name
     others = [run for run in _in(parent) if run.last.is_file()] if config.resume == "auto" else []
     run = Run(new_folder(parent))
@@ -92,7 +96,7 @@ def new_run(config: TrainConfig) -> Run:
 
 
 def discard(run: Run, root: Path) -> None:
-    """Take away a run that did not begin, and the folders below ``root`` that it leaves empty."""
+    """Remove the directory of a run that did not begin, and its parent folders up to ``root`` where they are empty."""
     shutil.rmtree(run.folder)
     for folder in run.folder.parents:
         with suppress(OSError):
@@ -102,12 +106,12 @@ def discard(run: Run, root: Path) -> None:
 
 
 def save_config(run: Run, config: TrainConfig) -> None:
-    """Write the config that a run goes by from now on."""
+    """Write the config.yaml of a run."""
     write_text(run.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config.as_dict())))
 
 
 def read_config(run: Run) -> dict[str, Any]:
-    """The resolved config of a run."""
+    """The resolved config of a run, read from its config.yaml."""
     with (run.folder / "config.yaml").open(encoding="utf-8") as file:
         return cast(dict[str, Any], yaml.load(file, _LOADER) or {})
 
@@ -120,18 +124,18 @@ def _in(*parents: Path) -> list[Run]:
 
 def _of(root: Path, wanted: str) -> list[Run]:
     """The runs below ``root`` with this fingerprint, the newest last."""
-    # a name may be of two parts, as those of rows are: TABLE/ROW
+    # a run's name may have two parts, as TABLE/ROW has
     runs = _in(*root.glob("*"), *root.glob("*/*"))
     return [run for run in runs if fingerprint(read_config(run)) == wanted]
 
 
 def find_finished(root: Path, wanted: str) -> list[Run]:
-    """The trainings below ``root`` with this fingerprint that have come to their end, the newest last."""
+    """The finished runs below ``root`` with this fingerprint, the newest last."""
     return [run for run in _of(root, wanted) if run.result.is_file() and run.best.is_file()]
 
 
 def find_result(root: Path, config: TrainConfig) -> Run | None:
-    """The newest run below ``root`` that holds what this config comes to, its CRF included."""
+    """The newest run below ``root`` with a result of this config, its CRF included, or None."""
     crf = config.as_dict()["crf"]
     for run in reversed(_of(root, fingerprint(config.as_dict()))):
         if run.result.is_file() and read_config(run)["crf"] == crf:

@@ -1,4 +1,7 @@
-"""The LightningModule: steps, measures, optimiser. It knows no architecture and writes no file."""
+"""The segmenter: the LightningModule with training step, validation scores and optimiser.
+
+It does not depend on an architecture and writes no file.
+"""
 
 from __future__ import annotations
 
@@ -34,17 +37,17 @@ class Segmenter(L.LightningModule):
     Args:
         network: a :class:`DeepLab` or :class:`MultiScaleInput`.
         labels: the classes it scores.
-        optimizer, schedule: of the training.
+        optimizer, schedule: their configs.
         max_steps: length of the schedule, in optimiser steps.
         resolution: where the loss is taken; see :func:`segmentation_loss`.
-        channels_last: keep images and weights in the memory order that is fast in half precision.
-        description: plain values that rebuild the network and its input, stored in every checkpoint.
-        class_weights: of each class's pixels in the loss; None: all alike.
-        seed: of dropout, which then depends on the step alone, whatever happened before it.
-        compiled: what ``torch.compile`` makes one program of, for training on crops of one size: nothing (``"none"``),
-            the ``"loss"`` with its upsampling, or the ``"network"`` too.
-        on_nan: what a loss that is not finite does: ``"stop"`` raises :class:`LossNotFinite` before the weights are
-            touched, ``"skip"`` leaves the step out.
+        channels_last: keep images and weights in channels-last memory format, which is fast in half precision.
+        description: builtins that describe the network and its input, stored in every checkpoint.
+        class_weights: of each class's pixels in the loss; None: equal weights.
+        seed: of dropout, whose random numbers depend on seed, step and process alone.
+        compiled: what ``torch.compile`` compiles, for training on crops of one size: nothing (``"none"``), the
+            ``"loss"`` with its upsampling, or the ``"network"`` too.
+        on_nan: what happens if a loss is not finite: ``"stop"`` raises :class:`LossNotFinite` before the weights are
+            updated, ``"skip"`` leaves the step out.
     """
 
     class_weights: Tensor | None
@@ -71,7 +74,7 @@ class Segmenter(L.LightningModule):
         self._optimizer, self._schedule, self._max_steps = optimizer, schedule, max_steps
         self._description = description or {}
         self.seed, self.on_nan = seed, on_nan
-        # the functions, not the modules, whose names in checkpoints stay
+        # functions are compiled instead of modules, so that the names of weights in checkpoints stay the same
         self._supervised = self.network.supervised
         if compiled == "network":
             self._supervised = torch.compile(self.network.supervised, dynamic=False)
@@ -98,7 +101,7 @@ class Segmenter(L.LightningModule):
         )
 
     def _share(self, count: Tensor) -> Tensor:
-        """The mean over processes: their gradients are averaged, and shall add up to those of one process."""
+        """The mean over processes, so that their averaged gradients equal those of one process."""
         if self.trainer.world_size == 1:
             return count
         total = count.clone()
@@ -122,7 +125,7 @@ class Segmenter(L.LightningModule):
         return loss
 
     def predict_labels(self, batch: Sample) -> Tensor:
-        """Class indices for every pixel of the (padded) batch (N, H, W)."""
+        """The class index of every pixel of the (padded) batch: (N, H, W)."""
         return pixel_labels(self.network, self._image(batch))
 
     def validation_step(self, batch: Sample, batch_index: int) -> None:
@@ -133,7 +136,7 @@ class Segmenter(L.LightningModule):
         self.scores = Scores.of(self.matrix)
         self.confusion.reset()
         self.validated_at = self.trainer.global_step
-        # the counts were summed over processes already
+        # the counts are already summed over processes
         self.log("val/miou", self.scores.miou, prog_bar=True)
         self.log("val/pixel_accuracy", self.scores.pixel_accuracy)
         self.log("val/mean_accuracy", self.scores.mean_accuracy)

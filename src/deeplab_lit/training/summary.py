@@ -1,4 +1,4 @@
-"""Parameters, operations, field of view and memory of the network that a training config describes."""
+"""The summary of a training config: parameters, operations, field of view and memory of its network."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _STATES = {"sgd": 1, "adamw": 2}  # values that an optimiser keeps for each para
 
 
 def summary(config: SummaryConfig) -> dict[str, Any]:
-    """Print what a training would build, as a table or as one JSON object, and return it; see :func:`costs`.
+    """Print the costs of a training (see :func:`costs`) as a table or as one JSON object, and return them.
 
-    For a row of a published table it is said which, in JSON under the key ``row``.
+    For a row of a published table, ``row`` holds the names of table and row.
     """
     row = f"{config.row.table}/{config.row.name}" if config.row else None
     content = {**({"row": row} if row else {}), **costs(config)}
@@ -52,6 +52,10 @@ def costs(config: TrainConfig) -> dict[str, Any]:
 
     Args:
         config: of the training.
+
+    Returns:
+        Among others ``flops`` of a forward pass of one image (a multiplication and an addition are two), fields of view
+        in pixels, and ``memory`` of a training step in float32, in bytes.
 
     Raises:
         UserError: the config is wrong, or the number of classes is not known without the data.
@@ -96,12 +100,16 @@ def costs(config: TrainConfig) -> dict[str, Any]:
 
 
 def number_of_classes(config: TrainConfig) -> int:
-    """How many classes a training scores, found without reading its data where that is possible."""
+    """The number of classes of a training: ``classes`` if given, else the data set's, else that of its recipe.
+
+    Raises:
+        UserError: none of them is known.
+    """
     if isinstance(config, SummaryConfig) and config.classes is not None:
         return config.classes
     known = recipe(config.data, DataRecipe).classes
     try:
-        # the constructor alone writes and fetches nothing
+        # constructing the data set writes and downloads nothing
         return len(create(without_recipe(config.data), "data").labels)
     except UserError as error:
         if known is None:
@@ -110,7 +118,7 @@ def number_of_classes(config: TrainConfig) -> int:
 
 
 def _loss(maps: list[Tensor], config: TrainConfig) -> Tensor:
-    """The shapes of the training loss; labels have no values here, so none can be void."""
+    """The training loss on meta tensors, which have shapes but no values; so no label can be void."""
     total = maps[0].new_zeros(())
     for scores in maps:
         if config.loss.resolution == "full":
@@ -156,5 +164,5 @@ def _billions(value: float) -> str:
 
 
 def as_bytes(value: float) -> str:
-    """A number of bytes for people."""
+    """A number of bytes as text, in GiB or MiB."""
     return f"{value / 2**30:.2f} GiB" if value >= 2**30 else f"{value / 2**20:.1f} MiB"

@@ -1,4 +1,4 @@
-"""Batch normalisation over all processes of a training, as a plugin of ``lightning.Trainer``."""
+"""Synchronised batch normalisation (statistics over all processes), as a plugin of ``lightning.Trainer``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from deeplab_lit.models.norm import synchronise_norms, unsynchronise_norms
 
 
 class SynchronisedNorms(LayerSync):
-    """What ``trainer.sync_batchnorm=true`` does; see :func:`deeplab_lit.models.norm.synchronise_norms`."""
+    """The plugin of ``trainer.sync_batchnorm=true``; see :func:`deeplab_lit.models.norm.synchronise_norms`."""
 
     def apply(self, model: nn.Module) -> nn.Module:
         synchronise_norms(model)

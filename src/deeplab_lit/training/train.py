@@ -1,4 +1,4 @@
-"""One training: a plan from its config, everything built and checked, fitted, and its best checkpoint scored."""
+"""Train: make the plan of a training, build it, fit it, and score its best checkpoint."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def train(config: TrainConfig, command: str, watchers: Sequence[Callback] = ()) 
         watchers: callbacks beside those that every training has.
 
     Returns:
-        What result.json holds.
+        The content of result.json.
 
     Raises:
-        UserError: anything in the config that cannot work, before the first batch wherever it can be known.
-        Interrupted: a signal has stopped the training, and it has been saved.
+        UserError: the config cannot work; raised before the first batch where possible.
+        Interrupted: a signal has stopped the training, and a checkpoint has been saved.
     """
     quiet_libraries()
     own_start_method()
@@ -51,7 +51,9 @@ def train(config: TrainConfig, command: str, watchers: Sequence[Callback] = ()) 
 
 
 def train_or_exit(config: TrainConfig, command: str) -> None:
-    """:func:`train` for the command line: a training that was stopped by a signal exits with the signal's status.
+    """:func:`train` for the command line.
+
+    If a signal stopped the training, the first process exits with status 128 + signal number, the others with 0.
 
     Raises:
         UserError: as :func:`train`, or another process of this training has ended.
@@ -59,7 +61,7 @@ def train_or_exit(config: TrainConfig, command: str) -> None:
     try:
         train(config, command)
     except Interrupted as stopped:
-        # what launches several processes takes another status for a crash
+        # a launcher of several processes takes a status other than 0 for a crash
         if is_first_process():
             print(stopped, file=sys.stderr)
         sys.exit(128 + stopped.signum if is_first_process() else 0)
@@ -83,7 +85,7 @@ def fit(training: Training) -> None:
         if "DataLoader worker" not in str(error):
             raise
         if hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread():
-            # PyTorch's handler would raise again for this loader at each child that ends, in the midst of tidying up
+            # PyTorch's handler would raise for this loader again at each child process that ends, during clean-up
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         raise UserError(
             "a loader process was killed, most often because memory was short: a smaller num_workers needs less, and "
@@ -92,7 +94,7 @@ def fit(training: Training) -> None:
 
 
 def _not_finite(error: LossNotFinite, training: Training) -> UserError:
-    """What a loss that is not finite ends with; the ids of its images are kept."""
+    """The error for a loss that is not finite; the ids of its images are written to not_finite.json."""
     path = training.run.folder / "not_finite.json"
     if training.plan.first:
         write_json(path, {"step": error.step, "ids": error.ids})

@@ -1,4 +1,4 @@
-"""A search for hyper-parameters: Optuna proposes, each trial is a training composed by Hydra."""
+"""Tune hyper-parameters: Optuna proposes values, and each trial is a training composed by Hydra."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.terminal import wide_console
 
 _FORMS = "{low: NUMBER, high: NUMBER} with log: true or step: NUMBER if wanted, or {choices: [...]}"
-_BEAT = 60  # seconds between the signs of life of a trial
+_BEAT = 60  # seconds between heartbeats of a trial
 
 
 def tune(config: TuneConfig, given: Sequence[str]) -> Any:
-    """Run trials until there are enough, print the best and the command of the first, and return Optuna's study.
+    """Run trials until there are ``search.trials``, print the best ones, and return Optuna's study.
 
-    The study is a file below the output. The same command goes on with it, and in another terminal takes part in it;
-    a trial whose process was killed is run again, from its last checkpoint.
+    The study is the file ``study.db`` in the folder ``name`` below ``output``. The same command resumes the study, or
+    adds trials from another process at the same time. A trial whose process was killed is run again, from its last
+    checkpoint.
 
     Args:
-        config: ``search`` says what is tried and how often; ``output`` and ``name`` where all of it lies.
+        config: ``search`` holds the space, the number of trials, pruning and seed.
         given: the overrides of every trial.
 
     Raises:
-        UserError: Optuna is not installed, or the space is no space.
+        UserError: Optuna is not installed, ``search.trials`` is below 1, or the space is empty or malformed.
     """
     search = config.search
     try:
@@ -48,7 +49,7 @@ def tune(config: TuneConfig, given: Sequence[str]) -> Any:
     folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with warnings.catch_warnings():
-        # signs of life are experimental to Optuna, which is no matter of who searches
+        # Optuna warns that heartbeats are experimental, which does not concern the user
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         storage = optuna.storages.RDBStorage(
             f"sqlite:///{folder / 'study.db'}",
@@ -64,7 +65,7 @@ def tune(config: TuneConfig, given: Sequence[str]) -> Any:
     )
 
     def objective(trial: Any) -> float:
-        # by the trial: another call of the same command, and another process, must not propose the same again
+        # seeded by the trial's number, so that other calls and other processes do not propose the same again
         seed = np.random.SeedSequence((search.seed, trial.number)).generate_state(1)[0]
         study.sampler = optuna.samplers.TPESampler(seed=int(seed))
         chosen = propose(trial)
@@ -82,12 +83,12 @@ def tune(config: TuneConfig, given: Sequence[str]) -> Any:
 
 
 def _again(study: Any, trial: Any) -> None:
-    """A trial whose process died is proposed once more."""
+    """Enqueue the values of a trial whose process died, so that they are tried again."""
     study.enqueue_trial(trial.params)
 
 
 class _Reports(Callback):
-    """Tells Optuna each validation, and stops a trial that is worse than most."""
+    """Reports the mIoU of each validation to Optuna, and stops a trial that Optuna prunes."""
 
     def __init__(self, trial: Any) -> None:
         self.trial = trial
@@ -103,7 +104,7 @@ class _Reports(Callback):
 
 
 def _proposals(space: Mapping[str, Any]) -> Callable[[Any], list[str]]:
-    """From a trial to the overrides that it proposes."""
+    """A function from a trial to the overrides that Optuna proposes for it."""
     flat = dict(_flat(space))
     if not flat:
         raise UserError(f"space is empty: type +search.space.KEY=VALUE, each VALUE {_FORMS}.")
@@ -112,7 +113,7 @@ def _proposals(space: Mapping[str, Any]) -> Callable[[Any], list[str]]:
         found = []
         for key, each in flat.items():
             if "choices" in each:
-                # Optuna keeps texts and numbers alone, and a text is what Hydra takes
+                # as JSON text, since Optuna stores only text and numbers, and Hydra parses text
                 value = trial.suggest_categorical(key, [json.dumps(choice) for choice in each["choices"]])
             elif all(isinstance(bound, int) for bound in (each["low"], each["high"], each.get("step", 1))):
                 value = trial.suggest_int(key, **each)

@@ -1,4 +1,4 @@
-"""Cross-entropy of upsampled scores on a CPU, without the upsampled scores."""
+"""The upsampled loss on a CPU: cross-entropy of upsampled scores, computed without storing them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from deeplab_lit.data.labels import VOID
 from deeplab_lit.kernels.loading import has_numba
 from deeplab_lit.kernels.score_maps import classes_last, places
 
-_PARTS = 4  # of the rows of an image, for threads that a small batch leaves idle
+_PARTS = 4  # blocks of rows of an image, so that a small batch occupies all threads
 
 
 def is_upsampled_loss_fast(scores: Tensor, labels: Tensor) -> bool:
-    """Whether :func:`upsampled_cross_entropy` is to be taken: for float32 on a CPU, where numba is, but for NaN."""
+    """Whether :func:`upsampled_cross_entropy` can be used.
+
+    It needs finite float32 scores on a CPU, labels larger than the scores in both dimensions, and numba.
+    ``torch.compile`` excludes it.
+    """
     here = scores.device.type == "cpu" and scores.dtype is torch.float32 and not torch.compiler.is_compiling()
     larger = labels.shape[-2] > scores.shape[-2] and labels.shape[-1] > scores.shape[-1]
     return here and larger and has_numba() and bool(scores.isfinite().all())
@@ -25,16 +29,16 @@ def is_upsampled_loss_fast(scores: Tensor, labels: Tensor) -> bool:
 def upsampled_cross_entropy(
     scores: Tensor, labels: Tensor, align_corners: bool, class_weights: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """What PyTorch's bilinear ``interpolate`` and ``cross_entropy(..., reduction="sum")`` give in several passes.
+    """The result of PyTorch's bilinear ``interpolate`` and ``cross_entropy(..., reduction="sum")``, in one pass.
 
     Args:
         scores: float32 (N, C, h, w).
         labels: int64 (N, H, W); void (255) does not count.
-        align_corners: the geometry of the upsampling.
+        align_corners: whether the upsampling aligns corner pixels.
         class_weights: float32 (C), or None.
 
     Returns:
-        The sum of the losses, and the sum of the weights of labelled pixels.
+        The sum of the losses, and the sum of the weights of labelled pixels; both scalars.
 
     Raises:
         IndexError: a label that is neither a class nor void.
