@@ -174,7 +174,7 @@ def test_a_multirun_makes_one_run_each(tmp_path):
         (["data=voc", "data.root=mine", "data.classes=two.txt"], "has the value 2, but there are 2 classes"),
         (["data=voc", "data.root=mine", "data.train=trian"], "Did you mean 'train'"),
         (["max_steps=0"], "max_steps=0: it is at least 1"),
-        (["+trainer.max_step=3"], "trainer.max_step is not known to lightning.Trainer. Did you mean .max_steps."),
+        (["+trainer.max_step=3"], "trainer.max_step is not known to lightning.Trainer. Did you mean 'max_steps'?"),
         (["trainer.accelerator=gpu"], "PyTorch sees no GPU here"),
         (["trainer.precision=17"], "precision"),
         (["backbone.depth=19"], "depth=19 is no ResNet"),

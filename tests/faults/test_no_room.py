@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from deeplab_lit.data import drawing
 from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.weights.description import describe
 from tests.end_to_end.running import command, train, use
