@@ -1,4 +1,4 @@
-"""What every data set on disk shares: lists of ids, and masks that may come from another folder."""
+"""Base class of the data sets whose images and masks are files, and the reading of their lists."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deeplab_lit.utils.errors import UserError, closest
 
 @dataclass(frozen=True)
 class Entry:
-    """One example's files."""
+    """The id, the image file and the mask file of one example."""
 
     id: str
     image: Path
@@ -21,15 +21,19 @@ class Entry:
 
 
 class Layout:
-    """A data set whose images and masks are files.
+    """Base class of a data set whose images and masks are files.
 
-    A subclass gives ``labels``, ``root`` and :meth:`entries`; it may have ``prepare(progress)``, which writes files
-    that are needed once, is safe to be called by several processes, and goes on where a killed one stopped.
+    A subclass defines ``labels``, ``root`` and :meth:`entries`. It may define ``prepare(progress)``, which writes the
+    files that are needed once. Several processes may call ``prepare`` at once, and it continues where a killed process
+    stopped.
 
     Args:
-        train_masks: a folder with ID.png for each training example instead of the data set's own masks, such as
-            pseudo-labels; None for its own.
-        train_list: a text file with the ids of the training examples to use; None for all.
+        train_masks: a folder with ID.png for each training example, used instead of the data set's own masks, such as
+            pseudo-labels; None: the data set's own masks.
+        train_list: a text file with the ids of the training examples to use; None: all.
+
+    Raises:
+        UserError: ``train_masks`` is not a folder, or ``train_list`` is not a file.
     """
 
     labels: LabelSet
@@ -47,11 +51,14 @@ class Layout:
             )
 
     def entries(self, name: str) -> tuple[str | Path, list[Entry]]:
-        """What lists the examples of ``"train"`` or ``"val"``, and their files; no file but the list is touched."""
+        """The file or folder that lists ``"train"`` or ``"val"``, for messages, and the entry of each example.
+
+        Whether the files of the examples exist is not checked.
+        """
         raise NotImplementedError
 
     def listing(self, name: str) -> Split:
-        """The examples of a split, before it is known whether their files exist."""
+        """The examples of ``"train"`` or ``"val"``, without a check that their files exist."""
         where, entries = self.entries(name)
         if name == "train" and self._train_list is not None:
             where, entries = self._train_list, self._listed(entries, where)
@@ -86,7 +93,7 @@ def find_list(given: str, folder: Path, key: str) -> Path:
     """The list file that ``given`` means: a path, or the name of a list in ``folder`` without ``.txt``.
 
     Raises:
-        UserError: there is none; the message names those that lie in ``folder``.
+        UserError: the file does not exist; the message names ``key`` and the lists in ``folder``.
     """
     is_path = given.endswith(".txt") or "/" in given
     path = Path(given).expanduser() if is_path else folder / f"{given}.txt"
@@ -101,7 +108,7 @@ def read_list(path: Path) -> list[str]:
     """The lines of a list, without empty ones.
 
     Raises:
-        UserError: it has none, or one stands there twice.
+        UserError: the file is not text, has no line, or has the same line twice.
     """
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
@@ -114,10 +121,10 @@ def read_list(path: Path) -> list[str]:
 
 
 def inside(name: str, where: str | Path) -> str:
-    """``name``, if it is a path below the folder that it is relative to.
+    """``name`` itself, after a check that it is a relative path that stays inside its folder.
 
     Raises:
-        UserError: it leads elsewhere; ``where`` is what names it.
+        UserError: ``name`` is absolute or contains ``..``; the message says that ``where`` contains it.
     """
     path = Path(name)
     if path.is_absolute() or path.drive or ".." in path.parts or "\0" in name:
@@ -128,7 +135,7 @@ def inside(name: str, where: str | Path) -> str:
 
 
 def refuse_doubles(ids: Sequence[str], path: str | Path) -> None:
-    """Raise UserError naming the first id that stands twice."""
+    """Raise UserError for the first id that occurs twice; ``path`` is the list, for the message."""
     seen: set[str] = set()
     for id in ids:
         if id in seen:

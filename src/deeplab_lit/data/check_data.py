@@ -1,4 +1,4 @@
-"""The check of a whole data set, as a report on the screen and in files."""
+"""Check of a whole data set: a report on the screen and in files."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import new_folder, write_json, write_text
 from deeplab_lit.utils.progress import preparing
 
-_SHOWN = 20  # lines of each kind on the screen; the files hold all
+_SHOWN = 20  # lines of each kind on the screen; report.txt has all lines
 
 
 def check_data(config: CheckDataConfig) -> Report:
     """Check a data set and write report.txt, report.json and frequencies.png into a new folder below the output.
 
     Raises:
-        UserError: the set cannot be listed at all, or bad files were found; the report is written first.
+        UserError: the data set cannot be listed, or it has bad files; in the second case the report is written first.
     """
     against = None if config.against is None else Path(config.against).expanduser()
     with preparing() as progress:

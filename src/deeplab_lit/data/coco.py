@@ -20,7 +20,7 @@ from deeplab_lit.utils.locks import one_at_a_time
 from deeplab_lit.utils.parallel import spread
 from deeplab_lit.utils.progress import Progress
 
-# "-" where an id was never used
+# the names of COCO's category ids, from 0 for the background; "-" is an id that COCO never used
 COCO_IDS = (
     "background", "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat",
     "traffic light", "fire hydrant", "-", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse",
@@ -38,7 +38,7 @@ _VOC_NAMES = {
     "airplane": "aeroplane", "motorcycle": "motorbike", "dining table": "diningtable", "potted plant": "pottedplant",
     "couch": "sofa", "tv": "tvmonitor",
 }  # fmt: skip
-# what is read of each entry
+# the keys that are read from each entry, with their types
 _ID = (int, str)
 _PARTS: dict[str, dict[str, tuple[type, ...]]] = {
     "images": {"id": _ID, "file_name": (str,), "height": (int, float), "width": (int, float)},
@@ -47,30 +47,31 @@ _PARTS: dict[str, dict[str, tuple[type, ...]]] = {
 }
 _KINDS: dict[type, str] = {int: "a whole number", float: "a number", str: "a text"}
 _SETS = ("coco", "coco91", "voc", "file")
-# raised whenever the masks made of the same annotations change
+# part of the cache key: raise it whenever the same annotations give other masks
 _VERSION = 1
 
 
 class COCO(Layout):
     """A data set in COCO's layout: ROOT/train2017/*.jpg and ROOT/annotations/instances_train2017.json.
 
-    The annotations are drawn once into index PNGs. Crowd regions come first, as void; objects follow from the largest
-    to the smallest, so that where they overlap the smaller one is seen; everything else is background, categories
-    outside the chosen classes too.
+    The annotations are drawn once into index PNGs. Crowd regions are drawn first, as void. Objects follow from the
+    largest to the smallest, so that the smaller of two overlapping objects is seen. Categories outside the chosen
+    classes are not drawn. All other pixels are background.
 
     Args:
-        root: the folder that holds the images' folders and ``annotations``; it has no default.
+        root: the folder that holds the image folders and ``annotations``; required.
         train, val: names of the splits.
-        classes: ``"coco"`` (80 and background), ``"coco91"`` (COCO's own ids up to 90, as networks with 91 outputs have
-            them), ``"voc"`` (VOC's 21), or ``"file"`` (background and the categories of the training annotations).
+        classes: ``"coco"`` (80 and background), ``"coco91"`` (COCO's own ids up to 90, for networks with 91 outputs),
+            ``"voc"`` (VOC's 21), or ``"file"`` (background and the categories of the training annotations).
         min_pixels: training images with fewer labelled pixels (neither background nor void) are left out.
-        converted: folder for the masks; None: one in the cache folder.
-        clip: cut polygons that reach out of their image instead of refusing them.
-        train_list: a text file with the ids of the training images to use, ``000000000009``; None: all.
-        train_masks: a folder with ID.png for each training image instead of the annotations, such as pseudo-labels.
+        converted: the folder for the masks; None: the cache folder.
+        clip: cut polygons at the border of their image instead of refusing those that leave it.
+        train_list: a text file with the ids of the training images to use, such as ``000000000009``; None: all.
+        train_masks: a folder with ID.png for each training image, used instead of the annotations, such as
+            pseudo-labels.
 
     Raises:
-        UserError: an unknown set of classes, or no such annotations.
+        UserError: ``root`` is missing, ``classes`` is unknown, or the annotations do not exist.
     """
 
     def __init__(
@@ -105,14 +106,14 @@ class COCO(Layout):
                     f"{name} the split's name{', such as ' + there[0][10:-5] if there else ''}."
                 )
         self._set = classes
-        self._folders: dict[str, Path] = {}  # the annotations are large, and read through for their digest
+        self._folders: dict[str, Path] = {}  # the results of _folder, which reads whole annotation files
         self.labels = _label_set(classes, self._json("train"))
 
     def _json(self, name: str) -> Path:
         return self.root / "annotations" / f"instances_{self._names[name]}.json"
 
     def _folder(self, name: str) -> Path:
-        """Where the masks of a split lie: a folder for each content of the annotations and way of drawing them."""
+        """The folder of a split's masks, named after a digest of the annotations and the drawing settings."""
         if name in self._folders:
             return self._folders[name]
         with self._json(name).open("rb") as file:
@@ -122,10 +123,10 @@ class COCO(Layout):
         return self._folders[name]
 
     def prepare(self, progress: Progress | None = None) -> None:
-        """Draw the masks that are not drawn yet, on all cores.
+        """Draw the missing masks, on all cores.
 
         Raises:
-            UserError: an annotation of an unknown category or image, or one that does not lie in its image.
+            UserError: an annotation names an unknown category or image, or leaves its image.
         """
         for name in self._names:
             if name == "train" and self.train_masks:
@@ -169,7 +170,7 @@ def _id(file_name: str) -> str:
 
 
 def coco91() -> LabelSet:
-    """COCO's own ids up to 90, with the background, as networks with 91 outputs have them."""
+    """The label set of networks with 91 outputs: the background and COCO's ids 1 to 90, unused ids included."""
     return LabelSet(tuple(f"unused {i}" if name == "-" else name for i, name in enumerate(COCO_IDS)))
 
 
@@ -206,7 +207,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _numbers(content: Mapping[str, Any], path: Path, labels: LabelSet) -> dict[int, int | None]:
-    """The class index of each category id; None: background."""
+    """The class index of each category id; None for a category that is not drawn."""
     numbers: dict[int, int | None] = {}
     own = labels.names == VOC_CLASSES
     for category in content["categories"]:
@@ -227,7 +228,7 @@ def _numbers(content: Mapping[str, Any], path: Path, labels: LabelSet) -> dict[i
 def _jobs(
     content: Mapping[str, Any], path: Path, numbers: Mapping[int, int | None]
 ) -> list[tuple[str, int, int, list[tuple[int, Any]]]]:
-    """For each image: file name, height, width, and (class index or void, annotation) of what is to be drawn."""
+    """For each image: file name, height, width, and the (class index or void, annotation) pairs to draw."""
     of_image: dict[int, list[tuple[int, Any]]] = defaultdict(list)
     images = {image["id"]: image for image in content["images"]}
     if not images:
@@ -258,7 +259,7 @@ def _side(pixels: float, path: Path) -> int:
 
 
 def _draw_one(path: Path, folder: Path, labels: LabelSet, clip: bool, job: tuple[str, int, int, Any]) -> int:
-    """Write the mask of one image unless it is there; the number of its labelled pixels."""
+    """Write the mask of one image unless it exists, and return the number of its labelled pixels."""
     file, height, width, objects = job
     target = folder / f"{_id(file)}.png"
     try:

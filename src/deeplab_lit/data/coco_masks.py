@@ -1,6 +1,6 @@
-"""The objects of an image, polygons and run-length codes as COCO's annotations hold them, drawn as a class mask.
+"""COCO masks: the polygons and run-length codes of COCO's annotations, drawn as one class mask.
 
-pycocotools draws them, whose C code trusts what it is given; so everything is checked before.
+pycocotools does the drawing. Its C code does not check its input, so every annotation is checked here first.
 """
 
 from __future__ import annotations
@@ -15,27 +15,28 @@ from deeplab_lit.data.labels import VOID
 from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.errors import UserError
 
-_LONGEST = 65535  # pixels a side, a JPEG's most; a PNG takes time by its rows too
-_FARTHEST = 100_000  # pixels; the drawing takes time and memory by the length of an edge
+_LONGEST = 65535  # pixels a side: JPEG's limit; the time to write a PNG grows with its rows
+_FARTHEST = 100_000  # pixels; the time and memory of drawing grow with the length of an edge
 
 
 def draw(
     objects: list[tuple[int, Any]], height: int, width: int, where: str = "the annotations", clip: bool = False
 ) -> Bytes:
-    """The mask (H, W) of an image: crowds first, then objects from the largest to the smallest.
+    """The mask (H, W) of an image: crowd regions first, then the objects from the largest to the smallest.
 
     Args:
-        objects: (class index, or 255 for a crowd, and the annotation with ``id`` and ``segmentation``).
-        height, width: of the image, in pixels.
-        where: the file, for messages.
-        clip: cut polygons at the border of the image; otherwise they may leave it by a pixel at most.
+        objects: (class index, annotation) of each object. The class index of a crowd region is :data:`VOID`. An
+            annotation has ``id`` and ``segmentation``.
+        height, width: size of the image in pixels.
+        where: the annotation file, for messages.
+        clip: cut polygons at the border of the image; otherwise a polygon may leave the image by one pixel at most.
 
     Raises:
-        UserError: a segmentation that is none, or does not lie in the image; no size of an image.
+        UserError: a segmentation is malformed or leaves the image, or the size of the image is out of range.
     """
     from pycocotools import mask as coco_mask
 
-    most = 2 * (Image.MAX_IMAGE_PIXELS or 1 << 27)  # as of images that are read
+    most = 2 * (Image.MAX_IMAGE_PIXELS or 1 << 27)  # Pillow's limit for images that are read
     if min(height, width) < 1 or max(height, width) > _LONGEST or height * width > most:
         raise UserError(
             f"{where}: an image of {width}x{height} pixels: it has at least 1 and at most {most}, and at most "
@@ -44,7 +45,7 @@ def draw(
     drawn: list[tuple[bool, int, int, int, Any]] = []
     for number, annotation in objects:
         code = _code(annotation, height, width, f"{where}: annotation {annotation.get('id')}", clip)
-        # crowds before everything, whatever their size
+        # False sorts first: crowd regions come before all objects, whatever their size
         drawn.append((number != VOID, -int(coco_mask.area(code)), len(drawn), number, code))
     result = np.zeros((height, width), np.uint8)
     for *_, number, code in sorted(drawn, key=lambda each: each[:3]):
@@ -82,15 +83,16 @@ def _code(annotation: Mapping[str, Any], height: int, width: int, where: str, cl
 
 
 def _fills(runs: Any, pixels: int) -> bool:
-    """Whether these are lengths of runs that make up so many pixels."""
+    """Whether ``runs`` is a list of run lengths, 0 or more, that sum to ``pixels``."""
     return isinstance(runs, list) and all(type(run) is int and run >= 0 for run in runs) and sum(runs) == pixels
 
 
 def _runs(text: str) -> list[int] | None:
-    """The lengths in COCO's compressed run-length code; None if it is not one.
+    """The run lengths of COCO's compressed run-length code; None if ``text`` is no such code.
 
-    Each character holds six bits above 48: five of the number, the lowest first, and whether more follow; the fifth of
-    the last is the sign. From the fourth number on it is the difference to the last but one.
+    A character minus 48 is six bits. The lower five belong to a number, whose lowest bits come first. The sixth is set
+    if more characters of the number follow. The fifth bit of a number's last character is its sign. From the fourth on,
+    a number is the difference from the run length two places before.
     """
     runs: list[int] = []
     value, shift = 0, 0

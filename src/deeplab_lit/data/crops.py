@@ -1,4 +1,4 @@
-"""Crops of scaled images and masks, and images as planes of floats: compiled, or by OpenCV where numba is missing."""
+"""Crops of scaled images and masks, and images as planes of floats; compiled by numba, or by OpenCV without numba."""
 
 from __future__ import annotations
 
@@ -20,15 +20,20 @@ def scaled_crop(
     mirrored: bool,
     fill: tuple[int, int, int],
 ) -> tuple[Bytes, Bytes]:
-    """A square of an image (H, W, 3) and its mask (H, W), resized: the image linearly, the mask to the nearest.
+    """A square crop of an image (H, W, 3) and of its mask (H, W) after resizing.
+
+    The image is resized with bilinear interpolation, the mask to the nearest pixel.
 
     Args:
-        image, mask: as they lie on disk.
+        image, mask: the example before resizing.
         scaled: height and width after resizing.
-        corner: row and column of these that come first.
-        side: of the square, pixels.
-        mirrored: whether left and right change places, in the end.
-        fill: RGB of what lies beyond the image; the mask is void there.
+        corner: row and column of the crop's upper left corner in the resized image.
+        side: height and width of the crop in pixels.
+        mirrored: flip the crop from left to right.
+        fill: RGB of the crop's pixels beyond the image; the mask is void there.
+
+    Returns:
+        The crop (side, side, 3) and its mask (side, side), uint8.
     """
     crop, crop_mask = np.empty((side, side, 3), np.uint8), np.empty((side, side), np.uint8)
     if has_numba():
@@ -46,7 +51,10 @@ def scaled_crop(
 
 
 def planes(image: Bytes, table: NDArray[np.float32], channels: NDArray[np.int64], out: NDArray[np.float32]) -> None:
-    """Fill the upper left of ``out`` (3, h, w) from an image (H, W, 3): plane c is ``table[c]`` of ``channels[c]``."""
+    """Fill the upper left (H, W) of ``out`` (3, h, w) from an image (H, W, 3) by table look-up.
+
+    Plane c of ``out`` holds the entries of ``table[c]`` (256,) at the bytes of the image's channel ``channels[c]``.
+    """
     if has_numba():
         from deeplab_lit.kernels import crop as kernels
 

@@ -1,4 +1,4 @@
-"""The LightningDataModule: a data set, its transforms, its loaders."""
+"""Data module of Lightning: a data set, its transforms and its loaders."""
 
 from __future__ import annotations
 
@@ -54,18 +54,18 @@ class EvalSet(Dataset[Sample]):
 
 
 class SegmentationData(L.LightningDataModule):
-    """Feeds one data set to the trainer.
+    """The Lightning data module of one data set.
 
     Args:
         source: the data set.
-        train_transform, eval_transform: from examples to samples.
+        train_transform, eval_transform: turn an example into a sample.
         batch_size: examples in a training batch of one process.
         eval_batch_size: examples in a validation batch; images of several sizes are padded to the largest.
         num_workers: loader processes; 0 loads in the training process.
-        seed: of order and augmentation.
+        seed: seed of the order and the augmentation of the training examples.
 
     Attributes:
-        weights: how often each training example should come (see :class:`TrainSampler`); None until it is set.
+        weights: how often each training example is drawn (see :class:`TrainSampler`); None: all equally often.
     """
 
     def __init__(
@@ -136,9 +136,12 @@ class SegmentationData(L.LightningDataModule):
 
 
 def survive_signals(worker: int) -> None:
-    """Let the training save first when a signal goes to all of its processes: a loader ends when its parent says so."""
+    """Make a loader process ignore SIGINT, and obey SIGTERM only if its parent sends it.
+
+    A signal that goes to all processes of a training would otherwise end the loaders before the training has saved.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):  # only there can the sender be told
+    if hasattr(signal, "sigwaitinfo"):  # sigwaitinfo tells the sender; not every platform has it
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_obey_the_parent, daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""Decoded images and masks kept as files that all processes of a machine map, up to a bound."""
+"""Decoded cache: decoded images and masks in files that all processes of a machine map, up to a bound."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ from deeplab_lit.utils.files import cache_folder, replacing, write_text
 from deeplab_lit.utils.locks import one_at_a_time
 
 _VERSION = b"decoded1"
-_HEADER = len(_VERSION) + 8  # and height and width, uint32
-_USUAL = 800_000  # bytes of a VOC example
+_HEADER = len(_VERSION) + 8  # the version, then height and width as uint32
+_USUAL = 800_000  # bytes of a decoded VOC example
 _HOUR = 3600.0
 
 Pair = tuple[Path, Path]
-"""An image and its mask."""
+"""(image file, mask file) of an example."""
 
 
 class DecodedCache:
-    """Examples of a data set, decoded once: a file each, whole or not there, which the system holds in memory once.
+    """A cache of decoded examples, with one file for each, which is whole or absent.
 
-    Where the bound is reached or the disk is full, nothing more is kept and examples are decoded as they are read.
+    All processes map the same file, so that the system holds it in memory once. When the bound is reached or the disk
+    is full, the cache takes no more examples, and the others are decoded at each read.
 
     Args:
-        folder: where the files lie, best on a disk of this machine, or below /dev/shm.
-        bound: the most that all files of the folder may take, bytes. What other data sets left there makes room,
-            the oldest first.
-        files: image and mask of each example of all splits. A file that changes is decoded anew.
-        num_classes: what masks were checked for.
+        folder: the folder of the files, best on a local disk or below /dev/shm.
+        bound: the largest size of all files in the folder together, in bytes. Files of other data sets are deleted to
+            make room, the oldest first.
+        files: the image and mask files of the examples of all splits. An example whose file changes is decoded again.
+        num_classes: the number of classes that the masks were checked against.
     """
 
     def __init__(self, folder: Path, bound: int, files: Iterable[Pair], num_classes: int) -> None:
@@ -49,7 +50,7 @@ class DecodedCache:
         return self._folder / "used"
 
     def get(self, pair: Pair) -> tuple[Bytes, Bytes] | None:
-        """Image (H, W, 3) and mask (H, W) of an example, in shared memory that is copied when it is written to."""
+        """The image (H, W, 3) and mask (H, W) of an example in copy-on-write memory; None if they are not cached."""
         try:
             with (self._folder / self._names[pair]).open("rb") as file:
                 memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
@@ -65,12 +66,12 @@ class DecodedCache:
         return image, np.frombuffer(memory, np.uint8, pixels, _HEADER + 3 * pixels).reshape(height, width)
 
     def put(self, pair: Pair, image: Bytes, mask: Bytes) -> None:
-        """Keep an example, if there is room."""
+        """Add an example to the cache if there is room."""
         if self._full:
             return
         target, size = self._folder / self._names[pair], _HEADER + image.nbytes + mask.nbytes
         try:
-            # one at a time, or two that decoded the same example would both take room for it
+            # without the lock, two processes that decoded the same example would both reserve room for it
             with one_at_a_time(self._used):
                 if self.get(pair) is not None:
                     return
@@ -78,7 +79,7 @@ class DecodedCache:
                 if used + size > self._bound:
                     self._full = True
                     return
-                write_text(self._used, str(used + size))  # first, so that a kill between the two leaves the bound
+                write_text(self._used, str(used + size))  # before the file: a kill in between then keeps the bound
                 with replacing(target, sync=False) as temporary, temporary.open("wb") as file:
                     file.write(_VERSION + np.array(mask.shape, np.uint32).tobytes())
                     file.write(np.ascontiguousarray(image).data)
@@ -88,7 +89,10 @@ class DecodedCache:
             warnings.warn(f"no more decoded images are kept in {self._folder} ({error}).", stacklevel=2)
 
     def _evict(self) -> int:
-        """Remove what no process is writing any more and, oldest first, others' files; the bytes that are left."""
+        """Delete abandoned temporary files, and cached files beyond the bound; return the bytes that are left.
+
+        Files of other data sets are deleted before the data set's own, and old files before new ones.
+        """
         own = set(self._names.values())
         total = 0
         others: list[tuple[float, int, Path]] = []
@@ -96,7 +100,7 @@ class DecodedCache:
         for file in self._folder.glob("*.raw"):
             try:
                 stat = file.stat()
-            except FileNotFoundError:  # another process was quicker
+            except FileNotFoundError:  # another process deleted it
                 continue
             if file.name.startswith("."):
                 if time.time() - stat.st_mtime > _HOUR:
@@ -115,7 +119,7 @@ class DecodedCache:
 
 
 def decoded_folder() -> Path:
-    """Where trainings keep what they decoded."""
+    """The default folder of the decoded cache."""
     return cache_folder() / "decoded"
 
 

@@ -1,4 +1,4 @@
-"""Data sets from their official places, through torchvision."""
+"""Downloads of data sets from their official addresses, through torchvision."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def fetch_once(
     download: Callable[[Path], None],
     progress: Progress | None = None,
 ) -> None:
-    """Download a data set unless it is whole; of several processes of a job one fetches it and the others wait."""
+    """Download a data set unless it is whole; of several processes one downloads it and the others wait."""
     if is_whole():
         return
     if progress:
@@ -29,7 +29,11 @@ def fetch_once(
 
 
 def download_voc(folder: Path) -> None:
-    """Fetch PASCAL VOC 2012 (2 GB) and extract it to ``folder/VOCdevkit/VOC2012``; raises UserError as below."""
+    """Fetch PASCAL VOC 2012 (2 GB) and extract it to ``folder/VOCdevkit/VOC2012``.
+
+    Raises:
+        UserError: it cannot be fetched; the message says which file to put where, with its checksum.
+    """
     from torchvision.datasets.voc import DATASET_YEAR_DICT
 
     about = DATASET_YEAR_DICT["2012"]
@@ -68,7 +72,7 @@ def _fetch(url: str, folder: Path, name: str, md5: str) -> None:
 
 
 def _extract(archive: Path, folder: Path) -> None:
-    """Extract a tar archive into ``folder``, and nothing beside it: no paths, links or devices that lead elsewhere."""
+    """Extract a tar archive into ``folder``; raise UserError for a member that would be written outside it."""
     if not hasattr(tarfile, "data_filter"):
         raise UserError("archives are extracted safely from Python 3.11.4 on: use that, or extract it by hand.")
     try:

@@ -1,4 +1,4 @@
-"""Pictures: what was seen, what is true, what was predicted, where they differ."""
+"""Drawing of images, masks, predictions and their differences, and of class frequencies."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ _GAP, _MIN_SIDE = 6, 224
 
 
 def error_map(truth: Bytes, prediction: Bytes) -> Bytes:
-    """RGB bytes (H, W, 3): right pixels dark green, wrong ones red, void grey."""
+    """RGB bytes (H, W, 3): correct pixels dark green, wrong pixels red, void grey."""
     colours = np.array([[0, 80, 40], [220, 40, 40], [128, 128, 128]], np.uint8)
     return colours[np.where(truth == VOID, 2, truth != prediction)]
 
 
 def overlay(image: Bytes, mask: Bytes, labels: LabelSet, opacity: float = 0.6) -> Bytes:
-    """The image with its classes painted over it; index 0 and void stay as they are unless they are all there is."""
+    """The image (H, W, 3) with its class colours blended in, except at void and at a class 0 named ``background``."""
     colours = labels.colours[mask].astype(np.float32)
     weight = np.where((mask == VOID) | ((mask == 0) & (labels.names[0] == "background")), 0.0, opacity)[..., None]
     return np.round(image * (1 - weight) + colours * weight).astype(np.uint8)
 
 
 def panel(rows: Sequence[tuple[Bytes, Bytes, Bytes]], labels: LabelSet, titles: Sequence[str] = ()) -> Image.Image:
-    """A picture with a row for each (image, truth, prediction) and a key of the classes that appear.
+    """A picture with one row for each (image, truth, prediction), and a legend of the classes that occur.
 
     Args:
         rows: RGB bytes (H, W, 3), true and predicted class indices (H, W).
         labels: names and colours.
-        titles: a line above each row.
+        titles: the line of text above each row.
     """
     cells = [
         [image, labels.colours[truth], overlay(image, guess, labels), error_map(truth, guess)]
@@ -48,7 +48,7 @@ def panel(rows: Sequence[tuple[Bytes, Bytes, Bytes]], labels: LabelSet, titles: 
 def comparison(
     rows: Sequence[tuple[Bytes, Bytes, Bytes, Bytes]], labels: LabelSet, titles: Sequence[str] = ()
 ) -> Image.Image:
-    """As :func:`panel`, a row for each (image, truth, labels before the CRF, labels after it)."""
+    """A picture like that of :func:`panel`; a row is (image, truth, labels before the CRF, labels after it)."""
     cells = [
         [
             image,
@@ -63,7 +63,7 @@ def comparison(
 
 
 def change_map(truth: Bytes, before: Bytes, after: Bytes) -> Bytes:
-    """RGB bytes (H, W, 3): pixels that became right green, that became wrong red, that stayed dark; void grey."""
+    """RGB bytes (H, W, 3): pixels that the CRF corrected green, that it spoilt red, all others dark; void grey."""
     colours = np.array([[30, 30, 30], [60, 200, 80], [220, 40, 40], [128, 128, 128]], np.uint8)
     was, is_ = before == truth, after == truth
     return colours[np.select([truth == VOID, ~was & is_, was & ~is_], [3, 1, 2], 0)]
@@ -81,7 +81,7 @@ def _sheet(
     present: Sequence[int],
     labels: LabelSet,
 ) -> Image.Image:
-    """Rows of RGB pictures under the names of their columns, and a key of classes."""
+    """Rows of RGB pictures under column titles, and a legend of the classes."""
     strips = []
     for parts in cells:
         zoom = max(1, round(_MIN_SIDE / max(parts[0].shape[:2])))

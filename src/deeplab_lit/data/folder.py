@@ -1,4 +1,4 @@
-"""Any pair of folders, images and masks, that belong together by name."""
+"""Folder data set: a folder of images and a folder of masks with the same file names."""
 
 from __future__ import annotations
 
@@ -12,19 +12,24 @@ from deeplab_lit.utils.errors import UserError
 
 
 class Folder(Layout):
-    """A folder of images and a folder of index-PNG masks with the same names.
+    """A data set of a folder of images and a folder of index-PNG masks with the same names.
 
-    The splits are lists if ``train`` and ``val`` name them; else the subfolders train/ and val/ of both folders if the
-    images lie in them; else a share of the names, chosen by their hash, so that more images leave the others where
-    they are.
+    ``train`` and ``val`` name the lists of the splits. Without lists, the splits are the subfolders train/ and val/, if
+    the image folder has both. Otherwise the hash of its name puts an image into a split, so that added images leave the
+    others in their split.
 
     Args:
-        root: the folder that holds both.
-        images, masks: their names, or paths of their own.
+        root: the folder that holds the image folder and the mask folder.
+        images, masks: these folders, by name below ``root`` or by absolute path.
         classes: a class-list file (see :meth:`LabelSet.from_file`).
-        train, val: lists of ids, below root or paths; an id is an image's path below ``images`` without its suffix.
-        val_share: the share of the images to evaluate on where nothing else says which.
-        train_masks: a folder with ID.png for each training image instead of ``masks``, such as pseudo-labels.
+        train, val: list files, by path, or by name below ``root`` without ``.txt``. An id is an image's path below
+            ``images`` without its suffix.
+        val_share: the share of validation images where the hash decides.
+        train_masks: a folder with ID.png for each training image, used instead of ``masks``, such as pseudo-labels.
+
+    Raises:
+        UserError: a folder does not exist, one list is given without the other, or ``val_share`` is not between 0 and
+            1.
     """
 
     def __init__(
@@ -42,7 +47,7 @@ class Folder(Layout):
         self.root = Path(root).expanduser()
         self.labels = LabelSet.from_file(classes)
         self.images = self._folder(images, "images")
-        # pseudo-labels alone will do for training, but val needs masks
+        # required even with train_masks, since the validation split reads its masks here
         self.masks = self._folder(masks, "masks")
         if (train is None) != (val is None):
             raise UserError(f"data.train={train} and data.val={val}: give both lists or neither.")

@@ -1,4 +1,4 @@
-"""How often each class occurs in the training masks, and what follows for the loss and the order of examples."""
+"""Frequencies of the classes in the training masks, and the class weights and repeat factors that follow from them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from deeplab_lit.utils.progress import Progress
 
 
 def pixel_counts(split: Split, progress: Progress | None = None) -> NDArray[np.int64]:
-    """Pixels of each class in each mask of a split (N, C), void left out; read once and kept in the cache folder.
+    """The number of pixels of each class in each mask of a split, int64 (N, C), without void.
+
+    The counts are kept in the cache folder.
 
     Raises:
         UserError: a mask cannot be read.
@@ -42,9 +44,10 @@ def _count(num_classes: int, path: Path) -> NDArray[np.int64]:
 
 
 def median_frequency(counts: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Class weights: the median class frequency over each class's own, 1 for a class that never occurs.
+    """Class weights (C,): the median of all class frequencies over the frequency of the class.
 
-    A class's frequency is its pixels over the pixels of the images in which it occurs.
+    The frequency of a class is its pixels over the labelled pixels of the images in which it occurs. A class that never
+    occurs has the weight 1.
 
     Args:
         counts: pixels of each class in each image (N, C).
@@ -59,7 +62,9 @@ def median_frequency(counts: NDArray[np.int64]) -> NDArray[np.float32]:
 
 
 def inverse_root(counts: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Class weights: one over the square root of each class's share of the pixels, 1 on average.
+    """Class weights (C,): one over the square root of the class's share of the labelled pixels.
+
+    The weights of the classes that occur average 1. A class that never occurs has the weight 1.
 
     Args:
         counts: pixels of each class in each image (N, C).
@@ -73,7 +78,9 @@ def inverse_root(counts: NDArray[np.int64]) -> NDArray[np.float32]:
 
 
 def repeat_factors(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """How often each image should come: the root of (median / own) image frequency of its rarest class, at least 1.
+    """How often each image is drawn relative to the others (N,), at least 1: sqrt(m / f).
+
+    f is the share of images that contain the image's rarest class. m is the median of this share over all classes.
 
     Args:
         counts: pixels of each class in each image (N, C).

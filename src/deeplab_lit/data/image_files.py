@@ -1,4 +1,4 @@
-"""Reading and writing of images and of masks, whose pixels are class indices."""
+"""Image files: reading and writing of images, and of masks whose pixels are class indices."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from PIL import Image, ImageOps
 from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.errors import UserError
 
-_AVIF = ("AVIF",) if find_spec("PIL.AvifImagePlugin") else ()  # younger Pillows have it
+_AVIF = ("AVIF",) if find_spec("PIL.AvifImagePlugin") else ()  # newer versions of Pillow have it
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", *_AVIF, "BMP", "GIF", "TGA", "PPM", "JPEG2000")
-"""What is read, by Pillow's names; others, such as PostScript, would be handed to programs of their own."""
+"""The formats that are read, by Pillow's names. Pillow would start another program for others, such as PostScript."""
 
-_ORIENTATION = 0x0112  # EXIF tag
-_TURNED = (5, 6, 7, 8)  # its values that exchange height and width
+_ORIENTATION = 0x0112  # the EXIF tag of the orientation
+_TURNED = (5, 6, 7, 8)  # orientations that exchange height and width
 
 
 def picture_endings() -> set[str]:
-    """The endings of files in these formats, in lower case with their dots."""
+    """The file endings of :data:`FORMATS`, in lower case with their dots."""
     Image.init()
-    # several JPEGs in one file, of which the first is the picture
+    # an MPO file holds several JPEGs, of which the first is the picture
     return {ending for ending, kind in Image.EXTENSION.items() if kind in (*FORMATS, "MPO")}
 
 
 def read_image(path: Path, shape: tuple[int, int] | None = None) -> Bytes:
-    """Read a picture as RGB bytes (H, W, 3): greyscale is repeated, transparency dropped, CMYK converted.
+    """Read an image file as RGB bytes (H, W, 3): greyscale is repeated, transparency dropped, CMYK converted.
 
     Args:
         path: the file.
-        shape: (height, width) of its mask. A picture that its EXIF tag turns is turned only if that gives this shape,
-            since masks are drawn on either form; without a mask it is turned as viewers show it.
+        shape: (height, width) of its mask. Masks are drawn on either orientation, so the image is turned by its EXIF
+            tag only if it has this shape afterwards and not before. None: the image is turned by its EXIF tag.
 
     Raises:
         UserError: the file cannot be read, or has more than 8 bits a channel.
@@ -56,14 +56,14 @@ def read_image(path: Path, shape: tuple[int, int] | None = None) -> Bytes:
 
 
 def decode(file: Image.Image, content: bytes, shape: tuple[int, int] | None = None) -> Bytes:
-    """RGB bytes (H, W, 3) of a picture that Pillow has opened, whose file is ``content``; see :func:`read_image`.
+    """RGB bytes (H, W, 3) of an image that Pillow has opened; ``content`` is its file. See :func:`read_image`.
 
-    JPEGs as cameras write them are left to libjpeg-turbo, which gives the same bytes in less than half of the time.
+    libjpeg-turbo decodes RGB and greyscale JPEGs, which gives the same bytes as Pillow in less than half of the time.
     """
     if _is_to_be_turned(file, shape):
-        file = ImageOps.exif_transpose(file)  # and with it, no JPEG any more
+        file = ImageOps.exif_transpose(file)  # the turned image has no format, so that Pillow decodes it
     if file.format == "JPEG" and file.mode in ("RGB", "L"):
-        # the slightest oddity, which many files on the web have, is an error here: Pillow knows which of them are
+        # simplejpeg refuses slight irregularities, common on the web; Pillow then reads or refuses the file
         with suppress(ValueError):
             return simplejpeg.decode_jpeg(content, "RGB")
     return np.array(file.convert("RGB"))
@@ -77,7 +77,11 @@ def _is_to_be_turned(file: Image.Image, shape: tuple[int, int] | None) -> bool:
 
 
 def read_mask(path: Path) -> Bytes:
-    """Read an index PNG as class indices (H, W), never as colours; raises UserError naming the file otherwise."""
+    """Read an index PNG as class indices, uint8 (H, W), never as colours.
+
+    Raises:
+        UserError: the file cannot be read, or has more than one channel.
+    """
     try:
         with Image.open(path, formats=FORMATS) as file:
             if file.mode not in ("P", "L"):
@@ -93,7 +97,7 @@ def read_mask(path: Path) -> Bytes:
 
 
 def save_image(picture: Image.Image, path: Path, **options: Any) -> None:
-    """Write an image file; Pillow by itself is silent about a disk that took a part of it alone."""
+    """Write an image file from memory, since Pillow raises no error when the disk takes only a part of the file."""
     whole = io.BytesIO()
     picture.save(whole, **options)
     path.write_bytes(whole.getvalue())

@@ -1,4 +1,4 @@
-"""The inspection of a whole data set: what is broken, what is rare, what stands in two places."""
+"""Inspection of a whole data set: bad files, class counts, and images that occur twice."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.parallel import spread
 from deeplab_lit.utils.progress import Progress
 
-_SIDE = 32  # of the thumbnails that are compared
+_SIDE = 32  # pixels a side of the thumbnails that are compared
 ALIKE = 0.98
-"""Correlation of two thumbnails from which on two pictures count as the same photograph, resized or saved again."""
+"""Least correlation of the thumbnails of two images that count as one photograph, resized or saved again."""
 
 _Job = tuple[str, Path, Path | None]
 
 
 @dataclass(frozen=True)
 class _Look:
-    """What one example shows."""
+    """The findings on one example."""
 
     problems: tuple[str, ...] = ()
     size: tuple[int, int] | None = None  # (height, width)
@@ -43,16 +43,16 @@ class _Look:
 
 @dataclass
 class SplitReport:
-    """One split: its size, what is wrong in it, and what its masks hold.
+    """The findings on one split.
 
     Attributes:
-        images: how many it lists.
-        bad: a sentence for every bad file.
-        sizes: (height, width) -> images.
-        pixels: pixels of each class (C,); void is apart.
-        appears: images in which each class appears (C,).
-        void: share of void among all pixels.
-        palettes, modes: kinds of masks and of image files -> how many.
+        images: the number of images that the split lists.
+        bad: one sentence for each fault of a file.
+        sizes: the number of images of each (height, width).
+        pixels: pixels of each class (C,), without void.
+        appears: the number of images that contain each class (C,).
+        void: the share of void among all pixels.
+        palettes, modes: the number of masks with each kind of palette, and of images in each mode.
     """
 
     images: int
@@ -67,12 +67,14 @@ class SplitReport:
 
 @dataclass
 class Report:
-    """What :func:`inspect` finds.
+    """The findings of :func:`inspect`.
 
     Attributes:
-        splits: by name.
-        shared: (place, place) of images with the same pixels, or that look alike, in two splits or twice in one.
-        elsewhere: the same for images of the set and of the folder it was compared with; None: it was with none.
+        splits: the findings on each split, by name.
+        shared: pairs of places of the same image. Images of two splits are the same if their pixels are equal or their
+            thumbnails correlate (:data:`ALIKE`), images of one split if their pixels are equal.
+        elsewhere: pairs of a place in the data set and a file in the folder ``against``, by the rule for two splits;
+            None without ``against``.
     """
 
     splits: dict[str, SplitReport]
@@ -81,7 +83,7 @@ class Report:
 
     @property
     def bad(self) -> list[str]:
-        """Every bad file of every split."""
+        """The faults of both splits, one sentence each."""
         return [sentence for split in self.splits.values() for sentence in split.bad]
 
 
@@ -91,10 +93,10 @@ def inspect(source: Layout, progress: Progress | None = None, against: Path | No
     Args:
         source: the data set.
         progress: told how many files are done.
-        against: a folder of images of another data set, to look for images that stand in both.
+        against: a folder of images of another data set, which are compared with those of ``source``.
 
     Raises:
-        UserError: a list is missing, empty or names a file twice; ``against`` is no folder with images.
+        UserError: a list is missing, empty or names a file twice; ``against`` is not a folder with images.
     """
     others = _pictures_in(against) if against is not None else []
     splits, looks, places = {}, {}, {}
@@ -138,7 +140,7 @@ def _pictures_in(folder: Path) -> list[_Job]:
 
 
 def _look(labels: LabelSet, job: _Job) -> _Look:
-    """Read one example and say what it is; without a mask, the picture alone."""
+    """Read one example and return the findings on it; without a mask, those on the image alone."""
     _, image_path, mask_path = job
     problems: list[str] = []
     mask = None
@@ -209,13 +211,13 @@ def _same(
     left: Sequence[_Look], left_places: Sequence[str], right: Sequence[_Look], right_places: Sequence[str],
     only_exact: bool = False,
 ) -> Iterator[tuple[str, str]]:  # fmt: skip
-    """Pairs of places whose pictures are equal or, unless ``only_exact``, look alike."""
+    """Pairs of places whose images have equal pixels or, unless ``only_exact``, correlated thumbnails."""
     where: dict[bytes, list[str]] = {}
     for look, place in zip(right, right_places, strict=True):
         where.setdefault(look.digest, []).append(place)
     exact = set()
     for look, place in zip(left, left_places, strict=True):
-        # within one split each pair once, and none with itself
+        # within one split: each pair once, and no image with itself
         exact |= {(place, other) for other in where.get(look.digest, ()) if not only_exact or place < other}
     yield from exact
     if only_exact or not left or not right:
@@ -232,6 +234,6 @@ def _same(
 def _standardised(looks: Sequence[_Look]) -> NDArray[np.float32]:
     flat: NDArray[np.float32] = np.array([each.thumbnail for each in looks], np.float32).reshape(len(looks), -1)
     flat -= flat.mean(1, keepdims=True)
-    # a picture of one colour looks like nothing
+    # an image of one colour has the norm 0 and correlates with no image
     flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-3)
     return flat

@@ -1,4 +1,4 @@
-"""Class names, palette and void: the only place that knows them."""
+"""Labels: class names, palettes and the label of void, which no other file defines."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ from numpy.typing import NDArray
 from deeplab_lit.utils.errors import UserError
 
 VOID = 255
+"""The label of void pixels, which count neither in the loss nor in the scores.
+
+The annotators leave the class of some pixels open, such as the rims of objects in VOC and the crowd regions of COCO.
+Padding has no annotation. A network can neither learn from void pixels nor be judged by them. The label is 255, as in
+VOC's masks. It is the largest value of a byte, so that the class indices begin at 0.
+"""
 
 VOC_CLASSES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -21,7 +27,11 @@ Colour = tuple[int, int, int]
 
 
 def voc_colour(index: int) -> Colour:
-    """The VOC palette's colour of ``index`` (0 to 255): its bits dealt out to red, green and blue in turn."""
+    """The RGB colour of ``index`` (0 to 255) in the VOC palette.
+
+    The bits of the index, from the lowest, go to red, green and blue in turn. Each channel takes its bits from the
+    highest down.
+    """
     channels = [0, 0, 0]
     for bit in range(8):
         channels[bit % 3] |= (index >> bit & 1) << (7 - bit // 3)
@@ -33,11 +43,11 @@ class LabelSet:
     """The classes of a data set, in the order of their indices.
 
     Args:
-        names: at least two and at most 255 distinct class names; 255 is void.
+        names: 2 to 255 distinct class names.
         palette: one RGB colour (0 to 255) for each class; the VOC palette unless given.
 
     Raises:
-        UserError: too few or too many classes, or one named twice.
+        UserError: there are too few or too many classes, a name occurs twice, or the palette has another length.
     """
 
     names: tuple[str, ...]
@@ -59,7 +69,7 @@ class LabelSet:
 
     @property
     def colours(self) -> NDArray[np.uint8]:
-        """The palette for all 256 values of a byte (256, 3): classes, black for values between, void's last."""
+        """The colours of all 256 byte values, uint8 (256, 3): the palette, then black, and VOC's colour for void."""
         table = np.zeros((256, 3), np.uint8)
         table[: len(self)] = self.palette
         table[VOID] = voc_colour(VOID)

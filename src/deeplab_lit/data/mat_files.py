@@ -1,7 +1,6 @@
-"""A byte matrix from a field of a struct in a MATLAB file (versions 5 to 7), as SBD's annotations are.
+"""MAT files of MATLAB (versions 5 to 7), as SBD's annotations are: reading of a byte matrix in a field of a struct.
 
-Written for files of any origin: SciPy's reader, which knows all of the format, crashes the process on some damaged
-ones.
+SciPy's reader knows the whole format, but some damaged files crash its process. This reader takes files of any origin.
 """
 
 from __future__ import annotations
@@ -14,18 +13,18 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-_MATRIX, _COMPRESSED, _BYTES = 14, 15, 2  # types of elements
-_STRUCT, _UINT8 = 2, 9  # classes of matrices
-_MOST = 1 << 28  # bytes that an element may unpack to
+_MATRIX, _COMPRESSED, _BYTES = 14, 15, 2  # element types
+_STRUCT, _UINT8 = 2, 9  # matrix classes
+_MOST = 1 << 28  # the most bytes that an element may decompress to
 
 
 def byte_matrix(content: bytes, variable: str, name: str) -> NDArray[np.uint8]:
     """The uint8 matrix (H, W) in field ``name`` of the first entry of the struct ``variable``.
 
     Raises:
-        KeyError: there is no such variable, or it has no such field.
-        TypeError: the field is no matrix of bytes.
-        ValueError: the file is of another format, or damaged.
+        KeyError: the file has no such variable, or the variable no such field.
+        TypeError: the field is not a matrix of bytes.
+        ValueError: the file has another format, or is damaged.
     """
     if len(content) < 128 or content[126:128] not in (b"IM", b"MI") or content[:4] == b"\0\0\0\0":
         raise ValueError("not a MATLAB file of version 5 to 7")
@@ -50,7 +49,7 @@ def _unpacked(data: bytes) -> bytes:
 
 
 def _elements(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
-    """The type and the content of each element that follows."""
+    """The type and the content of each element in ``data``; ``order`` is the byte order."""
     at = 0
     while at < len(data):
         try:
@@ -58,7 +57,7 @@ def _elements(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
         except struct.error as error:
             raise ValueError("it is cut off") from error
         begin = at + 8
-        if first >> 16:  # a small one: its content lies where the size would
+        if first >> 16:  # a small element: its content is at the place of the size
             first, size, begin = first & 0xFFFF, first >> 16, at + 4
         if begin + size > len(data) or (begin == at + 4 and size > 4):
             raise ValueError("it is cut off")
@@ -67,10 +66,10 @@ def _elements(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
 
 
 def _head(parts: Iterator[tuple[int, bytes]], order: str) -> tuple[int, tuple[int, ...], str]:
-    """The class, the dimensions and the name of a matrix."""
+    """The class, the dimensions and the name of a matrix, from its first three elements."""
     try:
         flags, dims, name = (next(parts)[1] for _ in range(3))
-    except RuntimeError as error:  # of the generator that ran out
+    except RuntimeError as error:  # StopIteration in the generator expression
         raise ValueError("it is cut off") from error
     if len(flags) < 4 or len(dims) % 4:
         raise ValueError("a matrix has no class or no dimensions")

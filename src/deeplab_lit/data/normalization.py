@@ -1,4 +1,4 @@
-"""From bytes to network input: mean, deviation and order of channels, which belong to the weights."""
+"""Normalisation of images for the network: mean, standard deviation and order of the channels."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from deeplab_lit.utils.errors import UserError
 
 @dataclass(frozen=True)
 class Normalization:
-    """How bytes become network input; it belongs to the weights and travels with them.
+    """The conversion of RGB bytes to network input, which is saved with the network's weights.
 
     Args:
-        mean: subtracted from red, green and blue, 0 to 255.
-        std: divides red, green and blue afterwards.
-        bgr: hand the channels over as blue, green, red, as Caffe networks expect.
+        mean: subtracted from red, green and blue, which run from 0 to 255.
+        std: divides red, green and blue after the subtraction.
+        bgr: order the channels as blue, green, red, which Caffe networks expect.
     """
 
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
@@ -32,7 +32,11 @@ class Normalization:
 
     @classmethod
     def chosen(cls, value: Any) -> Normalization:
-        """From ``"imagenet"``, ``"bgr_bytes"``, or a mapping of mean, std and bgr; raises UserError for others."""
+        """The normalisation of ``"imagenet"``, ``"bgr_bytes"``, or a mapping of mean, std and bgr.
+
+        Raises:
+            UserError: ``value`` is none of these.
+        """
         if isinstance(value, str) and value in _NAMED:
             return _NAMED[value]
         if isinstance(value, Mapping) and {"mean", "std"} <= value.keys() <= {"mean", "std", "bgr"}:
@@ -44,13 +48,20 @@ class Normalization:
 
     @classmethod
     def of(cls, mean: Sequence[float], std: Sequence[float], bgr: bool) -> Normalization:
-        """From lists, as configs and checkpoints hold them; raises UserError unless each has three numbers."""
+        """The normalisation of lists, as configs and checkpoints hold them.
+
+        Raises:
+            UserError: ``mean`` or ``std`` does not have three numbers, or ``std`` is not positive.
+        """
         if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
             raise UserError(f"normalization mean={mean}, std={std}: give three numbers each, the std positive.")
         return cls((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]), bgr)
 
     def __call__(self, image: NDArray[np.uint8], size: tuple[int, int] | None = None) -> Tensor:
-        """RGB bytes (H, W, 3) -> float32 (3, H, W), or (3, *size), filled at the bottom and right with :attr:`fill`."""
+        """The network input, float32 (3, H, W), of RGB bytes (H, W, 3).
+
+        With ``size`` it is (3, *size), padded at the bottom and right with :attr:`fill`.
+        """
         table, channels = self._table
         out = np.empty((3, *(size or image.shape[:2])), np.float32)
         height, width = image.shape[:2]
@@ -62,7 +73,7 @@ class Normalization:
 
     @cached_property
     def _table(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """What each byte becomes in each plane (3, 256), and the channel that each plane is made of (3,)."""
+        """The value of each byte in each plane (3, 256), and the image's channel in each plane (3,)."""
         channels = np.array([2, 1, 0] if self.bgr else [0, 1, 2])
         mean, std = (np.array(values, np.float32)[channels, None] for values in (self.mean, self.std))
         return (np.arange(256, dtype=np.float32) - mean) / std, channels
@@ -73,13 +84,13 @@ class Normalization:
 
     @property
     def fill(self) -> tuple[int, int, int]:
-        """The RGB bytes nearest to the mean, for padding."""
+        """The RGB bytes nearest to the mean, which fill the padding."""
         red, green, blue = (round(value) for value in self.mean)
         return red, green, blue
 
 
 IMAGENET = Normalization()
 BGR_BYTES = Normalization((122.675, 116.669, 104.008), (1.0, 1.0, 1.0), bgr=True)
-"""The released nets' input: BGR, 0 to 255, minus the mean."""
+"""The normalisation of the released networks: BGR, 0 to 255, minus the mean."""
 
 _NAMED = {"imagenet": IMAGENET, "bgr_bytes": BGR_BYTES}

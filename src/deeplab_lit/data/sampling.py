@@ -1,4 +1,4 @@
-"""Which examples a process reads, in which order: a function of the seed and the position alone."""
+"""Sampling: the examples that a process reads and their order, a function of the seed and the position alone."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ Draw = tuple[int, int]
 class TrainSampler(Sampler[Draw]):
     """An endless shuffled stream of examples, cut to the length of the training.
 
-    The whole run is one stream of draws; draw ``k`` is the same in every run with the same seed, however many
-    processes share it and wherever a resume begins. Process ``rank`` of ``world`` takes every ``world``-th draw, so
-    that the union of their batches is the batch of one process.
+    The whole training is one stream of draws. Draw ``k`` is the same in every training with the same seed, whatever the
+    number of processes and the position of a resume. Process ``rank`` of ``world`` takes every ``world``-th draw, so
+    that the batches of all processes together are the batch of one process.
 
     Args:
         examples: size of the training set.
         draws: length of this process's whole training, in examples.
-        seed: of order and augmentation.
-        start: draws of this process that are done already.
-        rank, world: this process and their number.
-        weights: how often each example should come, relative to the others; None: all alike. In a pass of as many
-            draws as there are examples, each comes its share of times, rounded up or down.
+        seed: seed of the order and the augmentation.
+        start: the number of draws that this process has done before.
+        rank, world: the number of this process, from 0, and the number of processes.
+        weights: the relative frequency of each example (N,); None: all equal. A pass has as many draws as there are
+            examples. In a pass the draws of an example are its exact share, rounded up or down.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class TrainSampler(Sampler[Draw]):
 
 
 class EvalSampler(Sampler[int]):
-    """Every ``world``-th example from ``rank`` on: each example in exactly one process, none of them twice."""
+    """Every ``world``-th example from ``rank`` on, so that exactly one process reads each example."""
 
     def __init__(self, examples: int, rank: int = 0, world: int = 1) -> None:
         self._mine = range(rank, examples, world)

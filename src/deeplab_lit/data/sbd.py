@@ -1,4 +1,4 @@
-"""VOC's training set with the Semantic Boundaries Dataset: the papers' 10,582 "trainaug" images (V2, section 4.1)."""
+"""SBD (Semantic Boundaries Dataset) joined with VOC: the papers' 10,582 "trainaug" images (V2, section 4.1)."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def trainaug(
 
 
 class VOCAug(VOC):
-    """PASCAL VOC 2012 trained on SBD's masks too, and evaluated on VOC's own list.
+    """PASCAL VOC 2012, trained on the masks of VOC and SBD and evaluated on VOC's own list.
 
-    Where both have a mask, VOC's finer one with its void rim is taken. SBD's .mat files are converted to PNGs once.
+    An image with two masks takes VOC's, which is finer and has a void rim. SBD's .mat files are converted to PNGs once.
 
     Args:
-        root: VOC 2012, as in :class:`VOC`.
+        root: the folder of VOC 2012, as in :class:`VOC`.
         sbd: the folder that holds SBD's cls, img, train.txt and val.txt, or one that holds benchmark_RELEASE/dataset;
-            None: where ``download`` puts it; False: train on VOC's own list and masks alone.
-        converted: folder for the PNGs made of SBD's masks; None: one in the cache folder.
-        val: VOC's list to evaluate on; its images are never trained on.
+            None: the folder that ``download`` fills; False: train on VOC's own list and masks alone.
+        converted: the folder for the PNGs made of SBD's masks; None: one in the cache folder.
+        val: the VOC list to evaluate on; trainaug leaves its images out.
         train_masks: as in :class:`VOC`; SBD's masks are then not needed.
-        download: fetch what is not there.
+        download: fetch VOC and SBD if they are not there.
         train_list: a text file with the ids of the training images to use; None: all of trainaug.
     """
 
@@ -66,7 +66,7 @@ class VOCAug(VOC):
         return inside if inside.is_dir() and not (self._sbd_given / "cls").is_dir() else self._sbd_given
 
     def prepare(self, progress: Progress | None = None) -> None:
-        """Fetch what is asked for; convert the masks that are not converted yet, on all cores."""
+        """Fetch the data if ``download`` is set, and convert the missing masks on all cores."""
         super().prepare(progress)
         if self._without_sbd:
             return
@@ -99,10 +99,10 @@ class VOCAug(VOC):
                 pass
 
     def ids(self) -> list[str]:
-        """The training ids, from the four lists.
+        """The training ids of trainaug, from the lists of SBD and VOC.
 
         Raises:
-            UserError: one of the lists is not there.
+            UserError: a list does not exist.
         """
         lists = []
         for name in ("train", "val"):
@@ -115,7 +115,7 @@ class VOCAug(VOC):
             lists.append([inside(id, path) for id in read_list(path)])
         voc = [read_list(self.list_file(name)) for name in ("train", "val")]
         official = self.root / "ImageSets" / "Segmentation" / "val.txt"
-        # whatever list is evaluated on, VOC's official val stays out of the training
+        # VOC's official val is left out of the training even if data.val names another list
         held_out = [*voc[1], *(read_list(official) if official.is_file() else [])]
         return trainaug(lists[0], lists[1], voc[0], held_out)
 
@@ -136,10 +136,10 @@ _NOT_SBD = "it is not one of SBD's cls/*.mat files."
 
 
 def read_sbd_mask(path: Path) -> Bytes:
-    """The class indices (H, W) of an SBD .mat file.
+    """The class indices, uint8 (H, W), of an SBD .mat file.
 
     Raises:
-        UserError: it cannot be read, or holds something else.
+        UserError: the file does not exist, cannot be read, or is not one of SBD's.
     """
     if not path.is_file():
         raise UserError(f"{path} does not exist, but SBD's lists name it: extract the archive again.")

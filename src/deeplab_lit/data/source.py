@@ -1,4 +1,4 @@
-"""A data set from its config."""
+"""Source of examples: the data set that a config describes."""
 
 from __future__ import annotations
 
@@ -11,23 +11,26 @@ from deeplab_lit.utils.instantiate import create
 from deeplab_lit.utils.progress import Progress
 
 _NOT_FROM_FILES = ("converted", "cache", "download", "recipe", "check", "check_against")
-"""Keys that are left out of a config which comes out of a file: such a file chooses no folders that are written to and
-nothing that is fetched; the last three stand in checkpoints of earlier versions."""
+"""Keys that are dropped from a config that comes out of a file, such as a checkpoint.
+
+Such a config does not choose folders to write to or data to download. The last three keys occur in checkpoints of
+earlier versions.
+"""
 
 
 def open_source(
     config: Mapping[str, Any], progress: Progress | None = None, allowed: Sequence[str] | None = None
 ) -> Any:
-    """The data set of a config, whose files it may have to write first.
+    """The data set of a config, with its files written if it needs them.
 
     Args:
-        config: of the group ``data``.
-        progress: told what is written.
-        allowed: prefixes that its ``_target_`` must have, for a config that comes out of a file, which then does not
-            choose where files are written; None trusts it.
+        config: the config group ``data``.
+        progress: told how many files are written.
+        allowed: prefixes that ``_target_`` must have. They are given for a config that comes out of a file, which then
+            does not choose where files are written. None: the config is trusted.
 
     Raises:
-        UserError: the config is wrong, or what it names is not there.
+        UserError: the config is wrong, or a file or folder that it names does not exist.
     """
     left = () if allowed is None else _NOT_FROM_FILES
     known = {key: value for key, value in without_recipe(config).items() if key not in left}

@@ -1,4 +1,4 @@
-"""Examples on disk: an image and its mask, and the splits that list them."""
+"""Split of a data set: a list of examples, each an image and a mask on disk."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from deeplab_lit.utils.errors import UserError
 
 @dataclass(frozen=True)
 class Example:
-    """An image with its labels as they lie on disk: RGB bytes (H, W, 3), class indices (H, W), and its id."""
+    """An image, RGB bytes (H, W, 3), and its mask, class indices (H, W), as they are on disk, and their id."""
 
     image: Bytes
     mask: Bytes
@@ -28,14 +28,14 @@ class Split:
     """The examples of one split, read on demand.
 
     Args:
-        ids: names of the examples.
+        ids: the id of each example.
         images: the path of each image.
         masks: the path of each mask.
-        num_classes: mask values from this on, other than 255, are an error.
-        listed_in: what named the examples, for messages.
+        num_classes: the number of classes; a mask value from this number on, other than void, is an error.
+        listed_in: the file that lists the examples, for messages.
 
     Attributes:
-        decoded: where examples are kept once they are decoded; None: they are decoded whenever they are read.
+        decoded: the cache of decoded examples; None: each read decodes the files.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Split:
                 f"{self.images[index]} is {image.shape[1]}x{image.shape[0]} but its mask {self.masks[index].name} is "
                 f"{mask.shape[1]}x{mask.shape[0]}: a mask has the size of its image."
             )
-        highest = int((mask + np.uint8(1)).max()) - 1  # void, 255, becomes 0
+        highest = int((mask + np.uint8(1)).max()) - 1  # void plus 1 wraps round to 0
         if highest >= self.num_classes:
             raise UserError(
                 f"{self.masks[index]} has the value {highest}, but there are {self.num_classes} classes (0 to "
@@ -84,7 +84,7 @@ class Split:
         return image, mask
 
     def missing(self) -> list[Path]:
-        """Listed files that do not exist, each folder being listed once."""
+        """The listed files that do not exist; each folder is scanned once."""
         seen: dict[Path, set[str]] = {}
         absent = []
         for file in (*self.images, *self.masks):
@@ -95,10 +95,10 @@ class Split:
         return absent
 
     def checked(self) -> Split:
-        """This split, if every file that it lists exists.
+        """This split itself, after a check that every listed file exists.
 
         Raises:
-            UserError: naming the first that does not.
+            UserError: a file does not exist; the message names the first.
         """
         if absent := self.missing():
             rest = f" and {len(absent) - 1} more files do" if len(absent) > 1 else " does"

@@ -1,4 +1,4 @@
-"""The data module and the weights of classes from a config."""
+"""Training data of a config: the data module, and the class weights of the loss."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def build_data(config: TrainConfig, normalization: Normalization, progress: Prog
     """The data module of a config.
 
     Raises:
-        UserError: as :func:`open_source`; a listed file does not exist; one of some that are read is bad.
+        UserError: as :func:`open_source`; or a listed file does not exist; or one of the examples that are read as a
+            check is bad.
     """
     source: Source = open_source(config.data, progress)
     augment = config.augment
@@ -49,7 +50,7 @@ def build_data(config: TrainConfig, normalization: Normalization, progress: Prog
         for split in splits:
             split.decoded = kept
     for split in splits:
-        # reading a few examples shows a wrong class list or unreadable files before the network is built
+        # a few examples are read, so that a wrong class list or a bad file is found before the network is built
         for index in range(0, len(split), max(1, len(split) // 16)):
             split[index]
     if config.sampling == "rare_classes":
@@ -58,15 +59,15 @@ def build_data(config: TrainConfig, normalization: Normalization, progress: Prog
 
 
 def class_weights(chosen: Any, data: SegmentationData, progress: Progress | None = None) -> list[float] | None:
-    """The weight of each class in the loss.
+    """The weight of each class in the loss (C,); None for ``"none"``.
 
     Args:
         chosen: ``"none"``, one of :data:`WEIGHTINGS`, or a number for each class.
-        data: whose training masks are counted.
-        progress: told how many are.
+        data: the data module whose training masks are counted.
+        progress: told how many masks are counted.
 
     Raises:
-        UserError: an unknown choice, or a list that does not fit the classes.
+        UserError: ``chosen`` is unknown, or a list that does not fit the classes.
     """
     if chosen == "none":
         return None

@@ -1,6 +1,6 @@
-"""From an example on disk to a sample for the network: the papers' augmentation, padding and normalisation.
+"""Transforms of an example into a sample for the network: the papers' augmentation, padding and normalisation.
 
-Every use of albumentations is here. Users add transforms of their own through ``augment.extra``.
+No other file uses albumentations. Users add transforms of their own through ``augment.extra``.
 """
 
 from __future__ import annotations
@@ -20,29 +20,33 @@ from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.data.split import Example
 from deeplab_lit.utils.errors import UserError, closest
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network at import
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks the internet for a newer version
 import albumentations as A
 
 Sample = dict[str, Any]
-"""``image``: float32 (3, H, W), normalised; ``mask``: int64 (H, W), void = 255; ``id``: str."""
+"""``image``: float32 (3, H, W), normalised; ``mask``: int64 (H, W); ``id``: str.
+
+A sample of evaluation also has ``size``: int64 (2,), the height and width before padding.
+"""
 
 
 class TrainTransform:
-    """Random scale, pad at the bottom and right, random crop, mirror, normalise: the released data layer's order.
+    """The training augmentation, in the order of the released data layer: scale, pad, crop, mirror, normalise.
 
-    The first four are one pass that reads the crop's part of the image alone, with the results of resizing all of it
-    (linear; masks to the nearest).
+    Padding is at the bottom and right. The first four steps are one pass, which reads only the part of the image inside
+    the crop. The result is that of resizing the whole image (the image linearly, the mask to the nearest pixel).
 
     Args:
         crop_size: side of the square crop, in pixels; 321 in the papers.
-        normalization: of the network's weights; its mean fills the padding of images. Masks are filled with void.
+        normalization: the normalisation of the network's weights. Its mean fills the padding of the image; the padding
+            of the mask is void.
         scale_range: (low, high) of the continuous random scale, or None.
         scale_list: discrete factors instead of a range, or None.
-        flip: mirror half of the samples.
+        flip: mirror each sample with probability 1/2.
         extra: more albumentations transforms, applied to the bytes after the crop.
 
     Raises:
-        UserError: both a range and a list, or factors that are not positive.
+        UserError: both a range and a list are given, or the crop size or a factor is not positive.
     """
 
     def __init__(
@@ -68,7 +72,7 @@ class TrainTransform:
         self._extra = A.Compose(list(extra)) if extra else None
 
     def __call__(self, example: Example, seed: int) -> Sample:
-        """Augment one example; ``seed`` alone decides how, whatever process or moment it is called in."""
+        """Augment one example; the sample depends on the example and ``seed`` alone."""
         draw, side = np.random.default_rng(seed), self._crop_size
         factor = self._factor(draw)
         height, width = (max(1, round(length * factor)) for length in example.mask.shape)
@@ -78,7 +82,7 @@ class TrainTransform:
             example.image, example.mask, (height, width), (top, left), side, mirrored, self._normalization.fill
         )
         if self._extra:
-            # albumentations keeps a generator of its own that worker processes would share
+            # albumentations has a generator of its own, whose state all worker processes would share
             self._extra.set_random_seed(seed)
             result = self._extra(image=image, mask=mask)
             image, mask = result["image"], result["mask"]
@@ -91,13 +95,13 @@ class TrainTransform:
 
 
 class EvalTransform:
-    """The whole image, padded at the bottom and right as the papers do, never squashed.
+    """The whole image, padded at the bottom and right as in the papers, never resized.
 
     Args:
-        size: both sides are padded to at least this many pixels (513 in the papers); larger sides are padded to the
-            next one that is a multiple of ``stride`` plus 1, so that the corners of image and score map coincide.
-        normalization: of the network's weights.
-        stride: of the network's output.
+        size: the least height and width in pixels (513 in the papers). A larger side is padded to the next multiple of
+            ``stride`` plus 1, so that the corners of image and score map coincide.
+        normalization: the normalisation of the network's weights.
+        stride: the output stride of the network.
     """
 
     def __init__(self, size: int, normalization: Normalization, stride: int = 8) -> None:
@@ -114,7 +118,7 @@ class EvalTransform:
         return self._normalization(image, self._padded_size(*image.shape[:2]))
 
     def __call__(self, example: Example) -> Sample:
-        """Padding is void in the mask, so it is never counted; ``size`` in the sample is the original (H, W)."""
+        """The sample of an example. Padding is void in the mask; ``size`` is the (H, W) before padding."""
         height, width = example.mask.shape
         mask = np.full(self._padded_size(height, width), VOID, np.uint8)
         mask[:height, :width] = example.mask
@@ -130,7 +134,7 @@ def extra_transforms(configs: Sequence[Mapping[str, Any]]) -> list[A.BasicTransf
     """Albumentations transforms from ``[{name: RandomBrightnessContrast, p: 0.5}, ...]``.
 
     Raises:
-        UserError: a name that albumentations does not have, or arguments it does not take.
+        UserError: albumentations does not have the name, or does not take the arguments.
     """
     found = []
     for config in configs:

@@ -1,4 +1,4 @@
-"""The PASCAL VOC layout: JPEGImages, SegmentationClass, ImageSets/Segmentation/SPLIT.txt."""
+"""VOC's layout of a data set: JPEGImages, SegmentationClass, ImageSets/Segmentation/SPLIT.txt."""
 
 from __future__ import annotations
 
@@ -19,18 +19,22 @@ class VOC(Layout):
 
     Args:
         root: the folder that holds JPEGImages, SegmentationClass and ImageSets/Segmentation, or one that holds
-            VOCdevkit/VOC2012; None: where ``download`` puts it.
-        train: the list to train on: its name without ``.txt``, or a path. Its lines are ids, or pairs of paths
-            below root (image, mask) as in the lists of the released nets.
+            VOCdevkit/VOC2012; None: the folder that ``download`` fills.
+        train: the list to train on: its name without ``.txt``, or a path. Its lines are ids, or pairs of paths below
+            root (image, mask) as in the lists of the released nets.
         val: the list to evaluate on.
         classes: a class-list file (see :meth:`LabelSet.from_file`); PASCAL VOC's 21 classes unless given.
-        train_masks: a folder with ID.png for each training image instead of SegmentationClass, such as pseudo-labels.
+        train_masks: a folder with ID.png for each training image, used instead of SegmentationClass, such as
+            pseudo-labels.
         download: fetch VOC 2012 into root if it is not there.
         train_list: a text file with the ids of the training images to use; None: all that ``train`` names.
 
     Attributes:
         labels: the class names and the palette.
         root: the folder that holds JPEGImages.
+
+    Raises:
+        UserError: ``root`` is missing, or a given file or folder does not exist.
     """
 
     def __init__(
@@ -60,7 +64,7 @@ class VOC(Layout):
         return inside if inside.is_dir() and not (self._given / "JPEGImages").is_dir() else self._given
 
     def prepare(self, progress: Progress | None = None) -> None:
-        """Fetch the data set if that was asked for and it is not whole yet."""
+        """Fetch the data set if ``download`` is set and a file is missing."""
         if self._download:
             fetch_once("VOC 2012", self._given, self._is_whole, download_voc, progress)
 
@@ -76,7 +80,11 @@ class VOC(Layout):
         )
 
     def list_file(self, name: str) -> Path:
-        """The file that lists ``"train"`` or ``"val"``; raises UserError if there is none."""
+        """The file that lists ``"train"`` or ``"val"``.
+
+        Raises:
+            UserError: ``root`` or the list does not exist.
+        """
         if not self.root.is_dir():
             raise UserError(f"data.root={str(self.root)!r} is not a folder: give the one that holds JPEGImages.")
         return find_list(self._lists[name], self.root / "ImageSets" / "Segmentation", f"data.{name}")

@@ -1,1 +1,1 @@
-"""Trained networks in forms that other programs run."""
+"""Exports of trained networks in forms that other programs run."""

@@ -1,4 +1,4 @@
-"""Whether an exported file computes what its network does, on images."""
+"""Comparison of an exported file with its network, by their scores on images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.instantiate import OWN
 
 Scores = Callable[[Tensor], Tensor]
-TOLERANCE = 1e-3  # of the largest score: both compute in single precision, in another order
+TOLERANCE = 1e-3  # share of the largest score: both compute in single precision, in another order
 _SIZES = 3
 _DRAWN = {"_target_": "deeplab_lit.data.shapes.dataset.Shapes"}
 _LONGEST = 513  # pixels: larger images prove nothing more
@@ -29,14 +29,14 @@ _SHORTEST = 97
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two scores of one image.
+    """The scores of the network and of the exported file on one input.
 
     Attributes:
-        name: of the image.
+        name: the name of the image.
         size: its height and width.
-        difference: the largest between two scores.
-        largest: score.
-        equal: share of the pixels with equal labels.
+        difference: the largest absolute difference between two scores.
+        largest: the largest absolute score of the network.
+        equal: the share of pixels with equal labels.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        return self.difference <= TOLERANCE * self.largest  # not so for NaN
+        return self.difference <= TOLERANCE * self.largest  # False for NaN
 
     def __str__(self) -> str:
         height, width = self.size
@@ -60,7 +60,7 @@ class Comparison:
 def compare(
     network: Scores, exported: Scores, normalization: Normalization, images: Mapping[str, Bytes]
 ) -> Iterator[Comparison]:
-    """Scores of each image by itself, and of the first one twice in a batch."""
+    """Compare the scores of each image alone, and of a batch of the first image and its mirror image."""
     inputs = {name: normalization(image)[None] for name, image in images.items()}
     name, first = next(iter(inputs.items()))
     inputs[f"{name} and its mirror image"] = torch.cat([first, first.flip(-1)])
@@ -77,7 +77,10 @@ def compare(
 
 
 def images_to_check(given: str | None, data: Mapping[str, Any] | None) -> dict[str, Bytes]:
-    """Three images of three sizes: of what the user gives, else of the data set trained on, else drawn ones."""
+    """Three images of three sizes, RGB bytes (H, W, 3), by name.
+
+    They are files that ``given`` names, or else images of the training data set, or else drawn images.
+    """
     found = {name: read_photograph(path) for name, path in _first(find_images(given))} if given else _of_data(data)
     names = list(found)
     sizes: set[tuple[int, ...]] = set()
@@ -108,6 +111,6 @@ def _first(images: dict[str, Path]) -> list[tuple[str, Path]]:
 def _of_data(data: Mapping[str, Any] | None) -> dict[str, Bytes]:
     try:
         split = open_source(data or _DRAWN, allowed=OWN).split("val")
-    except UserError:  # on another machine than it was trained on
+    except UserError:  # the training data set is not on this machine
         split = open_source(_DRAWN).split("val")
     return {(example := split[index]).id: example.image for index in range(min(_SIZES, len(split)))}

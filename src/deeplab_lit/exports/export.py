@@ -1,4 +1,4 @@
-"""A checkpoint in, a file for other programs out, compared before it gets its name."""
+"""Export of a checkpoint to a file for other programs, which is compared with the network before it gets its name."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ SUFFIXES = {"safetensors": ".safetensors", "torch_export": ".pt2", "onnx": ".onn
 
 
 def export(config: ExportConfig) -> Path:
-    """Write a trained network in another format, run the file, and say how far its scores are from the network's.
+    """Write a trained network in another format, run the file, and print how far its scores are from the network's.
 
     Returns:
-        The file, which has its name only if the scores agree.
+        The path of the file, which exists only if the scores agree.
 
     Raises:
-        UserError: the checkpoint is none, a value is wrong, the network has no graph, or the scores differ.
+        UserError: the checkpoint or a value is wrong, the file exists, the network has no graph, or the scores differ.
     """
     suffix = SUFFIXES.get(config.format)
     if suffix is None:
         raise UserError(f"format={config.format!r}: choose one of {', '.join(SUFFIXES)}.")
     source = weights_file(config.checkpoint)
-    beside = Path(source.name) if is_url(config.checkpoint) else source  # not in a cache
+    beside = Path(source.name) if is_url(config.checkpoint) else source  # not in the cache folder
     out = Path(config.out).expanduser() if config.out else beside.with_suffix(suffix)
     if out.suffix != suffix:
         raise UserError(f"out={config.out}: the name of format={config.format} ends in {suffix}.")
@@ -65,7 +65,7 @@ def export(config: ExportConfig) -> Path:
 
 
 def _wanted(trained: Trained, config: ExportConfig) -> tuple[Network, dict[str, Any]]:
-    """The network at the scales that are asked for, and a checkpoint of it."""
+    """The network at the scales of the config, and a checkpoint of it."""
     network = trained.network
     if isinstance(network, OnnxNetwork):
         raise UserError(f"checkpoint={config.checkpoint} is an ONNX graph already: give what it was exported from.")
@@ -85,7 +85,7 @@ def _wanted(trained: Trained, config: ExportConfig) -> tuple[Network, dict[str, 
 def _write(
     format: str, network: Network, content: dict[str, Any], path: Path, allow: Sequence[str]
 ) -> Callable[[Tensor], Tensor]:
-    """Write ``path`` and open it again: what gives its scores."""
+    """Write ``path``, open it again, and return the function that computes its scores."""
     if format == "safetensors":
         save(content, path)
         return load(path, allow).network.scores

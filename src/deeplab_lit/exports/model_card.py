@@ -1,4 +1,4 @@
-"""The card of a network that is shared: what it is, what it scored, on what, and how to load it."""
+"""Model card of a shared network: what it is, its scores, its training, and how to load it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Evidence:
     """What a run directory says of a checkpoint.
 
     Attributes:
-        result: of ``result.json``; None if it scores another checkpoint.
-        config: of ``config.yaml``.
-        has_picture: whether a panel of predictions, ``validation.png``, goes with the card.
+        result: the content of ``result.json``; None if it scores another checkpoint.
+        config: the content of ``config.yaml``.
+        has_picture: whether the run has a panel of predictions, ``validation.png``.
     """
 
     result: Result | None = None
@@ -33,9 +33,9 @@ def card(repo: str, trained: Trained, evidence: Evidence, license: str | None, d
     Args:
         repo: USER/NAME.
         trained: the network.
-        evidence: of its run.
+        evidence: what its run directory says of it.
         license: an identifier of the Hub, such as ``apache-2.0``; None: unknown.
-        dataset: its name as people know it; None: the name of its class in the config.
+        dataset: the data set's usual name; None: the name of its class in the config.
     """
     from huggingface_hub import EvalResult, ModelCardData
 

@@ -1,4 +1,4 @@
-"""ONNX graphs, written."""
+"""ONNX files, written from exported programs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from deeplab_lit.weights.onnx_graph import INPUT, ONNX_NEEDED, OUTPUT
 
 
 def write_onnx(program: torch.export.ExportedProgram, content: dict[str, Any], path: Path) -> None:
-    """Write a graph with the description in ``content`` as its metadata ``deeplab_lit``.
+    """Write a program as an ONNX graph, whose metadata ``deeplab_lit`` is the description in ``content``.
 
     Raises:
-        UserError: the packages that write ONNX are not installed, or ONNX has no such graph.
+        UserError: the packages that write ONNX are not installed, or ONNX cannot express the program.
     """
     try:
         import onnx
@@ -36,8 +36,8 @@ def write_onnx(program: torch.export.ExportedProgram, content: dict[str, Any], p
     assert made is not None
     graph = made.model_proto
     _name_sides(graph)
-    del graph.graph.value_info[:]  # sizes by the tracer's names, which nobody needs
-    for node in graph.graph.node:  # where the sources lie
+    del graph.graph.value_info[:]  # shapes of intermediate values, which nobody needs
+    for node in graph.graph.node:  # paths of source files
         del node.metadata_props[:]
     graph.metadata_props.add(key=CHECKPOINT_KEY, value=to_text(content))
     onnx.save_model(graph, path)

@@ -1,4 +1,4 @@
-"""A checkpoint to the Hugging Face Hub, or into a folder as it would lie there."""
+"""Push of a checkpoint to the Hugging Face Hub, or into a folder with the same files."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ from deeplab_lit.weights.write import save
 def push(config: PushConfig) -> str:
     """Share a trained network: its weights as safetensors, its card, and the panel of its run.
 
-    Where its training data lay is left out.
+    The config of its training data is left out, since it holds paths.
 
     Returns:
-        Where it is now: a folder, or the address of the commit.
+        The folder, or the address of the commit.
 
     Raises:
-        UserError: the checkpoint is none, the name is not one of the Hub's, or the Hub refuses.
+        UserError: the checkpoint is wrong, the name is not valid on the Hub, huggingface_hub is missing, or the Hub
+            refuses.
     """
     try:
         import huggingface_hub as hf
@@ -55,7 +56,7 @@ def push(config: PushConfig) -> str:
         try:
             hf.create_repo(config.repo, private=config.private, exist_ok=True)
             commit = hf.upload_folder(repo_id=config.repo, folder_path=name, commit_message=config.message)
-        except (OSError, ValueError) as error:  # of which all of the Hub's errors are
+        except (OSError, ValueError) as error:  # all errors of the Hub are of these types
             raise UserError(
                 f"{config.repo} was not pushed ({str(error).splitlines()[0]}): log in with `hf auth login` or "
                 "HF_TOKEN, or write it to a folder with folder=DIR."
@@ -66,7 +67,7 @@ def push(config: PushConfig) -> str:
 
 def _fill(folder: Path, config: PushConfig, source: Path, trained: Trained) -> None:
     about = copy.deepcopy(trained.description)
-    # a path on this machine
+    # the config of the data set holds paths of this machine
     about["data"] = None
     state = {f"network.{name}": value for name, value in trained.network.state_dict().items()}
     save({CHECKPOINT_KEY: about, "state_dict": state, "global_step": trained.step}, folder / HUB_FILE)
@@ -79,7 +80,7 @@ def _fill(folder: Path, config: PushConfig, source: Path, trained: Trained) -> N
 
 
 def _evidence(checkpoint: Path, run: Path) -> Evidence:
-    """What the run directory around a checkpoint says of it: scores only of the checkpoint that they are of."""
+    """What the run directory says of a checkpoint; scores of another checkpoint are left out."""
     result = Result.read(run / "result.json") if (run / "result.json").is_file() else None
     if result is not None and Path(result.checkpoint or "").name != checkpoint.name:
         result = None

@@ -1,1 +1,1 @@
-"""What a trained network is used for: evaluation, prediction, refinement by the CRF, the search for its parameters."""
+"""Inference with a trained network: evaluation, prediction, refinement by the CRF, the search for its parameters."""

@@ -1,4 +1,4 @@
-"""A search over a grid that looks at few of its points: every n-th first, then ever nearer to the best."""
+"""Coarse-to-fine search over a grid: every n-th point first, then points ever nearer to the best."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Point = tuple[float, ...]
 
 
 def steps(low: float, high: float, step: float) -> list[float]:
-    """``low``, ``low + step``, ... up to ``high``, which ends the list whether a step falls on it or not."""
+    """The values ``low``, ``low + step``, ... below ``high``, and ``high`` itself."""
     count = math.floor((high - low) / step + 1e-9)
     values = [low + i * step for i in range(count + 1)]
     return values if math.isclose(values[-1], high) or high < values[-1] else [*values, high]
@@ -21,15 +21,15 @@ def coarse_to_fine(
     score: Callable[[Point], float],
     stage: Callable[[int, int], None] | None = None,
 ) -> tuple[Point, dict[Point, float]]:
-    """Search the grid of some axes for the highest score.
+    """Search a grid for the point with the highest score.
 
     Args:
         axes: the values of each parameter, ascending.
-        score: of a point; asked once for each.
-        stage: told before each stage its stride and how many new points it looks at.
+        score: the score of a point; called once for each point.
+        stage: called before each stage with its stride and its number of new points.
 
     Returns:
-        The best point, and the score of each that was looked at.
+        The best point, and the score of each point that was evaluated.
     """
     known: dict[Point, float] = {}
     stride = 2 ** max(0, math.ceil(math.log2(max(len(axis) for axis in axes))) - 1)
@@ -43,7 +43,7 @@ def coarse_to_fine(
             stage(stride, len(new))
         for point in new:
             known[point] = score(point)
-        # of equal scores the first that was looked at
+        # max takes the earliest of equal scores
         best = max(known, key=lambda point: known[point])
         if stride == 1 and not new:
             return best, known

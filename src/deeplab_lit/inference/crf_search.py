@@ -1,4 +1,4 @@
-"""The papers' search for the CRF's parameters, on cached probabilities (V1, section 5; V2, section 4.1.1)."""
+"""CRF search: the papers' search for its parameters, on cached probabilities (V1, section 5; V2, section 4.1.1)."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ NAMES = ("bilateral_weight", "bilateral_xy_std", "bilateral_rgb_std")
 
 
 class Cached:
-    """Some images of a split with the network's probabilities, kept in a folder in half precision.
+    """Images of a split with the network's probabilities, which are kept in a folder as float16.
 
     Args:
         split: the examples.
-        indices: which of them.
-        folder: holds ID.npy for each once :meth:`fill` has run.
-        num_classes: of the split.
-        threads: for the CRF.
+        indices: the indices of the images in ``split``.
+        folder: the folder that holds ID.npy for each image once :meth:`fill` has run.
+        num_classes: the number of classes of the split.
+        threads: the number of threads for the CRF.
     """
 
     def __init__(self, split: Split, indices: Sequence[int], folder: Path, num_classes: int, threads: int) -> None:
@@ -53,7 +53,7 @@ class Cached:
         return self._folder / f"{self._split.ids[index]}.npy"
 
     def fill(self, predictor: Predictor, threads: int, progress: Progress) -> None:
-        """Run the network on the images that are not there yet."""
+        """Write the probabilities of the images that have no file yet."""
         missing = [index for index in self._indices if not self._file(index).is_file()]
         progress("probabilities", 0, len(missing))
         for done, example in enumerate(ahead(self._split.__getitem__, missing, threads), 1):
@@ -63,7 +63,7 @@ class Cached:
             progress("probabilities", done, len(missing))
 
     def miou(self, config: DenseCRFConfig | None) -> float:
-        """The mIoU over all images with this CRF; None: without one."""
+        """The mIoU over all images with the CRF of ``config``; None: without a CRF."""
         crf = None if config is None else build_crf(config, threads=1)
 
         def counts(index: int) -> NDArray[np.int64]:
@@ -78,17 +78,19 @@ class Cached:
 
 
 def crf_search(config: CRFSearchConfig, command: str) -> dict[str, Any]:
-    """Search, score the result on other images, and write a preset; an interrupted search goes on where it was.
+    """Search parameters on some images, score the best ones on other images, and write a preset.
+
+    A search that was interrupted continues from its saved scores.
 
     Args:
-        config: of the command.
-        command: what the user typed.
+        config: the config of the command.
+        command: the command line that the user typed.
 
     Returns:
-        What result.json holds.
+        The content of result.json.
 
     Raises:
-        UserError: anything in the config that cannot work.
+        UserError: a value of the config is wrong.
     """
     if not isinstance(config.crf, DenseCRFConfig):
         raise UserError("crf=none has no parameters to search: choose crf=v2_resnet101, whose other values are held.")
@@ -155,14 +157,14 @@ def _axis(name: str, given: Sequence[float]) -> list[float]:
 
 
 def _key(config: CRFSearchConfig, step: int) -> str:
-    """Of all that decides the scores: another search gets another folder."""
+    """A digest of everything that decides the scores, which names the folder of the search."""
     deciding = {name: value for name, value in asdict(config).items() if name in CRF_SEARCH}
     text = json.dumps([deciding, step], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 def _parts(count: int, config: CRFSearchConfig) -> tuple[list[int], list[int]]:
-    """The images that the search sees, and others; where there are few, half of them each."""
+    """The indices of the searched and of the held-out images; a split too small for both is searched on half of it."""
     if config.images < 1 or config.held_out < 0:
         raise UserError(f"images={config.images}, held_out={config.held_out}: at least 1, and 0 or more.")
     order = np.random.default_rng(config.seed).permutation(count).tolist()
@@ -186,7 +188,7 @@ def _both(part: Cached, found: DenseCRFConfig, start: DenseCRFConfig, known: flo
 
 
 class _Ledger:
-    """The scores of an earlier, interrupted search, and those that are added."""
+    """The scores of the points evaluated so far, in a CSV file that an interrupted search leaves to the next."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

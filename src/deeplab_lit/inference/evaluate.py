@@ -1,4 +1,4 @@
-"""One evaluation from its config: the scores on the screen, and a folder with numbers and pictures."""
+"""Evaluation of a checkpoint by its config: scores on the screen, and a folder with numbers and pictures."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ _console = Console(soft_wrap=True)
 
 
 def evaluate(config: EvaluateConfig, command: str) -> dict[str, Any]:
-    """Evaluate a checkpoint and write what was found.
+    """Evaluate a checkpoint and write its scores, charts and pictures.
 
     Args:
-        config: of the command.
-        command: what the user typed.
+        config: the config of the command.
+        command: the command line that the user typed.
 
     Returns:
-        What result.json holds.
+        The content of result.json.
 
     Raises:
-        UserError: anything in the config that cannot work.
+        UserError: a value of the config is wrong.
     """
     if config.trimap < 1 or config.pictures < 0:
         raise UserError(

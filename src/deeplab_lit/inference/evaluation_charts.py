@@ -1,4 +1,4 @@
-"""Curves and tables as pictures."""
+"""Evaluation charts: confusion matrices, trimap curves and the heat map of a search, as PNGs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deeplab_lit.utils.files import replacing
 
 
 def _figure(width: float, height: float) -> Figure:
-    # not through pyplot, which keeps figures and asks for a display
+    # pyplot would keep the figure and need a display
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -28,7 +28,7 @@ def _save(figure: Figure, path: Path) -> None:
 
 
 def confusion_chart(matrices: Sequence[NDArray[np.int64]], titles: Sequence[str], labels: LabelSet, path: Path) -> None:
-    """Confusion matrices (C, C) side by side: of each true class's pixels, the percentage given to each class."""
+    """Draw confusion matrices (C, C) side by side, in percent of the pixels of each true class."""
     size = max(4.0, 0.32 * len(labels) + 1.5)
     figure = _figure(size * len(matrices) + 0.6, size)
     for place, (matrix, title) in enumerate(zip(matrices, titles, strict=True), 1):
@@ -50,7 +50,7 @@ def confusion_chart(matrices: Sequence[NDArray[np.int64]], titles: Sequence[str]
 
 
 def trimap_chart(curves: Mapping[str, Sequence[Mapping[str, float]]], path: Path) -> None:
-    """mIoU and pixel accuracy over the width of the trimap, a line for each curve (V2, figure 10)."""
+    """Draw mIoU and pixel accuracy over the width of the trimap, a line for each curve (V2, figure 10)."""
     figure = _figure(9, 3.6)
     for place, (key, title) in enumerate((("miou", "mIoU"), ("pixel_accuracy", "pixel accuracy")), 1):
         axes = figure.add_subplot(1, 2, place)
@@ -66,12 +66,12 @@ def trimap_chart(curves: Mapping[str, Sequence[Mapping[str, float]]], path: Path
 def search_heat_map(
     grid: NDArray[np.float64], rows: tuple[str, Sequence[float]], columns: tuple[str, Sequence[float]], path: Path
 ) -> None:
-    """A score (R, C) over two parameters; NaN where it was not tried.
+    """Draw the mIoU over two parameters as a heat map.
 
     Args:
-        grid: mIoU.
-        rows, columns: the name of the parameter and its values.
-        path: of the picture.
+        grid: mIoU (R, C); NaN where no point was evaluated.
+        rows, columns: the name of a parameter and its values.
+        path: the PNG.
     """
     figure = _figure(1.6 + 0.8 * len(columns[1]), 1.6 + 0.6 * len(rows[1]))
     axes = figure.add_subplot()

@@ -1,4 +1,4 @@
-"""The inputs of every command that uses a trained network: the network, the examples, the threads."""
+"""Inputs of every command that uses a trained network: the network, the examples, the threads."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def open_network(config: UseConfig, eval_size: int | None = None) -> tuple[Train
     """The network of a checkpoint, at the scales that the config asks for.
 
     Args:
-        config: of the command.
-        eval_size: pixels a side that images are padded to; None: the checkpoint's.
+        config: the config of the command.
+        eval_size: the least height and width in pixels that images are padded to; None: the checkpoint's.
 
     Raises:
-        UserError: as :func:`deeplab_lit.load` and :class:`Predictor`.
+        UserError: no checkpoint is given; or as :func:`deeplab_lit.load` and :class:`Predictor`.
     """
     if config.checkpoint is None:
         raise UserError("checkpoint is required: type checkpoint=PATH, such as runs/.../checkpoints/best.ckpt.")
@@ -52,17 +52,20 @@ def open_network(config: UseConfig, eval_size: int | None = None) -> tuple[Train
 def open_split(
     trained: Trained, config: EvaluateConfig | CRFSearchConfig, progress: Progress | None = None
 ) -> tuple[LabelSet, Split]:
-    """The examples to evaluate on: of the given data set, else of the one that the checkpoint was trained on.
+    """The label set and the split to evaluate on.
+
+    The data set is that of the config, or else the one that the checkpoint was trained on.
 
     Raises:
-        UserError: no such split, no data set named, other classes than the checkpoint's, or a missing file.
+        UserError: the split is unknown, no data set is named, it has another number of classes than the checkpoint, or
+            a file is missing.
     """
     data, checkpoint = config.data, config.checkpoint
     if config.split not in ("train", "val"):
         raise UserError(f"split={config.split}: choose train or val.")
     if data is None and trained.data is None:
         raise UserError(f"{checkpoint} does not say which data set it was trained on: type data=NAME and its keys.")
-    # what comes out of a file may not name code of its own
+    # a config out of a checkpoint may name classes of this library and of allowed packages only
     source = (
         open_source(trained.data or {}, progress, (*OWN, *config.allow))
         if data is None
@@ -78,7 +81,11 @@ def open_split(
 
 
 def every(count: int, wanted: int | None) -> list[int]:
-    """``wanted`` evenly spaced indices below ``count``, or all of them."""
+    """``wanted`` evenly spaced indices below ``count``; all indices if ``wanted`` is None or too large.
+
+    Raises:
+        UserError: ``wanted`` is less than 1.
+    """
     if wanted is None or wanted >= count:
         return list(range(count))
     if wanted < 1:
@@ -87,14 +94,18 @@ def every(count: int, wanted: int | None) -> list[int]:
 
 
 def workers(given: int | None) -> int:
-    """The threads for reading, the CRF and writing."""
+    """The number of threads for reading, the CRF and writing: ``given``, or one for each core.
+
+    Raises:
+        UserError: ``given`` is less than 1.
+    """
     if given is not None and given < 1:
         raise UserError(f"workers={given}: it is at least 1, or null for one for each core.")
     return given or cores()
 
 
 def run_name(checkpoint: str | None) -> str:
-    """What to call the results of a checkpoint: its run, or its file."""
+    """The name for the results of a checkpoint: that of its run, or else of its file."""
     assert checkpoint is not None
     path = Path(checkpoint.rstrip("/").rsplit("/", 1)[-1]) if is_url(checkpoint) else Path(checkpoint).resolve()
     if path.parent.name == "checkpoints":

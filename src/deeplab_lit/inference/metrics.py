@@ -1,4 +1,4 @@
-"""VOC's measures: one confusion matrix pooled over the whole split, void left out."""
+"""Metrics of VOC from one confusion matrix over all pixels of a split, without void."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ConfusionMatrix(Metric):
     """Counts of pixels by true class (rows) and predicted class (columns), summed over images and processes.
 
     Args:
-        num_classes: size of the matrix.
+        num_classes: the number of rows and of columns.
     """
 
     full_state_update = False
@@ -32,10 +32,10 @@ class ConfusionMatrix(Metric):
         self.add_state("matrix", torch.zeros(num_classes, num_classes, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, prediction: Integer[Tensor, "*shape"], truth: Integer[Tensor, "*shape"]) -> None:
-        """Count the pixels whose truth is not void (255).
+        """Count the pixels whose truth is not void.
 
         Raises:
-            ValueError: a label is no class.
+            ValueError: a label is neither a class nor void (checked on the CPU with numba only).
         """
         if self.matrix.device.type == prediction.device.type == "cpu" and has_numba():
             self.matrix += torch.from_numpy(count_pairs(prediction.numpy(), truth.numpy(), self.num_classes))
@@ -45,13 +45,16 @@ class ConfusionMatrix(Metric):
         self.matrix += torch.bincount(pairs, minlength=self.num_classes**2).view_as(self.matrix)
 
     def compute(self) -> Int[Tensor, "classes classes"]:
-        """The matrix itself; see :class:`Scores` for what follows from it."""
+        """The matrix (C, C), from which :class:`Scores` are computed."""
         return self.matrix
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a confusion matrix says. Classes that neither truth nor prediction holds are NaN and do not count."""
+    """The scores of a confusion matrix.
+
+    A class in neither truth nor prediction has the IoU NaN and does not count in the mean.
+    """
 
     per_class_iou: NDArray[np.float64]
     miou: float
@@ -60,7 +63,7 @@ class Scores:
 
     @classmethod
     def of(cls, matrix: Int[Tensor, "classes classes"] | NDArray[np.int64]) -> Scores:
-        """Intersection over union for each class, its mean over classes, and the pixel and mean accuracy."""
+        """The IoU of each class (C,), its mean over the classes, the pixel accuracy and the mean accuracy."""
         counts = (matrix.cpu().numpy() if isinstance(matrix, Tensor) else matrix).astype(np.float64)
         hits, truth, predicted = np.diag(counts), counts.sum(1), counts.sum(0)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -75,10 +78,10 @@ def _mean(values: NDArray[np.float64]) -> float:
 
 
 def count_pairs(prediction: NDArray[Any], truth: NDArray[Any], num_classes: int) -> NDArray[np.int64]:
-    """The confusion matrix (C, C) of some pixels: rows are true classes, columns predicted ones, void left out.
+    """The confusion matrix (C, C) of pixels: rows are true classes, columns predicted classes; void is left out.
 
     Raises:
-        ValueError: a label is no class.
+        ValueError: a label is neither a class nor void (checked with numba only).
     """
     if not has_numba():
         counted = truth != VOID

@@ -1,4 +1,4 @@
-"""A folder of results that is filled image by image and can be gone on with."""
+"""Output folder of a command, which is filled image by image and which a later call can complete."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Outputs:
     """The files of each image below a folder: masks/NAME.png, overlays/NAME.png, probabilities/NAME.npz.
 
     Args:
-        folder: made if need be.
-        labels: for the palette.
-        settings: all that decides what is written; a folder filled with others is refused.
-        overlays, probabilities: which files to write besides the masks.
-        overwrite: write files that are there already.
+        folder: the folder, which is made if it does not exist.
+        labels: the label set, whose palette the masks take.
+        settings: everything that decides what is written; a folder with results of other settings is refused.
+        overlays, probabilities: whether to write these files besides the masks.
+        overwrite: write all files again, whatever the settings of the old ones.
 
     Raises:
         UserError: the folder holds results of other settings.
@@ -67,15 +67,22 @@ class Outputs:
         write_json(file, settings)
 
     def path(self, kind: str, name: str) -> Path:
-        """Where a file of an image lies."""
+        """The path of an image's file; ``kind`` is masks, overlays or probabilities."""
         return self.folder / kind / f"{name}{self._kinds[kind]}"
 
     def is_done(self, name: str) -> bool:
-        """Whether all of an image's files are there."""
+        """Whether all files of an image exist and may stay."""
         return not self._overwrite and all(self.path(kind, name).is_file() for kind in self._kinds)
 
     def write(self, name: str, image: Bytes, labels: Bytes, probabilities: NDArray[np.float32] | None) -> None:
-        """Write an image's files, each whole or not at all; the mask, which says that it is done, last."""
+        """Write the files of an image, each whole or not at all, the mask last.
+
+        Args:
+            name: the name of the image.
+            image: RGB bytes (H, W, 3).
+            labels: class indices (H, W).
+            probabilities: float32 (C, H, W), or None.
+        """
         if probabilities is not None and "probabilities" in self._kinds:
             with replacing(self.path("probabilities", name), sync=False) as temporary:
                 np.savez_compressed(temporary, probabilities=probabilities.astype(np.float16))
@@ -87,10 +94,10 @@ class Outputs:
 
 
 def conclude(done: int, skipped: int, bad: Sequence[str], folder: Path) -> None:
-    """Say what was done.
+    """Print how many images were written and how many were there already.
 
     Raises:
-        UserError: files could not be used; it names them.
+        UserError: files could not be used; the message names them.
     """
     there = f", {skipped} were there already" if skipped else ""
     print(f"{done} images written{there}: {folder}")

@@ -1,4 +1,4 @@
-"""Pictures of any kind as RGB bytes, and which pictures a user means."""
+"""Photographs: image files of any kind as RGB bytes, and the image files that a user names."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _DEEP = ("I", "F")  # modes with more than 8 bits a channel
 
 
 def read_photograph(path: Path) -> Bytes:
-    """Read any picture as RGB bytes (H, W, 3), turned as its EXIF tag says.
+    """Read an image file of any kind as RGB bytes (H, W, 3), turned as its EXIF tag says.
 
-    Greyscale is repeated, transparency dropped, CMYK converted, 16 bits a channel are reduced to 8.
+    Greyscale is repeated, transparency dropped, CMYK converted, and 16 bits a channel are reduced to 8.
 
     Raises:
-        UserError: the file cannot be read, or holds fractions or more than 16 bits, whose black and white are unknown.
+        UserError: the file cannot be read, or holds fractions or more than 16 bits a channel, whose range is unknown.
     """
     try:
         content = path.read_bytes()
@@ -33,7 +33,7 @@ def read_photograph(path: Path) -> Bytes:
     except UserError:
         raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        # what Pillow does not know or finds too large; a broken file stays one, though others would show half of it
+        # OpenCV reads what Pillow does not know or finds too large; it would read broken files in part, so it gets none
         other = isinstance(error, (UnidentifiedImageError, Image.DecompressionBombError))
         found = _read_with_opencv(path) if other else None
         if found is None:
@@ -53,7 +53,7 @@ def _rgb(picture: Image.Image, name: object) -> Bytes:
 
 
 def _read_with_opencv(path: Path) -> Bytes | None:
-    """Pictures that Pillow does not know, such as TIFFs with 16 bits in each of three channels."""
+    """RGB bytes (H, W, 3) of an image such as a TIFF with three 16-bit channels; None if OpenCV cannot read it."""
     import cv2
 
     try:
@@ -67,7 +67,11 @@ def _read_with_opencv(path: Path) -> Bytes | None:
 
 
 def as_rgb(image: Bytes | Image.Image | str | Path) -> Bytes:
-    """RGB bytes of an array (H, W, 3), a Pillow image or a file; raises UserError for anything else."""
+    """RGB bytes (H, W, 3) of such an array, a Pillow image or an image file.
+
+    Raises:
+        UserError: ``image`` is anything else, or the file cannot be read.
+    """
     if isinstance(image, (str, Path)):
         return read_photograph(Path(image).expanduser())
     if isinstance(image, Image.Image):
@@ -81,12 +85,12 @@ def as_rgb(image: Bytes | Image.Image | str | Path) -> Bytes:
 
 
 def find_images(given: str) -> dict[str, Path]:
-    """The pictures that a file, a folder (with all below it) or a pattern means, by their names without ending.
+    """The image files of a file name, a folder or a pattern, by their names without ending.
 
-    Below a folder a name has its subfolders in front, such as ``"a/b"``.
+    A folder is searched with all its subfolders. An image in a subfolder has a name such as ``"a/b"``.
 
     Raises:
-        UserError: there are none, or two would have the same name.
+        UserError: there is no image, or two images would have the same name.
     """
     path = Path(given).expanduser()
     if path.is_file():

@@ -1,4 +1,4 @@
-"""Labels for pictures: index PNGs, overlays, probabilities, a package for the VOC server."""
+"""Prediction of labels for images: index PNGs, overlays, probabilities, a package for the VOC server."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from deeplab_lit.utils.progress import preparing
 
 
 def predict(config: PredictConfig) -> None:
-    """Label images; go on where an earlier call of the same settings stopped.
+    """Predict the labels of images; a call with the same settings continues an earlier one.
 
     Args:
-        config: of the command.
+        config: the config of the command.
 
     Raises:
         UserError: the config is wrong, or some files could not be read; the others are written first.
@@ -74,7 +74,7 @@ def _listed(images: dict[str, Path], file: Path) -> dict[str, Path]:
 
 
 def _run(images: dict[str, Path], predictor: Predictor, crf: DenseCRF | None, out: Outputs, threads: int) -> list[str]:
-    """Predict and write; what was wrong with the files that were left out."""
+    """Predict and write the labels of images; return a sentence for each file that could not be read."""
     bad: list[str] = []
 
     def read(item: tuple[str, Path]) -> tuple[str, Bytes | UserError]:
@@ -89,7 +89,7 @@ def _run(images: dict[str, Path], predictor: Predictor, crf: DenseCRF | None, ou
                 bad.append(str(image))
             elif predictor.fits(image) or out.keeps_probabilities:
                 yield name, image, None, predictor.probabilities(image)
-            else:  # nothing of the whole image's size is held but its labels
+            else:  # the probabilities of the whole image are never in memory
                 yield name, image, predictor.labels_in_windows(image, crf), None
 
     def finish(item: tuple[str, Bytes, Bytes | None, Floats | None]) -> None:

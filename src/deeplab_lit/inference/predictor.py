@@ -1,4 +1,4 @@
-"""From an image's bytes to the probabilities of its classes, whatever its size."""
+"""Predictor of the class probabilities and the labels of an image of any size, from its bytes."""
 
 from __future__ import annotations
 
@@ -26,17 +26,18 @@ class Predictor:
     """A network that takes RGB bytes.
 
     Args:
-        network: in evaluation mode, with ``scores(image)``.
-        normalization: of its input.
-        size: images are padded to at least this many pixels a side, as in its evaluation.
-        flip: take the mean of the image's and its mirror's probabilities.
-        window: images with a longer side are looked at in windows of at most this size.
-        overlap: of neighbouring windows, pixels; their probabilities fade into each other there.
-        device: ``"auto"``, or PyTorch's name of one.
-        precision: ``"auto"`` (bf16 where the device has it in hardware), or Lightning's name of one.
+        network: the network in evaluation mode, with ``scores(image)``.
+        normalization: the normalisation of its input.
+        size: the least height and width in pixels that images are padded to, as in its evaluation.
+        flip: average the probabilities of the image and of its mirror image.
+        window: the longest side in pixels of an image that is processed whole; larger images are processed in windows
+            of this size.
+        overlap: pixels by which neighbouring windows overlap; the weights of their probabilities fall off there.
+        device: ``"auto"``, or PyTorch's name of a device.
+        precision: ``"auto"`` (bf16 where the device has it in hardware), or Lightning's name of a precision.
 
     Raises:
-        UserError: a value that cannot be.
+        UserError: a value is out of range, or the device is not available.
     """
 
     def __init__(
@@ -63,14 +64,20 @@ class Predictor:
         self.flip, self.window, self.overlap = flip, window, overlap
 
     def probabilities(self, image: Bytes) -> Floats:
-        """The probabilities (C, H, W) of RGB bytes (H, W, 3) of any size; large images are blended from windows."""
+        """The probabilities, float32 (C, H, W), of RGB bytes (H, W, 3) of any size.
+
+        The probabilities of a large image are blended from windows.
+        """
         if self.fits(image):
             return self._at_once(image)
         parts = [part for _, part in self._bands(image, None)]
         return np.concatenate(parts, 1)
 
     def labels(self, image: Bytes) -> Bytes:
-        """The class of each pixel (H, W) of RGB bytes (H, W, 3), without probabilities where they are not needed."""
+        """The class of each pixel, uint8 (H, W), of RGB bytes (H, W, 3).
+
+        Without ``flip`` and windows, no probabilities are computed.
+        """
         if self.flip or not self.fits(image):
             return self.probabilities(image).argmax(0).astype(np.uint8)
         height, width = image.shape[:2]
@@ -79,11 +86,14 @@ class Predictor:
         return np.ascontiguousarray(found[0, :height, :width].cpu().numpy().astype(np.uint8))
 
     def fits(self, image: Bytes) -> bool:
-        """Whether the image is looked at as a whole."""
+        """Whether the image is processed whole, without windows."""
         return max(image.shape[:2]) <= self.window
 
     def labels_in_windows(self, image: Bytes, refine: Refine | None = None) -> Bytes:
-        """The labels (H, W) of a large image, each window refined by itself; no more than a row of windows is held."""
+        """The labels, uint8 (H, W), of a large image; ``refine`` is applied to each window by itself.
+
+        Only the probabilities of one row of windows are in memory at a time.
+        """
         result = np.empty(image.shape[:2], np.uint8)
         for top, part in self._bands(image, refine):
             result[top : top + part.shape[1]] = part.argmax(0)
@@ -95,7 +105,7 @@ class Predictor:
         with self._inference():
             found = self._softmax(x)[..., :height, :width]
             if self.flip:
-                # the padding stays at the right: the image is mirrored, not the canvas
+                # the image alone is mirrored; its padding stays at the right
                 mirrored = torch.cat([x[..., :width].flip(-1), x[..., width:]], -1)
                 found = (found + self._softmax(mirrored)[..., :height, :width].flip(-1)) / 2
         return np.ascontiguousarray(found[0].float().cpu().numpy())
@@ -112,10 +122,10 @@ class Predictor:
         return self.network.scores(x).float().softmax(1)
 
     def _bands(self, image: Bytes, refine: Refine | None) -> Iterator[tuple[int, Floats]]:
-        """Finished rows of a large image: where each band begins, and its probabilities (C, rows, W)."""
+        """Yield the finished bands of a large image: the first row of the band, and its probabilities (C, rows, W)."""
         height, width = image.shape[:2]
         rows, columns = self._places(height), self._places(width)
-        held: Floats | None = None  # sums over windows, their weights last, from row ``first`` on
+        held: Floats | None = None  # sums over windows from row ``first`` on; the last plane sums the weights
         first = 0
         for number, top in enumerate(rows):
             bottom = min(height, top + self.window)
@@ -144,7 +154,7 @@ class Predictor:
         return [round(i * (length - self.window) / (count - 1)) for i in range(count)]
 
     def _fade(self, length: int) -> Floats:
-        """A window's weight along one side: full inside, falling towards its ends; never 0."""
+        """The weight of a window along one side: 1 inside, falling towards both ends, never 0."""
         inward = np.minimum(np.arange(length), np.arange(length)[::-1]) + 1.0
         return np.minimum(inward / (self.overlap + 1), 1).astype(np.float32)
 

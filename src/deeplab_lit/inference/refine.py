@@ -1,4 +1,4 @@
-"""The CRF over saved probabilities of any network, on all cores."""
+"""Refinement of saved probabilities of any network by the CRF, on all cores."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from deeplab_lit.utils.progress import preparing
 
 
 def refine(config: RefineConfig) -> None:
-    """Refine saved probabilities; go on where an earlier call of the same settings stopped.
+    """Refine saved probabilities; a call with the same settings continues an earlier one.
 
-    Images and probabilities belong together by their names; images without probabilities are left alone.
+    An image and its probabilities have the same name. Images without probabilities are ignored.
 
     Args:
-        config: of the command.
+        config: the config of the command.
 
     Raises:
         UserError: the config is wrong, or some files could not be used; the others are written first.
@@ -85,22 +85,23 @@ def _saved(folder: Path) -> dict[str, Path]:
 
 
 def read_probabilities(path: Path, size: tuple[int, int]) -> Floats:
-    """Probabilities (C, H, W) of a .npy file, or of a .npz file with one array or one named ``probabilities``.
+    """The probabilities, float32 (C, H, W), of a .npy file, or of a .npz file.
 
-    float16, float32, float64, or uint8 from 0 to 255. What rounding took away is put back: they add up to 1.
+    A .npz file has one array, or one named ``probabilities``. The array is float16, float32, float64, or uint8 from 0
+    to 255. The result is scaled to add up to 1 over the classes, since rounding changes the sum.
 
     Args:
         path: the file.
-        size: (H, W) of its image; an array (H, W, C) is turned.
+        size: (H, W) of the image; an array (H, W, C) is transposed.
 
     Raises:
-        UserError: not such a file, another size, or values that are no probabilities.
+        UserError: the file is no such file, has another size, or holds values that are no probabilities.
     """
     try:
         values = _array(path, size[0] * size[1] * VOID * 8 + 4096)
     except UserError:
         raise
-    except Exception as error:  # NumPy and zlib raise whatever a damaged file leads them to
+    except Exception as error:  # a damaged file makes NumPy and zlib raise errors of many types
         words = str(error).splitlines() or [type(error).__name__]
         raise UserError(f"it cannot be read as an array ({words[0]}).") from error
     if values.ndim != 3 or values.dtype not in (np.uint8, np.float16, np.float32, np.float64):
@@ -128,7 +129,7 @@ def read_probabilities(path: Path, size: tuple[int, int]) -> Floats:
 
 
 def _array(path: Path, most: int) -> NDArray[Any]:
-    """The array of a file; what says that it holds more than ``most`` bytes is refused before they are taken."""
+    """The array of a file; a compressed array of more than ``most`` bytes is refused before it is in memory."""
     if not zipfile.is_zipfile(path):
         return np.load(path, mmap_mode="r", allow_pickle=False)  # mapped, it cannot be larger than its file
     with zipfile.ZipFile(path) as archive:
@@ -140,14 +141,14 @@ def _array(path: Path, most: int) -> NDArray[Any]:
         if archive.getinfo(chosen).file_size > most:
             raise UserError(f"it unpacks to {archive.getinfo(chosen).file_size} bytes, more than its image can need.")
         with archive.open(chosen) as member:
-            content = member.read(most + 1)  # what its header says may be a lie
+            content = member.read(most + 1)  # the size in the archive's header may be false
     if len(content) > most:
         raise UserError(f"it unpacks to more than {most} bytes, more than its image can need.")
     return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
 
 
 def _labels(classes: str | None) -> LabelSet:
-    """Those of the class list, or as many as there can be in VOC's colours."""
+    """The label set of the class list; without a list, 255 numbered classes in VOC's colours."""
     if classes is not None:
         return LabelSet.from_file(classes)
     return LabelSet(("background", *(f"class {number}" for number in range(1, VOID))))

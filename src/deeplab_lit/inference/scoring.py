@@ -23,18 +23,18 @@ Counts = NDArray[np.int64]
 
 
 Found = NDArray[Any]
-"""What the network says of an image: labels (H, W), or probabilities (C, H, W) where there is a CRF."""
+"""The network's result for an image: labels (H, W) without a CRF, probabilities (C, H, W) with one."""
 
 
 @dataclass(frozen=True)
 class ImageResult:
-    """What one image adds.
+    """The result for one image; each tuple has an entry before the CRF and, if there is a CRF, one after it.
 
     Attributes:
         example: the image with its truth.
-        labels: before the CRF, and after it (H, W).
-        counts: confusion matrices, before and after (C, C).
-        rings: of the trimap, before and after.
+        labels: predicted class indices (H, W).
+        counts: confusion matrices (C, C).
+        rings: the image's counts in the bands of the trimap (widest, C, C).
     """
 
     example: Example
@@ -44,7 +44,7 @@ class ImageResult:
 
     @property
     def accuracies(self) -> tuple[float, ...]:
-        """The share of labelled pixels that are right, before and after; NaN where none is labelled."""
+        """The share of labelled pixels that are correct, before and after the CRF; NaN without labelled pixels."""
         return tuple(float(np.trace(each) / each.sum()) if each.any() else float("nan") for each in self.counts)
 
 
@@ -53,10 +53,10 @@ class Evaluation:
     """The scores of a split.
 
     Attributes:
-        matrices: confusion matrices over all images, before the CRF and, if there is one, after it.
-        trimaps: the bands around boundaries, likewise.
-        images: each image's id and accuracies.
-        helped, hurt: the images whose accuracy the CRF raised and lowered most, most first.
+        matrices: confusion matrices (C, C) over all images, before the CRF and, if there is one, after it.
+        trimaps: trimaps over all images, before the CRF and, if there is one, after it.
+        images: the id and the accuracies of each image.
+        helped, hurt: the images whose accuracy the CRF raised most and lowered most, the largest change first.
     """
 
     matrices: list[Counts]
@@ -67,7 +67,7 @@ class Evaluation:
 
     @property
     def scores(self) -> list[Scores]:
-        """Before, and after."""
+        """The scores before the CRF and, if there is one, after it."""
         return [Scores.of(matrix) for matrix in self.matrices]
 
 
@@ -87,12 +87,12 @@ def score_split(
     Args:
         predictor: the network.
         split: the examples.
-        indices: which of them.
-        num_classes: of the split.
-        crf: with ``threads=1``, since several images are refined at once; None for the network alone.
-        widest: trimap band, pixels.
-        keep: how many images to keep of those that the CRF helped most and hurt most.
-        threads: for reading, and for the CRF and the counts.
+        indices: the indices of the examples to score.
+        num_classes: the number of classes of the split.
+        crf: the CRF, with ``threads=1``, since several images are refined at once; None: the network alone.
+        widest: width in pixels of the widest band of the trimap.
+        keep: how many images to keep of those that the CRF helped most, and of those that it hurt most.
+        threads: the number of threads for reading, and for the CRF and the counts.
         progress: told how many images are done.
 
     Raises:
@@ -108,7 +108,7 @@ def score_split(
     )
     finish = _finisher(crf, total.trimaps)
 
-    # the CRF alone needs more than labels
+    # only the CRF needs probabilities
     look = predictor.labels if crf is None else predictor.probabilities
 
     def forward() -> Iterator[tuple[Example, Found]]:
@@ -160,7 +160,7 @@ def _keep(total: Evaluation, result: ImageResult, count: int) -> None:
 
 
 def numbers(scores: Scores, labels: LabelSet) -> dict[str, Any]:
-    """The scores as result files hold them."""
+    """The scores in the form that result files hold."""
     return {
         "miou": scores.miou,
         "per_class_iou": dict(zip(labels.names, scores.per_class_iou.tolist(), strict=True)),

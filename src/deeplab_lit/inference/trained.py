@@ -1,4 +1,4 @@
-"""A trained network with all that belongs to it, loaded from a file alone without running anything in it."""
+"""Trained network with everything that belongs to it, loaded from a file alone without running code of the file."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ from deeplab_lit.weights.read import read
 
 @dataclass(frozen=True)
 class Trained:
-    """A network with what belongs to it, read from a checkpoint.
+    """A network with everything that belongs to it, read from a checkpoint.
 
     Attributes:
-        network: in evaluation mode, on the CPU; of an ONNX file a module that has ``scores`` alone.
-        labels: the classes it scores.
-        normalization: how its input is made from bytes.
-        step: optimiser steps it was trained for.
-        eval_size: pixels a side that images are padded to in its evaluation.
-        data: the config of the data set that it was trained on, None if the file does not say.
-        description: all that the file says of itself, as builtins.
+        network: the network in evaluation mode, on the CPU; of an ONNX file a module that has ``scores`` alone.
+        labels: the classes that the network scores.
+        normalization: the normalisation of its input.
+        step: the number of optimiser steps of its training.
+        eval_size: the least height and width in pixels that images are padded to in its evaluation.
+        data: the config of the data set that it was trained on; None if the file does not say.
+        description: everything that the file says of the network, as builtins.
     """
 
     network: Scorer
@@ -58,14 +58,14 @@ class Trained:
 
         Args:
             image: RGB bytes (H, W, 3), a Pillow image, or the path of a file, which is turned as its EXIF tag says.
-            crf: refines the probabilities: a :class:`deeplab_lit.crf.DenseCRF`, or the name of a preset, such as
-                ``"v2_resnet101"``.
+            crf: a CRF that refines the probabilities: a :class:`deeplab_lit.crf.DenseCRF`, or the name of a preset,
+                such as ``"v2_resnet101"``.
 
         Returns:
             Class indices, uint8 (H, W).
 
         Raises:
-            UserError: not an image, or no such preset.
+            UserError: ``image`` cannot be read as an image, or no preset has the name.
         """
         if isinstance(crf, str):
             crf = preset(crf)
@@ -76,7 +76,10 @@ class Trained:
         return self._predictor.labels_in_windows(pixels, crf)
 
     def probabilities(self, image: Bytes | Image.Image | str | Path) -> NDArray[np.float32]:
-        """The probabilities of the classes, float32 (C, H, W); takes and raises what :meth:`predict` does."""
+        """The probabilities of the classes, float32 (C, H, W).
+
+        ``image`` and the errors are those of :meth:`predict`.
+        """
         return self._predictor.probabilities(as_rgb(image))
 
     @functools.cached_property
@@ -87,16 +90,15 @@ class Trained:
 def load(path: str | Path, allow: Sequence[str] = ()) -> Trained:
     """Rebuild a trained network from a checkpoint alone.
 
-    Nothing that the file names is imported but this library's own classes.
+    Of the code that the file names, only classes of this library and of ``allow`` are imported.
 
     Args:
-        path: any file of weights that :func:`deeplab_lit.weights.read.read` knows, or its URL; or an ONNX graph
-            that ``deeplab_lit.export`` wrote.
+        path: any file of weights that :func:`deeplab_lit.weights.read.read` knows, or its URL; or an ONNX graph that
+            ``deeplab_lit.export`` wrote.
         allow: prefixes of further packages whose trunks and heads may be imported, such as ``"mypackage."``.
 
     Raises:
-        UserError: no such file, not one that is known, without a classifier, or one that asks for code that is not
-            allowed.
+        UserError: the file does not exist, has an unknown format, has no classifier, or names code that is not allowed.
     """
     file = weights_file(path)
     if is_onnx(file):
@@ -114,7 +116,7 @@ def load(path: str | Path, allow: Sequence[str] = ()) -> Trained:
     weights = {
         key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)
     }
-    if not allow:  # first without memory: a file may describe a network of any size
+    if not allow:  # the first build takes no memory, since a file may describe a network of any size
         with torch.device("meta"):
             _fitting(_built(about, path, allow), weights, path)
     network = _built(about, path, allow)
@@ -134,9 +136,12 @@ def _built(about: Mapping[str, Any], path: str | Path, allow: Sequence[str]) -> 
 
 
 def _fitting(network: Network, weights: dict[str, Tensor], path: str | Path) -> dict[str, Tensor]:
-    """The weights, if they are those of the network; UserError if not.
+    """The weights and the counters of batch normalisation, if they fit the network.
 
-    With the counters of batch normalisation, which other code bases do not keep and nothing here reads.
+    Other code bases do not save the counters, and nothing here reads them.
+
+    Raises:
+        UserError: a name or a shape differs from the network's.
     """
     wanted = network.state_dict()
     counters = {name: value for name, value in wanted.items() if name.endswith("num_batches_tracked")}

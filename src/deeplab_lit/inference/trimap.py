@@ -1,4 +1,4 @@
-"""Accuracy near the boundaries of objects: bands around the void pixels (V1, section 5; V2, section 4.1.2)."""
+"""Trimap accuracy: scores in bands around the void pixels at boundaries (V1, section 5; V2, section 4.1.2)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from deeplab_lit.utils.arrays import Bytes
 
 
 def boundary_distance(truth: Bytes) -> NDArray[np.float32]:
-    """Each pixel's distance (H, W) from the nearest void pixel: the band of width w is the void dilated by a square of
-    2w + 1.
+    """The chessboard distance of each pixel from the nearest void pixel, float32 (H, W).
 
-    In a mask without void it is the distance from the nearest pixel of another class; infinity where there is none.
+    The band of width w, the pixels at distances up to w, is the void dilated by a square of side 2w + 1. In a mask
+    without void it is the distance from the nearest pixel of another class, and infinity in a mask of one class.
     """
     void = truth == VOID
     if void.any():
@@ -36,16 +36,21 @@ class Trimap:
     """Confusion matrices of the bands of width 1, 2, ..., ``widest`` pixels.
 
     Args:
-        num_classes: of the matrices.
-        widest: the last band.
+        num_classes: the number of classes.
+        widest: the width of the widest band.
     """
 
     def __init__(self, num_classes: int, widest: int) -> None:
-        # by the first band that a pixel belongs to
+        # a pixel is counted in the narrowest band that holds it
         self.rings = np.zeros((widest, num_classes, num_classes), np.int64)
 
     def count(self, prediction: Bytes, truth: Bytes, distance: NDArray[np.float32]) -> NDArray[np.int64]:
-        """One image's counts, to be added to :attr:`rings`."""
+        """The counts of one image (widest, C, C), to be added to :attr:`rings`.
+
+        Args:
+            prediction, truth: class indices (H, W).
+            distance: the :func:`boundary_distance` of ``truth``.
+        """
         widest, classes, _ = self.rings.shape
         inside = (distance <= widest) & (truth != VOID)
         ring = np.ceil(distance[inside]).astype(np.int64) - 1
@@ -53,7 +58,7 @@ class Trimap:
         return np.bincount(cell, minlength=self.rings.size).reshape(self.rings.shape)
 
     def curve(self) -> list[dict[str, float]]:
-        """For each width: its mIoU and pixel accuracy; NaN while no band holds a pixel."""
+        """The mIoU and the pixel accuracy of each band; NaN for a band without pixels."""
         scores = [Scores.of(matrix) if matrix.any() else None for matrix in self.rings.cumsum(0)]
         return [
             {

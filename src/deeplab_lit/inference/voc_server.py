@@ -1,4 +1,4 @@
-"""Packages for the PASCAL VOC test server: results/VOC2012/Segmentation/compN_test_cls/ID.png in a .tar.gz."""
+"""VOC server packages: results/VOC2012/Segmentation/compN_test_cls/ID.png in a .tar.gz."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _folder(comp: int) -> str:
 
 
 def pack(out: Outputs, images: Mapping[str, Path], comp: int) -> Path:
-    """Pack the masks of some images into OUT/results.tar.gz."""
+    """Pack the masks of ``images`` into OUT/results.tar.gz for the competition ``comp``, 5 or 6."""
     file = out.folder / "results.tar.gz"
     with replacing(file) as temporary, tarfile.open(temporary, "w:gz", compresslevel=6) as package:
         for name in images:
@@ -31,17 +31,17 @@ def pack(out: Outputs, images: Mapping[str, Path], comp: int) -> Path:
 
 
 def validate(package: Path, images: Mapping[str, Path], labels: LabelSet, comp: int) -> None:
-    """Check all that the server would refuse.
+    """Check a package for everything that the server would refuse.
 
     Args:
         package: the .tar.gz.
-        images: what it must label, by id.
-        labels: whose indices may occur.
+        images: the images that the package must label, by id.
+        labels: the label set whose indices may occur.
         comp: the competition, 5 or 6.
 
     Raises:
-        UserError: naming the first few faults: files at a wrong place, missing or superfluous ids, a mask that is no
-            palette PNG, another palette, another size than its image, indices of no class.
+        UserError: the message names the first faults: files at a wrong place, missing or superfluous ids, and masks
+            that are no palette PNG or have another palette, another size than the image, or indices of no class.
     """
     faults: list[str] = []
     wanted = {f"{_folder(comp)}/{name}.png": path for name, path in images.items()}

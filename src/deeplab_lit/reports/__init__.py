@@ -1,1 +1,1 @@
-"""A table's runs beside the published numbers."""
+"""Reports of a table's runs beside the published numbers."""

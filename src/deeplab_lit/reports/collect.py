@@ -1,4 +1,4 @@
-"""What the runs of a table came to, row by row and budget by budget."""
+"""Collection of the results of a table's runs, by row and budget."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from deeplab_lit.utils.errors import UserError
 
 BUDGETS = ("full", "subset", "mini")
 MEASURES = {"miou": "mIoU", "crf_miou": "mIoU with CRF", "params": "parameters, M", "speed": "images/s"}
-"""What a row may have a published value of, and what runs are compared by."""
+"""The measures that runs are compared by, with their titles; a row may have a published value of each."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class FinishedRun:
     """A finished run of a row.
 
     Attributes:
-        run: its directory.
-        config: resolved.
-        result: what it came to.
+        run: the run directory.
+        config: the resolved config.
+        result: the content of result.json.
     """
 
     run: Run
@@ -46,7 +46,7 @@ class FinishedRun:
 
     @property
     def data(self) -> str:
-        """What it was trained on: the kind of data set, the name of its folder, how many images."""
+        """The training data: the kind of data set, the name of its folder, the number of images."""
         words = [str(self.config["data"]["_target_"]).rsplit(".", 1)[-1]]
         if root := self.config["data"].get("root"):
             words.append(Path(root).name)
@@ -55,7 +55,10 @@ class FinishedRun:
         return " ".join(words)
 
     def value(self, measure: str) -> float | None:
-        """mIoU in percent, parameters in millions, validation images a second; None where it was not measured."""
+        """The value of a measure; None if it was not measured.
+
+        mIoU is in percent, parameters are in millions, speed is in validation images a second.
+        """
         result = self.result
         measured, factor = {
             "miou": (result.miou, 100.0),
@@ -68,7 +71,7 @@ class FinishedRun:
 
 def _budget(config: Mapping[str, Any]) -> str:
     row = config["row"]
-    return str(row["budget"] if "budget" in row else row["scale"])  # as it was called before
+    return str(row["budget"] if "budget" in row else row["scale"])  # the key's name in earlier versions
 
 
 @dataclass
@@ -76,10 +79,10 @@ class Row:
     """A row of a published table.
 
     Attributes:
-        name, notes, marks, published: of its file in experiments/.
-        results: by budget, one for each seed.
-        failures: by budget, why it has none.
-        begun: by budget, the steps done of a run that has not ended, ``412/800``.
+        name, notes, marks, published: the values of the row's file in experiments/.
+        results: by budget, the finished runs, one for each seed.
+        failures: by budget, the reason of a failure.
+        begun: by budget, the steps done by a run that has not ended, such as ``412/800``.
     """
 
     name: str
@@ -91,7 +94,7 @@ class Row:
     begun: dict[str, str] = field(default_factory=dict)
 
     def status(self, budget: str) -> str:
-        """``not run``, ``begun 412/800``, ``failed``, or the budget itself: full, subset or mini."""
+        """``not run``, ``begun 412/800``, ``failed``, or the name of the budget if a run has finished."""
         if self.results.get(budget):
             return budget
         if budget in self.begun:
@@ -99,7 +102,7 @@ class Row:
         return "failed" if budget in self.failures else "not run"
 
     def values(self, budget: str, measure: str) -> list[float]:
-        """One for each seed."""
+        """The values of a measure, one for each seed."""
         found = [each.value(measure) for each in self.results.get(budget, [])]
         return [each for each in found if each is not None]
 
@@ -108,21 +111,21 @@ class Row:
         return statistics.fmean(found) if found else None
 
     def spread(self, budget: str, measure: str) -> float | None:
-        """The standard deviation over seeds; None for one."""
+        """The standard deviation of a measure over the seeds; None for fewer than two seeds."""
         found = self.values(budget, measure)
         return statistics.stdev(found) if len(found) > 1 else None
 
 
 @dataclass
 class Report:
-    """A published table with what has been run of it."""
+    """A published table and the runs of its rows."""
 
     table: str
     rows: list[Row]
 
     @property
     def budgets(self) -> list[str]:
-        """Those that something was run or tried at; full always, so that what is missing can be seen."""
+        """The budgets at which a run has finished, begun or failed, and always ``full``."""
         return [
             budget
             for budget in BUDGETS
@@ -131,15 +134,20 @@ class Report:
 
     @property
     def measures(self) -> list[str]:
-        """Those with a published value, and what runs have of mIoU."""
+        """The measures with a published value, and mIoU with and without the CRF if a run has it."""
         shown = {key for row in self.rows for key in row.published}
         shown |= {m for m in ("miou", "crf_miou") for row in self.rows for s in BUDGETS if row.values(s, m)}
         return [measure for measure in MEASURES if measure in shown]
 
     def gain(self, index: int, value: Callable[[Row], float | None]) -> float | None:
-        """How much more a row has than the one that it adds to: the last before it whose marks are among its own.
+        """How much higher the value of a row is than that of the row that it extends; None if one is missing.
 
-        In a table without marks that is the row before.
+        The extended row is the last row before it whose marks are a proper subset of its marks. In a table without
+        marks it is the row before.
+
+        Args:
+            index: the index of the row.
+            value: the value of a row.
         """
         row, now = self.rows[index], value(self.rows[index])
         no_marks = not any(each.marks for each in self.rows)
@@ -154,12 +162,12 @@ def collect(table: str, rows: Sequence[Mapping[str, Any]], folder: Path) -> Repo
     """Read the runs of a table.
 
     Args:
-        table: its name.
-        rows: the ``row`` of each row's config.
-        folder: of the table's runs, with a folder for each row.
+        table: the name of the table.
+        rows: the group ``row`` of each row's config.
+        folder: the folder of the table's runs, with a folder for each row.
 
     Raises:
-        UserError: a result cannot be read.
+        UserError: a run with a result has no config.
     """
     found = [Row(str(each["name"]), str(each["notes"]), list(each["marks"]), dict(each["published"])) for each in rows]
     for row in found:
@@ -198,7 +206,7 @@ def _read(path: Path) -> FinishedRun:
 
 
 def rows_of(table: str) -> list[dict[str, Any]]:
-    """What the files of a table's rows say of the row, inside a running Hydra program."""
+    """The group ``row`` of the config of each row of a table; it needs a running Hydra program."""
     sweep = OmegaConf.load(experiments_folder() / f"{table}.yaml")
     rows = [compose([f"experiments={table}/{name}"]).row for name in sweep.hydra.sweeper.rows]
     return [asdict(row) for row in rows if row is not None]

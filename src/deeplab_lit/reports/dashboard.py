@@ -1,4 +1,4 @@
-"""A table's dashboard in Weights & Biases, as a report that is built from code."""
+"""Dashboard of a table in Weights & Biases, built from code as a W&B report."""
 
 # mypy: disable-error-code="attr-defined"
 from __future__ import annotations
@@ -24,8 +24,8 @@ def specify(report: Report, budget: str, entity: str, project: str) -> Any:
     Args:
         report: the table; its runs on this machine tell which pictures W&B holds.
         budget: full, subset or mini.
-        entity: the user or team that the project belongs to.
-        project: that the runs were logged to.
+        entity: the user or team that owns the project.
+        project: the project that the runs were logged to.
 
     Returns:
         A ``wandb_workspaces.reports.v2.Report``; its ``save()`` sends it.
@@ -42,7 +42,7 @@ def specify(report: Report, budget: str, entity: str, project: str) -> Any:
     end = "" if budget == "full" else f"_{budget}"
     columns = [f"summary:{key}/{measure}" for measure in ("miou", "crf_miou")
                for key in ("published", f"ours{end}", f"difference{end}")]  # fmt: skip
-    runs = wr.Runset(  # of the report's own project
+    runs = wr.Runset(  # in the report's own project
         name=group,
         filters=f"Metric('Group') == '{group}'",
         order=[wr.OrderBy("CreatedTimestamp", ascending=True)],
@@ -149,10 +149,10 @@ def dashboard(config: DashboardConfig) -> Path:
 
 
 def specification(built: Any) -> str:
-    """A dashboard as the JSON that W&B is sent, checked by W&B's own models on the way out and back.
+    """The JSON of a dashboard that W&B is sent, validated with the models of W&B's package.
 
     Raises:
-        UserError: the installed package does not take it.
+        UserError: the installed package does not take the dashboard.
     """
     from pydantic import ValidationError
     from wandb_workspaces.reports.v2 import internal
@@ -166,7 +166,7 @@ def specification(built: Any) -> str:
 
 
 def _pictures(report: Report, budget: str) -> Sequence[str]:
-    """The ids of the validation images that runs have logged."""
+    """The ids of the validation images that the runs have logged."""
     found: dict[str, None] = {}
     for row in report.rows:
         for each in row.results.get(budget, []):

@@ -1,4 +1,4 @@
-"""What each part of a method brings over all settings of the others, where a table has been run as a factorial."""
+"""Effects of the parts of a method, each over all settings of the other parts, for a table run as a factorial."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ TITLES = ("part", "pairs", "mean gain", "lowest", "highest", "mean gain after th
 
 @dataclass(frozen=True)
 class Effect:
-    """The gains, in points of mIoU, of rows over the rows that lack one part and are equal otherwise.
+    """The gains of one part, in points of mIoU: of each row over the row that lacks this part alone.
 
     Attributes:
-        part: such as MSC.
-        gains: before the CRF; of the CRF itself its own.
-        crf_gains: after the CRF.
+        part: the mark of the part, such as MSC.
+        gains: gains in mIoU before the CRF; of the part CRF, its gains over the rows without it.
+        crf_gains: gains in mIoU after the CRF; none for the part CRF.
     """
 
     part: str
@@ -26,14 +26,14 @@ class Effect:
     crf_gains: list[float]
 
     def line(self) -> list[str]:
-        """Cells under :data:`TITLES`."""
+        """The cells of the effect in the columns :data:`TITLES`."""
         after = f"{statistics.fmean(self.crf_gains):+.2f}" if self.crf_gains else ""
         numbers = (statistics.fmean(self.gains), min(self.gains), max(self.gains))
         return [self.part, str(len(self.gains)), *(f"{number:+.2f}" for number in numbers), after]
 
 
 def effects(report: Report, budget: str) -> list[Effect]:
-    """The effect of each part, in the order of the rows; empty where no part was varied in more than one setting."""
+    """The effect of each part, in the order of the rows; empty if no part varies in more than one setting."""
     parts = dict.fromkeys(mark for row in report.rows for mark in row.marks if mark != "CRF")
     found = []
     for part in parts:

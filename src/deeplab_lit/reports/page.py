@@ -1,4 +1,4 @@
-"""A report as one HTML page that needs nothing besides itself."""
+"""Page of a report: one HTML file that needs no other file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _KINDS = {".jpg": "image/jpeg", ".png": "image/png"}
 
 
 def as_html(report: Report) -> str:
-    """The page of a table: a section for each budget."""
+    """The HTML page of a table, with a section for each budget."""
     environment = Environment(
         loader=PackageLoader("deeplab_lit.reports", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -32,7 +32,7 @@ def as_html(report: Report) -> str:
 
 def _part(report: Report, budget: str) -> dict[str, Any]:
     titles, table = lines(report, budget)
-    # one run stands for a row: that of its first seed
+    # the run of its lowest seed stands for a row
     runs = {row.name: row.results[budget][0] for row in report.rows if row.results.get(budget)}
     notes = {row.name: row.notes for row in report.rows}
     wall = _wall(runs)
@@ -81,7 +81,7 @@ def _trimap(runs: Mapping[str, FinishedRun]) -> str:
 
 
 def _wall(runs: Mapping[str, FinishedRun]) -> list[dict[str, Any]]:
-    """The pictures of the first row that has any, in all rows that have the same."""
+    """The pictures of the first row that has any, and of all rows with pictures of the same images."""
     with_pictures = {name: each for name, each in runs.items() if each.result.pictures}
     if not with_pictures:
         return []
@@ -114,6 +114,6 @@ def _data(finished: FinishedRun, name: str) -> str:
 
 
 def _differences(runs: Mapping[str, FinishedRun]) -> list[tuple[str, list[str]]]:
-    """The keys of the config whose values are not the same in all rows, with each row's."""
+    """The keys of the config whose values differ between the rows, with the value of each row as JSON."""
     found = differing([each.config for each in runs.values()])
     return [(key, ["" if value is None else json.dumps(value) for value in values]) for key, values in found.items()]

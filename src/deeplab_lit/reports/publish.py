@@ -1,4 +1,4 @@
-"""A report's page in Weights & Biases."""
+"""Publication of a report's page in Weights & Biases."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from deeplab_lit.training.loggers import wandb_is_configured
 
 
 def publish(page: Path, table: str, project: str) -> None:
-    """Log a page as a panel and as an artifact, in a run of its own; offline where no key is configured.
+    """Log a page as a panel and as an artifact, in a W&B run of its own; offline if no key is configured.
 
     Args:
         page: the HTML file; W&B's files of an offline run lie beside it.
-        table: that it is of.
-        project: in W&B.
+        table: the name of the table.
+        project: the W&B project.
     """
     import wandb
 

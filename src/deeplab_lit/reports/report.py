@@ -1,4 +1,4 @@
-"""The report of each table that has runs: in the terminal, and as files beside them."""
+"""Report of each table that has runs: in the terminal, and as files beside the runs."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import write_text
 from deeplab_lit.utils.terminal import wide_console
 
-_EVERY = 5.0  # seconds between two looks at the runs
+_EVERY = 5.0  # seconds between two readings of the runs
 
 
 def report(config: ReportConfig) -> list[Report]:
-    """Print each table that has runs, and write it beside them as report.html, report.md and report.csv.
+    """Print each table that has runs, and write report.html, report.md and report.csv beside them.
 
-    With ``config.wandb`` the page goes to W&B too.
+    With ``config.wandb`` the page is also logged to W&B. With ``config.watch`` the tables are shown and nothing is
+    written.
 
     Raises:
         UserError: the folder holds no runs of a table.
@@ -48,7 +49,7 @@ def report(config: ReportConfig) -> list[Report]:
 
 
 def _watch(folders: list[Path]) -> list[Report]:
-    """Show the tables anew every few seconds until every row that was tried has ended."""
+    """Show the tables anew every few seconds until no row is ``not run`` or ``begun``."""
     rows = {folder: rows_of(folder.name) for folder in folders}
     with Live(console=wide_console(), refresh_per_second=1) as live:
         while True:

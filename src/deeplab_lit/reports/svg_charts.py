@@ -1,4 +1,4 @@
-"""Charts of a report as SVG that takes the page's own colours."""
+"""SVG charts of a report, which take the colours of the page."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def read_curves(path: Path) -> dict[str, Curve]:
 
 
 def smooth(values: Sequence[float], width: int) -> list[float]:
-    """The mean of ``width`` neighbours, fewer at the ends."""
+    """The moving mean over ``width`` values, over fewer at the ends."""
     sums = np.cumsum([0.0, *values])
     half = width // 2
     ends = [(max(0, i - half), min(len(values), i + half + 1)) for i in range(len(values))]
@@ -52,7 +52,7 @@ def smooth(values: Sequence[float], width: int) -> list[float]:
 
 
 def curves_chart(rows: Mapping[str, Mapping[str, Curve]]) -> str:
-    """Loss and mIoU over the steps, a line for each row."""
+    """Training loss and validation mIoU over the steps, a line for each row."""
     figure = _figure(10, 3.4)
     for place, (key, name) in enumerate((("train/loss", "training loss"), ("val/miou", "validation mIoU (%)")), 1):
         axes = figure.add_subplot(1, 2, place)

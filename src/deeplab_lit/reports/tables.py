@@ -1,4 +1,4 @@
-"""A report as a table: in the terminal, as CSV and as Markdown."""
+"""Tables of a report: in the terminal, as CSV and as Markdown."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def cells(report: Report) -> list[dict[str, str]]:
                         "status": row.status(budget),
                         "ours": _number(row.mean(budget, measure)),
                         "spread": _number(row.spread(budget, measure)),
-                        # of other data it is no difference to the paper's
+                        # other budgets use other data than the paper
                         "difference": _signed(_difference(row, measure)) if budget == "full" else "",
                         "gain_published": _signed(paper),
                         "gain_ours": _signed(gain),
@@ -64,7 +64,7 @@ def _about(row: Row, budget: str) -> dict[str, str]:
 
 
 def as_csv(report: Report) -> str:
-    """All cells, one a line."""
+    """All cells as CSV, one a line."""
     found = cells(report)
     file = io.StringIO()
     writer = csv.DictWriter(file, list(found[0]) if found else ["table"], lineterminator="\n")
@@ -74,7 +74,7 @@ def as_csv(report: Report) -> str:
 
 
 def lines(report: Report, budget: str) -> tuple[list[str], list[list[str]]]:
-    """Titles and lines of what people read of one budget. Values before and after the CRF stand as ``a / b``."""
+    """The titles and the lines of the table of one budget. Values before and after the CRF share a cell, ``a / b``."""
     full = budget == "full"
     others = [measure for measure in report.measures if measure not in _QUALITY]
     titles = ["row", "with"]
@@ -119,7 +119,7 @@ def _best(row: Row, budget: str) -> float | None:
 
 
 def as_markdown(report: Report) -> str:
-    """The table for a page or an issue."""
+    """The report as Markdown, for a page or an issue."""
     text = [f"## {report.table}"]
     for budget in report.budgets:
         titles, found = lines(report, budget)
@@ -131,7 +131,7 @@ def as_markdown(report: Report) -> str:
 
 
 def published_markdown(report: Report) -> str:
-    """What the paper says of the rows."""
+    """The published numbers of the rows as a Markdown table."""
     measures = [measure for measure in report.measures if any(measure in row.published for row in report.rows)]
     titles = ["row", "with", *(MEASURES[measure] for measure in measures), ""]
     rows = [
@@ -146,7 +146,7 @@ def _markdown(titles: Sequence[str], table: Sequence[Sequence[str]]) -> list[str
 
 
 def as_tables(report: Report) -> Iterator[Table | str]:
-    """The tables for the terminal, one for each budget that something was run at, and a line for what was not."""
+    """The tables for the terminal, one for each budget with a run, and a line for each budget without."""
     for budget in report.budgets:
         if all(row.status(budget) == "not run" for row in report.rows):
             yield f"{report.table}, {budget} ({ABOUT_BUDGETS[budget]}): not run"
@@ -168,7 +168,7 @@ def _terminal(title: str, titles: Sequence[str], lines: Sequence[Sequence[str]])
 
 
 def failures(report: Report, budget: str) -> list[str]:
-    """A line for each row that failed."""
+    """A sentence for each row that failed at a budget."""
     return [f"{row.name} failed: {row.failures[budget]}" for row in report.rows if row.status(budget) == "failed"]
 
 

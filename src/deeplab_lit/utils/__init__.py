@@ -1,1 +1,1 @@
-"""What knows nothing of segmentation."""
+"""Utilities that know nothing of segmentation."""

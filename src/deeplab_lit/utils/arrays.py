@@ -1,4 +1,4 @@
-"""Types of arrays."""
+"""Arrays: their types."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
-"""Images (H, W, 3) in RGB, and masks (H, W) of class indices."""
+"""RGB images (H, W, 3), and masks (H, W) of class indices."""
 
 Floats = NDArray[np.float32]
 """Maps of numbers, such as probabilities (C, H, W)."""

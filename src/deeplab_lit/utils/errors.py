@@ -1,4 +1,4 @@
-"""The error that is the user's to mend."""
+"""Errors that entry points report without a stack trace, and their hints."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterable
 
 
 class UserError(ValueError):
-    """A mistake in the input: its text says what was given, what is possible and what to type instead.
+    """A mistake in the user's input. The text says what was given, what is possible and what to type instead.
 
     Entry points print the text alone; every other exception keeps its stack trace.
     """
 
 
 class Interrupted(Exception):
-    """The run was told to stop and has saved its state.
+    """A signal stopped the run, which has saved its state.
 
     Args:
-        signum: the signal.
-        saved: what to tell the user.
+        signum: the number of the signal.
+        saved: the text for the user.
     """
 
     def __init__(self, signum: int, saved: str) -> None:

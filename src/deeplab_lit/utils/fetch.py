@@ -1,4 +1,4 @@
-"""Files of trained weights by path, by URL and on the Hugging Face Hub. torch is imported for downloads alone."""
+"""Fetching of weights by path, by URL and from the Hugging Face Hub. Only a download imports torch."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ HUB_FILE = "model.safetensors"
 
 
 def weights_file(path: str | Path) -> Path:
-    """The file that ``path`` means: fetched once if it is a URL, and of a folder what ``deeplab_lit.push`` put there.
+    """The local file of weights that ``path`` means.
+
+    A URL is fetched once. A folder stands for the weights that ``deeplab_lit.push`` wrote into it.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no such file.
     """
     if is_url(path):
         path = fetched(str(path))
@@ -30,16 +32,17 @@ def weights_file(path: str | Path) -> Path:
 
 
 def is_url(path: str | Path) -> bool:
-    """Whether ``path`` is on another machine."""
+    """Whether ``path`` is a URL."""
     return "://" in str(path)
 
 
 def fetched(url: str) -> Path:
-    """The file behind an http(s) URL, which is fetched once into the cache folder, or on the Hugging Face Hub.
+    """The local file of a URL, which is fetched once.
+
+    An http(s) URL is kept in this library's cache folder, a file of the Hugging Face Hub in the Hub's own.
 
     Args:
-        url: ``https://...``, or ``hf://USER/NAME[@REVISION][/FILE]``, without a file ``model.safetensors``, which the
-            Hub's own cache keeps.
+        url: ``https://...``, or ``hf://USER/NAME[@REVISION][/FILE]``, where FILE is ``model.safetensors`` unless given.
 
     Raises:
         UserError: it cannot be fetched, or the URL is of another kind.

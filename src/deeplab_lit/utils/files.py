@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Files that are either whole or absent, and folders for them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from typing import Any
 from deeplab_lit.utils.errors import UserError
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Errors of a disk that is full: its own size, the user's share of it, the most that a file may take."""
+"""Error numbers of a full disk: no space left, the user's quota, the largest size of a file."""
 
 
 def cache_folder(given: str | Path | None = None) -> Path:
-    """Where what is made or fetched once is kept: ``given``, else ``$DEEPLAB_LIT_CACHE``, else ~/.cache/deeplab_lit."""
+    """The folder for data that is made or fetched once: ``given``, or the cache folder.
+
+    The cache folder is ``$DEEPLAB_LIT_CACHE``, else ``$XDG_CACHE_HOME/deeplab_lit`` or ``~/.cache/deeplab_lit``.
+    """
     if given is not None:
         return Path(given).expanduser()
     if "DEEPLAB_LIT_CACHE" in os.environ:
@@ -28,12 +31,12 @@ def cache_folder(given: str | Path | None = None) -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "deeplab_lit"
 
 
-# torch's and numpy's words for a file that the disk did not take whole
+# words in torch's and NumPy's errors when the disk takes only a part of a file
 _CUT_SHORT = ("PytorchStreamWriter", "inline_container.cc", "iostream error", "requested and")
 
 
 def refuse_bombs(archive: zipfile.ZipFile, path: Path) -> None:
-    """Raise UserError if a zip file of weights, which PyTorch does not compress, unpacks to more than it is."""
+    """Raise UserError if a zip file of weights unpacks to more bytes than it has; PyTorch does not compress them."""
     unpacked = sum(member.file_size for member in archive.infolist())
     if unpacked > path.stat().st_size:
         raise UserError(f"{path} unpacks to {unpacked} bytes, more than it has: no file of weights does.")
@@ -41,9 +44,12 @@ def refuse_bombs(archive: zipfile.ZipFile, path: Path) -> None:
 
 @contextmanager
 def replacing(path: str | Path, sync: bool = True) -> Iterator[Path]:
-    """A temporary path beside ``path`` to write to; it takes the name ``path`` once the block ends without an error.
+    """A temporary path beside ``path``, which takes the name ``path`` when the block ends without an error.
 
-    ``sync=False`` does not wait for the disk: for files by the thousand that can be made again.
+    ``sync=False`` does not wait for the disk; it is for thousands of files that can be made again.
+
+    Raises:
+        OSError: the disk is full; the error names ``path``.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +65,7 @@ def replacing(path: str | Path, sync: bool = True) -> Iterator[Path]:
                 if not any(words in str(error) for words in _CUT_SHORT):
                     raise
                 code = errno.ENOSPC
-            raise OSError(code, os.strerror(code), os.fspath(path)) from error  # with a name, which writing lacks
+            raise OSError(code, os.strerror(code), os.fspath(path)) from error  # an error of writing lacks the path
         if sync:
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
@@ -76,7 +82,7 @@ def new_folder(parent: Path) -> Path:
     """Make a folder below ``parent`` that is named by the time, and that no other process has.
 
     Raises:
-        UserError: a thousand folders of this second are there.
+        UserError: a thousand folders of this second exist.
     """
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
     for attempt in range(1000):
@@ -94,7 +100,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write ``value`` as indented JSON, whole or not at all. NaN becomes null, as JSON has no other word for it."""
+    """Write ``value`` as indented JSON, whole or not at all. NaN becomes null, since JSON has no NaN."""
     write_text(path, json.dumps(_no_nan(value), indent=2, allow_nan=False) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""What the machine computes fast, and which of its processes this is."""
+"""Hardware and processes: the first process, the precision that is fast, and TF32."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from lightning.pytorch.utilities import rank_zero_only
 
 
 def is_first_process() -> bool:
-    """Whether this is the process of a job, or of a training on several devices, that writes and speaks."""
+    """Whether this is the process that writes files and prints, among all processes of a training."""
     return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def lost_another_process(error: BaseException) -> bool:
-    """Whether an error says no more than that another process of this training has ended."""
+    """Whether an error only says that another process of this training has ended."""
     told = ("Connection closed by peer", "Connection reset by peer", "ncclRemoteError", "NCCL communicator was aborted")
     return torch.distributed.is_available() and any(words in str(error) for words in told)
 
 
 def resolve_precision(precision: str, accelerator: str | None) -> str:
-    """Lightning's name for ``"auto"``: bf16 where the device has it in hardware, float32 elsewhere."""
+    """Lightning's name of a precision. ``"auto"`` is bf16 where the device has it in hardware, float32 elsewhere."""
     if precision != "auto":
         return precision
     if torch.cuda.is_available() and accelerator != "cpu":
@@ -31,7 +31,7 @@ def resolve_precision(precision: str, accelerator: str | None) -> str:
 
 
 def set_tf32(wanted: bool) -> None:
-    """Let GPUs compute float32 products in TF32 (10 bits of fraction), or forbid it; CPUs stay as they are."""
+    """Allow or forbid TF32 (10 bits of fraction) for float32 products on GPUs; CPUs are not affected."""
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision("high" if wanted else "highest")
         torch.backends.cudnn.allow_tf32 = wanted

@@ -1,4 +1,4 @@
-"""Objects from configs: ``_target_`` and the arguments of its constructor."""
+"""Instantiation of objects from configs: ``_target_`` and the arguments of its constructor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from deeplab_lit.utils.errors import UserError, closest
 
 OWN = ("deeplab_lit.",)
-"""The only places a config that comes out of a file may name, unless the caller adds more."""
+"""The prefixes that ``_target_`` of a config out of a file may have, unless the caller adds more."""
 
 
 def create(
@@ -26,9 +26,9 @@ def create(
     Args:
         config: ``_target_`` and plain argument values.
         what: what the user calls this component, such as ``"model"``; used in messages.
-        allowed: prefixes that ``_target_`` must have; None trusts the config.
-        kind: what of this library an untrusted config may name: a class of this kind.
-        arguments: further arguments, not the config's to choose.
+        allowed: prefixes that ``_target_`` must have; None: the config is trusted.
+        kind: with ``allowed``, the base class that a class of this library must have.
+        arguments: further arguments, which the config does not choose.
 
     Raises:
         UserError: the target is missing, not allowed or not importable; an argument is unknown, missing or refused.
@@ -54,7 +54,10 @@ def create(
 
 
 def locate(target: Any, what: str, allowed: Sequence[str] | None = None, kind: type = object) -> Any:
-    """The class or function with this dotted name; raises UserError as :func:`create` does."""
+    """The class or function with the dotted name ``target``.
+
+    The other arguments and the errors are those of :func:`create`.
+    """
     if not isinstance(target, str) or "." not in target:
         raise UserError(f"{what} has no _target_: it is the dotted name of a class, such as mypackage.trunks.MyTrunk.")
     if allowed is not None and not target.startswith(tuple(allowed)):
@@ -69,7 +72,7 @@ def locate(target: Any, what: str, allowed: Sequence[str] | None = None, kind: t
         raise UserError(
             f"{what} {target!r} cannot be imported ({error}): is its package installed, or its folder on PYTHONPATH?"
         ) from error
-    # a name may stand in an allowed module and belong to another: what it imported
+    # an allowed module may have imported the object from a module that is not allowed
     at_home = allowed is None or str(getattr(found, "__module__", "")).startswith(tuple(allowed))
     own = allowed is not None and target.startswith(OWN)
     if not callable(found) or not at_home or (own and not (isinstance(found, type) and issubclass(found, kind))):

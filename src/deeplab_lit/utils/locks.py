@@ -1,4 +1,4 @@
-"""Locks between processes: one that waits, and one that refuses."""
+"""Locks between processes: at the first others wait, at the second others are refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from deeplab_lit.utils.errors import UserError
 
-_PATIENCE = 10.0  # seconds: loader processes of a run that was killed hold on for some
+_PATIENCE = 10.0  # seconds; the loader processes of a killed run keep its lock for a few
 
 
 def _lock(path: Path) -> FileLock:
@@ -22,11 +22,11 @@ def _lock(path: Path) -> FileLock:
 
 @contextmanager
 def one_at_a_time(path: Path, waiting: str | None = None) -> Iterator[None]:
-    """Hold a lock beside ``path``: other processes of the same job wait here instead of doing the same work.
+    """Hold a lock beside ``path``; other processes wait for it instead of doing the same work.
 
     Args:
-        path: what is made.
-        waiting: said by a process that has to wait.
+        path: the file or folder that is made under the lock.
+        waiting: the text that a process prints if it has to wait.
     """
     lock = _lock(path)
     try:
@@ -44,16 +44,16 @@ def one_at_a_time(path: Path, waiting: str | None = None) -> Iterator[None]:
 def _acquire(lock: FileLock, timeout: float) -> None:
     try:
         lock.acquire(timeout=timeout)
-    except NotImplementedError:  # a file system of a cluster that has no locks: better none than no training
+    except NotImplementedError:  # some cluster file systems have no locks: go on without one
         warnings.warn(f"{lock.lock_file} cannot be locked on this file system: start nothing twice.", stacklevel=4)
 
 
 @contextmanager
 def one_or_none(path: Path, refusal: str) -> Iterator[None]:
-    """Hold a lock beside ``path``; it is released when the process ends, however it ends.
+    """Hold a lock beside ``path``, which is released when the process ends, however it ends.
 
     Raises:
-        UserError: with the text ``refusal``, where another process holds it.
+        UserError: another process holds the lock; the text is ``refusal``.
     """
     lock = _lock(path)
     try:

@@ -1,4 +1,4 @@
-"""How the network's threads wait for each other beside the CRF's. It imports nothing, so that it can come first."""
+"""OpenMP setting for the network's threads beside the CRF's. The file imports nothing, so that it can come first."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 
 
 def leave_cores_to_the_crf() -> None:
-    """Let threads of the network that wait for others sleep; they would hold the cores that the CRF's threads need.
+    """Let the network's threads sleep while they wait, so that the CRF's threads get their cores.
 
-    OpenMP reads this once, when torch is imported. On two cores the network alone is a tenth slower so, and the two
-    together take three quarters of the time.
+    OpenMP reads the setting once, when torch is imported. On two cores, the network alone becomes a tenth slower, and
+    the network beside the CRF takes three quarters of the time.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,4 +1,4 @@
-"""Work on many files at once: in processes, or in threads that run ahead of the caller."""
+"""Parallel work on many files: in processes, or in threads that run ahead of the caller."""
 
 from __future__ import annotations
 
@@ -27,13 +27,16 @@ def cores() -> int:
 def spread(
     work: Callable[[Job], Result], jobs: Sequence[Job], what: str, progress: Progress | None = None
 ) -> Iterator[Result]:
-    """``work(job)`` for every job on all cores, results in order.
+    """Yield ``work(job)`` for every job, in order, computed on all cores.
 
     Args:
         work: a function that other processes can import.
-        jobs: its arguments.
-        what: what is being done, for ``progress``.
+        jobs: the arguments of ``work``.
+        what: the name of the work, for ``progress``.
         progress: told now and then how many jobs are done.
+
+    Raises:
+        UserError: a worker process was killed.
     """
     if not jobs:
         return
@@ -64,21 +67,21 @@ def spread(
 
 
 def own_start_method() -> None:
-    """Start processes as Python does by itself; joblib's workers have a way of their own, which their children lack."""
+    """Set Python's own start method if joblib has set one that its workers' children lack."""
     if multiprocessing.get_start_method() not in multiprocessing.get_all_start_methods():
         multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
 
 
 def _ignore_interrupts() -> None:
-    # Ctrl-C is the main process's to answer
+    # the main process handles Ctrl-C
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def ahead(work: Callable[[Job], Result], items: Iterable[Job], threads: int) -> Iterator[Result]:
-    """``work(item)`` in threads, results in order; at most ``threads + 2`` items are in hand at once.
+    """Yield ``work(item)`` for every item, in order, computed in threads ahead of the caller.
 
-    The next item is taken in the caller's thread while earlier ones are worked on. Where the caller stops, or an error
-    comes up, what has not been started is dropped.
+    The next item is taken in the caller's thread while earlier ones are worked on, at most ``threads + 2`` at once.
+    When the caller stops or an error occurs, items that have not been started are dropped.
     """
     pool = ThreadPoolExecutor(threads)
     waiting: deque[Future[Result]] = deque()

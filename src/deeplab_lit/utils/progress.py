@@ -1,4 +1,4 @@
-"""Work on many files, as a person sees it. Nothing heavy is imported here: a check of a data set needs no torch."""
+"""Progress of work on many files, on the screen. The file imports no torch: the check of a data set needs none."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many files are done and how many there are."""
+"""A function of the name of the work, the number of files that are done, and the number of all files."""
 
 _console = Console(soft_wrap=True)
 
 
 @contextmanager
 def preparing() -> Iterator[Progress]:
-    """Shows work on many files: a bar for each kind of work on a terminal, lines elsewhere."""
+    """Yield a :data:`Progress` that shows a bar for each kind of work on a terminal, and lines elsewhere."""
     count = TextColumn("{task.completed}/{task.total}")
     columns = (TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn())
     tasks: dict[str, TaskID] = {}

@@ -1,4 +1,4 @@
-"""Where tables are printed."""
+"""Terminal output of tables."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from rich.console import Console
 
 
 def wide_console() -> Console:
-    """Standard output, wide enough for tables where it is a file or a pipe."""
+    """A console on standard output, wide enough for tables where that is a file or a pipe."""
     return Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)

@@ -1,4 +1,4 @@
-"""The embedded data set: written once as a VOC-layout folder, then read as any other."""
+"""Data set of drawn shapes, embedded in this library: written once as a folder in VOC's layout."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from deeplab_lit.utils.progress import Progress
 
 DOMAINS = {
     "target": Domain(THINGS),
-    # other light, other camera, denser scenes and more classes: what COCO is to VOC
+    # light, camera, density and classes differ from the target's, as COCO's differ from VOC's
     "source": Domain(
         {**THINGS, **MORE_THINGS},
         tint=(1.06, 0.98, 0.9),
@@ -34,9 +34,9 @@ DOMAINS = {
         objects=(3, 9),
     ),
 }
-"""The two picture statistics: ``target`` to learn and evaluate, ``source`` to pretrain on."""
+"""The two picture statistics: ``target`` for training and evaluation, ``source`` for pretraining."""
 
-# raised whenever the pictures of a seed change, so that no stale cache is read
+# part of the cache key: raise it whenever the same seed gives other pictures
 _VERSION = 1
 
 
@@ -45,12 +45,12 @@ class Shapes(VOC):
 
     Args:
         domain: ``"target"`` (12 classes) or ``"source"`` (18 classes, other statistics, for pretraining).
-        train_images: pictures to train on.
-        val_images: pictures to evaluate on.
-        seed: every picture follows from it.
-        cache: where the folder is written once; ``$DEEPLAB_LIT_CACHE``, else ``$XDG_CACHE_HOME/deeplab_lit`` or
-            ``~/.cache/deeplab_lit``, unless given.
-        train_masks: a folder with ID.png for each training picture instead of the true masks.
+        train_images: the number of pictures to train on.
+        val_images: the number of pictures to evaluate on.
+        seed: the seed of all pictures.
+        cache: the folder that the data set is written into once; None: ``$DEEPLAB_LIT_CACHE``, else
+            ``$XDG_CACHE_HOME/deeplab_lit`` or ``~/.cache/deeplab_lit``.
+        train_masks: a folder with ID.png for each training picture, used instead of the true masks.
         train_list: a text file with the ids of the training pictures to use; None: all.
 
     Raises:
@@ -78,7 +78,7 @@ class Shapes(VOC):
         self.labels = LabelSet(("background", *DOMAINS[domain].things))
 
     def prepare(self, progress: Progress | None = None) -> None:
-        """Write the folder unless it is there; complete or not at all, also when several processes do it at once."""
+        """Write the folder unless it exists. It is whole or absent, even if several processes write it at once."""
         if self.root.is_dir():
             return
         self.root.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Fractal noise: the raw stuff of everything that looks photographed."""
+"""Noise of fractal kind, which textures the grounds and the objects."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def fractal(
     roughness: float = 0.6,
     stretch: float = 1.0,
 ) -> Map:
-    """Noise (height, width) of zero mean and unit deviation, summed over octaves.
+    """Noise, float32 (height, width), of zero mean and unit standard deviation, summed over octaves.
 
     Args:
         rng: source of randomness.
         shape: (height, width) of the map in pixels.
         coarsest: pixels between the knots of the coarsest octave.
-        roughness: weight of each octave relative to the one before: small is smooth.
-        stretch: how much wider than high the grain is.
+        roughness: weight of an octave relative to the next coarser one; small values give smooth noise.
+        stretch: width of the grain over its height.
     """
     height, width = shape
     total = np.zeros((height, width), np.float32)
@@ -40,6 +40,6 @@ def fractal(
 
 
 def coloured(rng: np.random.Generator, base: NDArray[np.float32], noise: Map, strength: float) -> NDArray[np.float32]:
-    """An RGB map (height, width, 3) around the colour ``base``, following ``noise`` with a slightly drifting hue."""
+    """An RGB map (height, width, 3): the colour ``base`` plus the noise, whose strength varies with the channel."""
     drift = rng.normal(1.0, 0.25, 3).astype(np.float32)
     return base + (strength * noise)[..., None] * drift

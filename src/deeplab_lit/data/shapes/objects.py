@@ -1,7 +1,7 @@
-"""What the embedded data set shows: silhouettes and the textures on them.
+"""Objects of the embedded data set: their outlines and textures.
 
-Some classes differ by outline, some only by fine detail (zebra and chess wear the same discs), some only by a distant
-part (flag and lamp stand on the same pole), some only by what surrounds them (boat and sled are one drawing).
+Some classes differ only by outline. Others differ only by fine detail (zebra and chess have the same discs), by a
+distant part (flag and lamp have the same pole), or by their surroundings (boat and sled are the same drawing).
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _wheel() -> list[Points]:
 
 
 Texture = Callable[[np.random.Generator, Field, Field, float], Field]
-"""(rng, x, y, pixels for one unit) -> brightness pattern about 0 to 1; x and y are the object's own coordinates."""
+"""(rng, x, y, pixels for one unit) -> brightness from about 0 to 1; x and y are the object's own coordinates."""
 
 
 def _smooth(rng: np.random.Generator, x: Field, y: Field, pixels: float) -> Field:
@@ -106,7 +106,7 @@ def _checks(rng: np.random.Generator, x: Field, y: Field, pixels: float) -> Fiel
 
 
 def _detail_period(rng: np.random.Generator, pixels: float) -> float:
-    # fine enough to drown when the image is halved, coarse enough to survive the camera
+    # fine enough to vanish when the image is halved, coarse enough to survive the simulated camera
     return float(rng.uniform(6.0, 9.0) / pixels)
 
 
@@ -127,16 +127,16 @@ def _veins(rng: np.random.Generator, x: Field, y: Field, pixels: float) -> Field
 
 @dataclass(frozen=True)
 class Thing:
-    """A class of objects: outlines in a unit box (even-odd filled), texture, colours, where it stands."""
+    """A class of objects: outlines in a unit box (even-odd filled), texture, colours, and the ground it stands on."""
 
     outline: Callable[[], list[Points]]
     texture: Texture
-    colours: tuple[tuple[int, int, int], ...] | None  # None: any colour at all
-    accent: tuple[tuple[int, int, int], ...] | None = None  # colours of the part above a fifth over the middle
+    colours: tuple[tuple[int, int, int], ...] | None  # None: a random colour
+    accent: tuple[tuple[int, int, int], ...] | None = None  # colours of the part with y < -0.2
     ground: str | None = None
     tilt: float = np.pi
     squash: tuple[float, float] = (0.75, 1.0)
-    size: tuple[float, float] = (6.0, 64.0)  # half its extent, in pixels of a 144-pixel image
+    size: tuple[float, float] = (6.0, 64.0)  # range of half its extent, in pixels of a 144-pixel image
 
 
 _WOOD = ((150, 95, 50), (120, 70, 35), (175, 125, 80))
@@ -177,7 +177,7 @@ THINGS: dict[str, Thing] = {
         size=(36.0, 72.0),
     ),
 }
-"""The first domain's classes."""
+"""The classes of both domains."""
 
 MORE_THINGS: dict[str, Thing] = {
     "cross": Thing(
@@ -201,4 +201,4 @@ MORE_THINGS: dict[str, Thing] = {
     "fish": Thing(_fish, _veins, ((120, 140, 170), (220, 130, 60)), ground="water", tilt=0.6, size=(12.0, 56.0)),
     "wheel": Thing(_wheel, _smooth, _POST, size=(15.0, 64.0)),
 }  # fmt: skip
-"""What the second domain shows besides."""
+"""The further classes of the domain ``source``."""

@@ -1,4 +1,4 @@
-"""One picture of the embedded data set: ground, clutter, objects in front of each other, and a camera."""
+"""Scene of the embedded data set: a picture of ground, clutter and objects, taken by a simulated camera."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deeplab_lit.utils.arrays import Bytes
 
 Canvas = NDArray[np.float32]
 
-_FINE = 4  # outlines are drawn this much finer and averaged, which makes soft edges
+_FINE = 4  # outlines are drawn this many times larger and averaged, which gives soft edges
 _GROUNDS: dict[str, tuple[tuple[int, int, int], float, float, float]] = {
     # colour, contrast, roughness, stretch of the grain
     "grass": ((95, 120, 60), 26, 0.95, 1.0),
@@ -29,7 +29,7 @@ _GROUNDS: dict[str, tuple[tuple[int, int, int], float, float, float]] = {
 
 @dataclass(frozen=True)
 class Domain:
-    """The statistics of a set of pictures."""
+    """The statistics of the pictures of one domain."""
 
     things: Mapping[str, Thing]
     tint: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -40,7 +40,7 @@ class Domain:
 
 
 def render(rng: np.random.Generator, domain: Domain, height: int, width: int) -> tuple[Bytes, Bytes]:
-    """A picture: RGB bytes (height, width, 3) and labels (height, width), 0 = background, 255 = void rim."""
+    """A picture, RGB bytes (height, width, 3), and its mask (height, width): background 0, void rims around objects."""
     names = list(domain.things)
     chosen = [names[i] for i in rng.integers(0, len(names), rng.integers(*domain.objects, endpoint=True))]
     image, ground_of = _backdrop(rng, [domain.things[name].ground for name in chosen], height, width)
@@ -65,7 +65,7 @@ def _random_size(rng: np.random.Generator, thing: Thing, side: int) -> float:
 def _backdrop(
     rng: np.random.Generator, wanted: Sequence[str | None], height: int, width: int
 ) -> tuple[Canvas, NDArray[np.str_]]:
-    """A sky above one or two kinds of ground; and the name of the ground at each pixel."""
+    """A picture of a sky above one or two kinds of ground, and the name of the ground at each pixel."""
     needed = sorted({ground for ground in wanted if ground})
     grounds = needed or [str(rng.choice(list(_GROUNDS)))]
     if len(grounds) == 1 and rng.random() < 0.35:
@@ -111,7 +111,7 @@ def _clutter(rng: np.random.Generator, image: Canvas, count: int) -> None:
 
 
 def _coverage(outlines: list[Points], size: tuple[int, int], thickness: int = 0) -> Canvas:
-    """How much of each pixel lies inside the outlines (even-odd), or under a line of quarter pixels' thickness."""
+    """The share of each pixel inside the outlines (even-odd), or under lines of ``thickness`` quarter pixels."""
     height, width = size
     fine = np.zeros((height * _FINE, width * _FINE), np.uint8)
     points = [np.round(outline * _FINE).astype(np.int32) for outline in outlines]
@@ -123,7 +123,7 @@ def _coverage(outlines: list[Points], size: tuple[int, int], thickness: int = 0)
 
 
 def _place(rng: np.random.Generator, ground_of: NDArray[np.str_], ground: str | None) -> tuple[float, float] | None:
-    """A random (x, y) that lies on ``ground``; None where the picture has none of it."""
+    """A random (x, y) on ``ground``; None if the picture has no such ground."""
     height, width = ground_of.shape
     if ground is None:
         return float(rng.uniform(0.05, 0.95) * width), float(rng.uniform(0.05, 0.95) * height)
@@ -179,7 +179,7 @@ def _colour(rng: np.random.Generator, colours: Sequence[tuple[int, int, int]] | 
 
 
 def _union(outlines: list[Points], size: tuple[int, int]) -> Canvas:
-    """Coverage of parts laid over each other; a part that runs the other way round is a hole in the one before."""
+    """The coverage of the union of parts. A part of opposite orientation is a hole in the part before it."""
     parts: list[list[Points]] = []
     for outline in outlines:
         if parts and _turns(outline) * _turns(parts[-1][0]) < 0 and len(outline) == len(parts[-1][0]):
@@ -198,7 +198,7 @@ def _turns(outline: Points) -> float:
 
 
 def _photograph(rng: np.random.Generator, image: Canvas, domain: Domain) -> Bytes:
-    """Uneven light, a lens that is not quite sharp, a sensor with noise."""
+    """The bytes of a simulated camera: uneven light, a slightly blurred lens, a sensor with noise."""
     height, width = image.shape[:2]
     image = image * (1 + 0.12 * fractal(rng, (height, width), 64, 0.4))[..., None]
     image = (image - 128) * domain.contrast * rng.uniform(0.8, 1.15) + 128 + rng.normal(0, 12)
