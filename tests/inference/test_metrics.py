@@ -1,10 +1,12 @@
 import math
 
 import numpy as np
+import pytest
 import torch
 from torchmetrics.classification import MulticlassJaccardIndex
 
-from deeplab_lit.inference.metrics import ConfusionMatrix, Scores
+from deeplab_lit.inference import metrics
+from deeplab_lit.inference.metrics import ConfusionMatrix, Scores, count_pairs
 
 
 def by_sets(predictions, truths, classes):
@@ -60,3 +62,15 @@ def test_counts_do_not_round_on_large_splits():
     metric.matrix += 2**25  # beyond what float32 counts
     metric.update(torch.zeros(1, 1, dtype=torch.int64), torch.zeros(1, 1, dtype=torch.int64))
     assert int(metric.compute()[0, 0]) == 2**25 + 1
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize(("prediction", "truth"), [([0, 3], [1, 1]), ([0, 1], [1, 3]), ([-1, 0], [0, 0])])
+def test_labels_that_are_no_class_are_refused_with_and_without_numba(monkeypatch, compiled, prediction, truth):
+    if not compiled:
+        monkeypatch.setattr(metrics, "has_numba", lambda: False)
+    with pytest.raises(ValueError, match="1 pixels have labels that are none of the 3 classes"):
+        count_pairs(np.array(prediction), np.array(truth), 3)
+    with pytest.raises(ValueError, match="1 pixels have labels that are none of the 3 classes"):
+        ConfusionMatrix(3).update(torch.tensor(prediction), torch.tensor(truth))
+    assert count_pairs(np.array([2, 9]), np.array([1, 255]), 3)[1, 2] == 1

@@ -35,13 +35,15 @@ class ConfusionMatrix(Metric):
         """Count the pixels whose truth is not void.
 
         Raises:
-            ValueError: a label is neither a class nor void (checked on the CPU with numba only).
+            ValueError: a label is neither a class nor void.
         """
         if self.matrix.device.type == prediction.device.type == "cpu" and has_numba():
             self.matrix += torch.from_numpy(count_pairs(prediction.numpy(), truth.numpy(), self.num_classes))
             return
         counted = truth != VOID
-        pairs = truth[counted].long() * self.num_classes + prediction[counted].long()
+        truth, prediction = truth[counted].long(), prediction[counted].long()
+        _check_classes(_strange(truth, self.num_classes) | _strange(prediction, self.num_classes), self.num_classes)
+        pairs = truth * self.num_classes + prediction
         self.matrix += torch.bincount(pairs, minlength=self.num_classes**2).view_as(self.matrix)
 
     def compute(self) -> Int[Tensor, "classes classes"]:
@@ -81,16 +83,26 @@ def count_pairs(prediction: NDArray[Any], truth: NDArray[Any], num_classes: int)
     """The confusion matrix (C, C) of pixels: rows are true classes, columns predicted classes; void is left out.
 
     Raises:
-        ValueError: a label is neither a class nor void (checked with numba only).
+        ValueError: a label is neither a class nor void.
     """
     if not has_numba():
         counted = truth != VOID
-        pairs = truth[counted].astype(np.int64) * num_classes + prediction[counted]
+        truth, prediction = truth[counted].astype(np.int64), prediction[counted].astype(np.int64)
+        _check_classes(_strange(truth, num_classes) | _strange(prediction, num_classes), num_classes)
+        pairs = truth * num_classes + prediction
         return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
     from deeplab_lit.kernels import label_maps as kernels
 
     counts = np.zeros((num_classes, num_classes), np.int64)
-    unknown = kernels.count_pairs(prediction.ravel(), truth.ravel(), VOID, counts)
-    if unknown:
-        raise ValueError(f"{unknown} pixels have labels that are none of the {num_classes} classes, nor void (255).")
+    _check_classes(kernels.count_pairs(prediction.ravel(), truth.ravel(), VOID, counts), num_classes)
     return counts
+
+
+def _strange(labels: Any, num_classes: int) -> Any:
+    return (labels < 0) | (labels >= num_classes)
+
+
+def _check_classes(strange: Any, num_classes: int) -> None:
+    """Raise ValueError if there are pixels, given as a mask or as their number, whose label is no class."""
+    if count := int(strange.sum() if hasattr(strange, "sum") else strange):
+        raise ValueError(f"{count} pixels have labels that are none of the {num_classes} classes, nor void ({VOID}).")

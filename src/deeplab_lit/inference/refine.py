@@ -105,7 +105,7 @@ def read_probabilities(path: Path, size: tuple[int, int]) -> Floats:
         words = str(error).splitlines() or [type(error).__name__]
         raise UserError(f"it cannot be read as an array ({words[0]}).") from error
     if values.ndim != 3 or values.dtype not in (np.uint8, np.float16, np.float32, np.float64):
-        raise UserError(f"it is {values.dtype} {values.shape}: give (C, H, W), float16, float32 or uint8.")
+        raise UserError(f"it is {values.dtype} {values.shape}: give (C, H, W), float16, float32, float64 or uint8.")
     if values.shape[1:] != size and values.shape[:2] == size:
         values = values.transpose(2, 0, 1)
     if values.shape[1:] != size:
