@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-import torchvision
 
 from deeplab_lit.config.schemas import CheckpointConfig
 from deeplab_lit.data.labels import LabelSet
@@ -15,15 +14,6 @@ from deeplab_lit.weights.initialize import initialize
 from deeplab_lit.weights.read import read
 
 LABELS = LabelSet(("background", "cat", "dog"))
-
-
-@pytest.fixture(scope="module")
-def vgg():
-    torch.manual_seed(0)
-    net = torchvision.models.vgg16(weights=None).eval()
-    for layer in (net.classifier[0], net.classifier[3]):
-        torch.nn.init.uniform_(layer.bias)  # torchvision draws none
-    return net
 
 
 SPEC = {

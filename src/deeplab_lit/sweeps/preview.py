@@ -18,7 +18,7 @@ from deeplab_lit.config.schemas import TrainConfig
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.models.network import build_network
 from deeplab_lit.training.build import build_segmenter, build_trainer
-from deeplab_lit.training.console import quiet_libraries
+from deeplab_lit.training.log import quiet_libraries
 from deeplab_lit.training.plan import network_spec, trainer_arguments
 from deeplab_lit.training.summary import as_bytes, costs, number_of_classes
 from deeplab_lit.utils.terminal import wide_console

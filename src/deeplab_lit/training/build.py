@@ -20,9 +20,9 @@ from deeplab_lit.data.training_data import build_data, class_weights
 from deeplab_lit.models.network import Network, build_network
 from deeplab_lit.training.callbacks import Clock, Pictures, Throughput, UnbrokenCurve, in_order
 from deeplab_lit.training.checkpoints import WholeFileCheckpoint, check_resumable, keep_best, keep_last
-from deeplab_lit.training.console import log_to
 from deeplab_lit.training.interrupts import SaveFirst
 from deeplab_lit.training.lightning_private import MovingAverage
+from deeplab_lit.training.log import log_to
 from deeplab_lit.training.loggers import open_loggers
 from deeplab_lit.training.losses import Resolution
 from deeplab_lit.training.not_finite import OnNan

@@ -1,14 +1,9 @@
-"""Console output of a training: the summary at its start, the results at its end, and the log file with both."""
+"""Console output of a training: the summary at its start, and the results at its end."""
 
 from __future__ import annotations
 
-import logging
 import math
-import os
-import sys
-import warnings
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -17,47 +12,13 @@ from rich.table import Table
 from deeplab_lit.config.schemas import CRFConfig, DenseCRFConfig
 from deeplab_lit.data.decoded_cache import decoded_folder
 from deeplab_lit.models.network import deeplab_of
+from deeplab_lit.training.build import Training
+from deeplab_lit.training.log import log
 from deeplab_lit.training.result import Result
 from deeplab_lit.training.runs import Run
+from deeplab_lit.utils.parallel import cores
 
-if TYPE_CHECKING:
-    from deeplab_lit.training.build import Training
-
-log = logging.getLogger("deeplab_lit")
 _console = Console(soft_wrap=True)
-
-
-def quiet_libraries() -> None:
-    """Silence Lightning's info messages, which the summary replaces, and warnings about what is intended here."""
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for text in (
-        ".*does not have many workers.*",
-        ".*dataloader is not resumable.*",
-        ".*Checkpoint directory .* exists and is not empty.*",
-        ".*tensorboardX.*",
-        ".*but have no `val_dataloader`.*",
-        ".*`isinstance.treespec, LeafSpec.` is deprecated.*",
-        ".*The number of training batches.*",
-        # batch normalisation with frozen statistics stays in eval mode; the metric itself sums over processes
-        ".*module.s. in eval mode at the start of training.*",
-        ".*It is recommended to use .self.log.*sync_dist=True.*",
-    ):
-        warnings.filterwarnings("ignore", text)
-
-
-def log_to(path: Path) -> None:
-    """Send this library's log to the screen and to a file, which a resumed run continues."""
-    log.setLevel(logging.INFO)
-    log.propagate = False
-    for handler in log.handlers[:]:
-        log.removeHandler(handler)
-        handler.close()
-    screen, file = logging.StreamHandler(sys.stdout), logging.FileHandler(path, encoding="utf-8")
-    screen.setFormatter(logging.Formatter("%(message)s"))
-    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    log.addHandler(screen)
-    log.addHandler(file)
 
 
 def show_summary(training: Training) -> None:
@@ -125,7 +86,7 @@ def _list(values: Any) -> str:
 def _device(trainer: dict[str, Any]) -> str:
     if torch.cuda.is_available() and trainer.get("accelerator") != "cpu":
         return torch.cuda.get_device_name()
-    return f"CPU, {torch.get_num_threads()} threads of {os.cpu_count()} cores"
+    return f"CPU, {torch.get_num_threads()} threads of {cores()} cores"
 
 
 def show_result(result: Result, run: Run) -> None:
