@@ -2,10 +2,20 @@
 
 import pytest
 import torch
+import torchvision
 
 from deeplab_lit.models import ASPP, VGG16, DeepLab, FieldOfView, MultiScaleFeatures
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.weights.from_imagenet import convert_fc, start_from_imagenet
+
+
+@pytest.fixture(scope="module")
+def vgg():
+    torch.manual_seed(0)
+    net = torchvision.models.vgg16(weights=None).eval()
+    for layer in (net.classifier[0], net.classifier[3]):
+        torch.nn.init.uniform_(layer.bias)  # torchvision draws none
+    return net
 
 
 def test_7x7_and_4096_equal_torchvisions_classifier_slid_over_the_image(vgg):
