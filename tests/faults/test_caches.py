@@ -14,7 +14,7 @@ from PIL import Image
 from deeplab_lit.data.coco import COCO
 from deeplab_lit.data.sbd import VOCAug
 from tests.conftest import write_voc
-from tests.data.test_base import write_sbd
+from tests.data.layouts import write_sbd
 
 COUNT = 150
 
