@@ -1,4 +1,4 @@
-"""What a network costs and sees, found without computing it: on PyTorch's meta device, where tensors have no values."""
+"""Analysis of a network: operations, memory and field of view, from tensor shapes on PyTorch's meta device."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _NATIVE_STRIDE = 32  # of the classification trunks
 
 
 class _FieldOfView(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Follows through every operation how many pixels of the input one value depends on, and how far apart two are."""
+    """Tracks the field of view of a value, and the distance of neighbouring values in pixels, through every operation."""
 
     def __init__(self, image: Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._kept = [image]  # a tensor that is freed would give its id to another
+        self._kept = [image]  # keeps the tensor alive, since another tensor could get the id of a freed one
         self.extent: dict[int, tuple[float, float]] = {id(image): (1.0, 1.0)}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -58,16 +58,16 @@ def _wider(field: float, step: float, kernel: Any, stride: Any, rate: Any) -> tu
 
 def _on_meta(network: nn.Module) -> Any:
     probe = copy.deepcopy(network).to("meta")
-    set_realisation(probe, "holes")  # the other realisation computes the same in another order
+    set_realisation(probe, "holes")  # both realisations have the same field of view
     return probe
 
 
 def field_of_view(network: nn.Module, size: int = 513) -> int:
-    """The theoretical field of view: how many pixels a side of the input one score depends on.
+    """The theoretical field of view: the side, in pixels, of the square of the input that one score depends on.
 
     Args:
         network: from images (N, 3, H, W) to score maps.
-        size: of the probe, which the result does not depend on but through the rounding of map sizes.
+        size: side of the probed image, pixels; it matters only where map sizes are rounded.
     """
     image = torch.empty(1, 3, size, size, device="meta")
     with torch.no_grad(), _FieldOfView(image) as mode:
@@ -76,9 +76,9 @@ def field_of_view(network: nn.Module, size: int = 513) -> int:
 
 
 def head_field_of_view(network: Network, output_stride: int) -> int:
-    """The field of view as the paper's table 1 counts it: of the widest classifier kernel on the trunk's features.
+    """The field of view as the paper's Table 1 counts it: that of the widest classifier kernel on the trunk's features.
 
-    A feature stands for a cell of the trunk's native stride, 32 pixels (V2, section 4.1.1).
+    Each feature counts as a cell of the trunk's native stride, 32 pixels (V2, section 4.1.1).
     """
     head = parts_of(network)["head"]
     reach = [
@@ -90,7 +90,7 @@ def head_field_of_view(network: Network, output_stride: int) -> int:
 
 
 def padding_shares(head: nn.Module, map_size: int) -> dict[str, float]:
-    """For each convolution with holes: the share of its taps that fall into the padding of a square map."""
+    """The share of the taps of each atrous convolution that lie in the padding of a square map, by the layer's name."""
     found = {}
     for name, layer in head.named_modules():
         if isinstance(layer, nn.Conv2d) and layer.dilation[0] > 1:
@@ -108,14 +108,14 @@ def parts_of(network: Network) -> dict[str, nn.Module]:
 
 
 def flops(network: Network, size: int) -> dict[str, int]:
-    """Floating-point operations of a forward pass of one image (a multiplication and an addition are two).
+    """Floating-point operations of a forward pass of one image; a multiplication and an addition are two operations.
 
     Args:
-        network: whose convolutions are counted.
+        network: its convolutions are counted.
         size: pixels a side.
 
     Returns:
-        By part, all scales of the input together, and their ``"total"``.
+        The operations of each part over all scales of the input, and their sum as ``"total"``.
     """
     probe = _on_meta(network).eval()
     counter = FlopCounterMode(display=False)
@@ -123,7 +123,11 @@ def flops(network: Network, size: int) -> dict[str, int]:
         probe(torch.empty(1, 3, size, size, device="meta"))
     counts = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
     total, head = counter.get_total_flops(), sum(n for name, n in counts.items() if name.endswith(".head"))
-    return {"trunk": total - head, "head": head, "total": total}  # a trunk with taps is not called as a module
+    return {
+        "trunk": total - head,
+        "head": head,
+        "total": total,
+    }  # a trunk with taps is not called as a module
 
 
 def saved_for_backward(
@@ -132,13 +136,13 @@ def saved_for_backward(
     """Bytes of the activations that a training step in float32 keeps for its backward pass.
 
     Args:
-        network: in any mode; it is looked at in training mode.
-        size: of the crop, pixels.
-        batch: images.
-        loss: from the score maps of training to a number.
+        network: in any mode; it is measured in training mode.
+        size: side of the crop, pixels.
+        batch: the number of images.
+        loss: maps the score maps of training to a number.
 
     Returns:
-        By part; what is neither trunk nor head (resizing, the loss) is ``"loss"``.
+        The bytes of each part; those of neither trunk nor head (resizing, the loss) are ``"loss"``.
     """
     probe = _on_meta(network).train()
     own = {each.untyped_storage()._cdata for each in (*probe.parameters(), *probe.buffers())}
@@ -148,7 +152,7 @@ def saved_for_backward(
         storage = x.untyped_storage()
         if storage._cdata not in seen:
             seen.add(storage._cdata)
-            kept.append(storage)  # one that is freed would give its address to another
+            kept.append(storage)  # keeps the storage alive, since another one could get the address of a freed one
             bytes_of[inside[-1]] += storage.nbytes()
         return x
 

@@ -1,8 +1,8 @@
 """Atrous convolution: holes in the filters of any trunk (V2, section 3.1).
 
-A classification trunk reduces its resolution again and again. :func:`dilate` finds the layers that go past the
-wanted output stride, sets their stride to 1 and gives every later layer holes, so that the dense output agrees with the
-original output wherever the original one has a value.
+A classification trunk reduces its resolution in several layers. :func:`dilate` finds the layers that exceed the wanted
+output stride, sets their stride to 1 and gives every later layer holes. The dense output equals the original output at
+every position that the original output has.
 """
 
 from __future__ import annotations
@@ -25,29 +25,30 @@ _PROBE_SIZE = 512
 
 
 class FoldedNorm(Protocol):
-    """A normalisation that can be part of the filters before it."""
+    """A normalisation that can be folded into the filters of the convolution before it."""
 
     @property
     def is_folded(self) -> bool:
-        """Whether it is, at this moment."""
+        """Whether it is folded now."""
 
     def folded(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Filters and bias that do its work too."""
+        """Filters and bias of the convolution and the normalisation together."""
 
 
 class AtrousConv2d(nn.Conv2d):
-    """A convolution with holes, in either of the two ways that the paper describes.
+    """A convolution with holes, in either of the two realisations of the paper (V2, section 3.1).
 
-    ``realisation="holes"`` spreads the filter taps over the input; ``"interlace"`` subsamples the input into
+    ``realisation="holes"`` spreads the filter taps over the input. ``"interlace"`` subsamples the input into
     ``rate * rate`` maps, convolves those densely and interlaces the results. ``"auto"`` takes the faster way: holes,
-    and for depthwise layers on a CPU what :mod:`deeplab_lit.models.depthwise` does. The outputs are equal.
-    ``end_padding`` pads the bottom and right side alone, which keeps the map size under even kernels. A normalisation
-    with fixed statistics that follows can be part of the filters: :func:`deeplab_lit.models.folding.fold_norms`.
+    and for depthwise layers on a CPU :mod:`deeplab_lit.models.depthwise`. The outputs are equal.
+    ``end_padding`` pads only the bottom and the right side, which keeps the map size under even kernels. Batch
+    normalisation with frozen statistics that follows can be folded into the filters:
+    :func:`deeplab_lit.models.folding.fold_norms`.
     """
 
     realisation: Realisation = "auto"
     end_padding: int = 0
-    norm: tuple[FoldedNorm, ...] = ()  # in a tuple, so that it is no part of this module
+    norm: tuple[FoldedNorm, ...] = ()  # in a tuple, so that PyTorch does not register it as a submodule
 
     def forward(
         self, input: Float[Tensor, "batch channels height width"]
@@ -81,7 +82,7 @@ class AtrousConv2d(nn.Conv2d):
         batch, channels, height, width = x.shape
         out_height = height + 2 * pad_y - rate_y * (self.kernel_size[0] - 1)
         out_width = width + 2 * pad_x - rate_x * (self.kernel_size[1] - 1)
-        # the padded map is completed to whole periods of the rate; what that adds is cut off at the end
+        # the padded map is extended to a multiple of the rate; the added outputs are cut off at the end
         spare_y = -(height + 2 * pad_y) % rate_y
         spare_x = -(width + 2 * pad_x) % rate_x
         x = F.pad(x, (pad_x, pad_x + spare_x, pad_y, pad_y + spare_y))
@@ -97,7 +98,7 @@ class AtrousConv2d(nn.Conv2d):
 
     @classmethod
     def sharing(cls, conv: nn.Conv2d) -> AtrousConv2d:
-        """An atrous convolution that holds the parameters of ``conv``."""
+        """An atrous convolution that shares the parameters of ``conv``."""
         with torch.device("meta"):
             new = cls(
                 conv.in_channels,
@@ -118,11 +119,11 @@ class AtrousAvgPool2d(nn.Module):
     """Average pooling with holes: the mean of the taps that lie inside the map.
 
     Args:
-        pool: whose kernel is taken.
-        stride: of the outputs.
-        rate: of the holes.
-        padding: around the map, of zeros that count where they count in ``pool``.
-        end: further positions below and to the right, which never count.
+        pool: the pooling layer whose kernel size is taken.
+        stride: the stride of the outputs.
+        rate: the rate of the holes.
+        padding: zeros around the map; they count in the mean if they count in ``pool``.
+        end: further padding below and to the right, which never counts.
     """
 
     def __init__(self, pool: nn.AvgPool2d, stride: int, rate: int, padding: tuple[int, int], end: int) -> None:
@@ -160,7 +161,7 @@ def _geometry(conv: nn.Conv2d) -> tuple[tuple[int, int], tuple[int, int], tuple[
 
 
 class AtrousMaxPool2d(nn.MaxPool2d):
-    """Max pooling with holes and wide ``edges`` (left, right, top, bottom): PyTorch's padding ends at half a kernel."""
+    """Max pooling with holes and padding ``edges`` (left, right, top, bottom) wider than PyTorch's half a kernel."""
 
     edges: tuple[int, int, int, int] = (0, 0, 0, 0)
 
@@ -180,16 +181,17 @@ def set_realisation(module: nn.Module, realisation: Realisation) -> None:
 def dilate(trunk: Trunk, output_stride: int, *, dilate_pools: bool = True) -> Trunk:
     """Bring a trunk to ``output_stride`` in place, keeping its parameters, and return it.
 
-    Layers whose output would be coarser than ``output_stride`` get stride 1; all layers behind them get holes of the
-    stride that was taken away, so that the result at every ``k``-th position equals the original output.
+    Layers whose output would be coarser than ``output_stride`` get stride 1. All layers after them get holes at the
+    rate of the removed strides. The result at every ``k``-th position equals the original output, where ``k`` is the
+    product of the removed strides.
 
     Args:
-        trunk: takes images (N, 3, H, W) and gives features (N, C, h, w); its native stride is a power of two.
+        trunk: maps images (N, 3, H, W) to features (N, C, h, w); its native stride is a power of two.
         output_stride: image pixels for one feature pixel, a power of two.
         dilate_pools: give pooling layers holes too. The released VGG nets do not.
 
     Raises:
-        ValueError: the stride is no power of two, or a layer cannot be widened (it says which, and why).
+        ValueError: the stride is no power of two, or a layer cannot have holes; the message says which, and why.
     """
     if output_stride < 1 or output_stride & (output_stride - 1):
         raise ValueError(f"output_stride={output_stride} is not a power of two: use 1, 2, 4, 8, 16 or 32.")
@@ -212,7 +214,7 @@ def dilate(trunk: Trunk, output_stride: int, *, dilate_pools: bool = True) -> Tr
 def layer_strides(trunk: nn.Module, channels: int = 3) -> dict[str, tuple[int, int]]:
     """The stride of the input and of the output of every convolution and pooling layer, by its dotted name.
 
-    Found by a forward pass without data (on the meta device), so that branches and reused blocks need no description.
+    They are found by a forward pass on the meta device, which handles branches and reused blocks.
     """
     probe = copy.deepcopy(trunk).to("meta").eval()
     strides: dict[str, tuple[int, int]] = {}
@@ -235,7 +237,7 @@ def layer_strides(trunk: nn.Module, channels: int = 3) -> dict[str, tuple[int, i
 
 
 def _stride_of(x: Tensor) -> int:
-    # padding and ceil-mode pooling move the map size a little off the exact power of two
+    # padding and ceil-mode pooling make the ratio of map sizes differ a little from a power of two
     return int(2 ** round(math.log2(_PROBE_SIZE / x.shape[-1])))
 
 
@@ -283,7 +285,7 @@ def _widen_conv(name: str, conv: nn.Conv2d, stride: int, factor: int) -> nn.Modu
     conv.stride = (stride, stride)
     conv.dilation = tuple(rate * factor for rate in conv.dilation)
     conv.padding = tuple(pad * factor for pad in conv.padding)
-    # a convolution of another class (a trunk's own) keeps its class; it can still have holes
+    # a convolution of a class of the trunk's own keeps its class and gets holes
     if type(conv) is not nn.Conv2d or (factor == 1 and not end):
         return conv
     new = AtrousConv2d.sharing(conv)

@@ -1,6 +1,6 @@
 """The papers' trunks, re-purposed from image classification (V2, section 4.1).
 
-A trunk is a module from images (N, 3, H, W) to features (N, C, h, w) with two attributes: ``channels`` (C) and
+A trunk is a module that maps images (N, 3, H, W) to features (N, C, h, w). It has two attributes: ``channels`` (C) and
 ``output_stride`` (image pixels for one feature pixel). Parameter names are torchvision's.
 """
 
@@ -27,11 +27,10 @@ class ResNet(nn.Module):
         stride_on: the convolution of a bottleneck that carries the stride: ``"1x1"`` (the first one) in the released
             nets, ``"3x3"`` in torchvision. ResNet-18 and 34 have no bottleneck.
         ceil_mode: the first max pooling rounds map sizes up, as Caffe does.
-        frozen_norm: hold batch normalisation fixed, as the papers do with a pretrained trunk.
-        frozen_affine: with ``frozen_norm``, hold its scale and shift too, as the papers do, and not its statistics
-            alone.
+        frozen_norm: batch normalisation with frozen statistics, as the papers have it with a pretrained trunk.
+        frozen_affine: with ``frozen_norm``, scale and shift are frozen too, as in the papers.
         norm_momentum: weight of each batch in the running statistics of trained batch normalisation. Small batches of
-            crops with padding need less than PyTorch's 0.1, at which the last few batches decide the result.
+            crops with padding need less than PyTorch's 0.1, with which the last few batches determine the statistics.
 
     Attributes:
         torchvision_name: torchvision's name of the classifier whose weights fit.
@@ -81,7 +80,7 @@ class ResNet(nn.Module):
         return self.layer4(self.layer3(self.layer2(self.layer1(x))))
 
     def forward_taps(self, image: Float[Tensor, "batch 3 height width"]) -> tuple[Tensor, list[Tensor]]:
-        """The features, and maps for V1's multi-scale features: the image, the first layer's and three stages'."""
+        """The features, and the maps for V1's multi-scale features: the image, the stem's output, three stages' outputs."""
         taps = [image, self.relu(self.bn1(self.conv1(image)))]
         x = self.maxpool(taps[1])
         for stage in (self.layer1, self.layer2, self.layer3):
@@ -94,7 +93,7 @@ class VGG16(nn.Module):
     """VGG-16 up to its last pooling, at any output stride.
 
     Args:
-        output_stride: 8 in the papers: the last two poolings keep the map, conv5 has holes.
+        output_stride: 8 in the papers: the last two poolings have stride 1, conv5 has holes.
         pool_size: 3 for the released nets' 3x3 poolings with padding 1, 2 for the original 2x2 ones.
         ceil_mode: poolings round map sizes up, as Caffe does.
 

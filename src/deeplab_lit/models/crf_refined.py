@@ -14,12 +14,12 @@ from deeplab_lit.models.resize import resize
 
 
 class RefinedByCRF(nn.Module):
-    """A network with the mean field of a dense CRF behind its upsampled scores.
+    """A network whose upsampled scores are refined by the mean field of a dense CRF.
 
     Args:
-        network: what gives the unaries.
-        crf: the layer; the weights of its kernels are trained as new parameters.
-        mean, std, bgr: how the network's input was made from RGB bytes, which the CRF wants back.
+        network: its scores are the unary potentials.
+        crf: the CRF layer; the weights of its kernels are trained as new parameters.
+        mean, std, bgr: the normalisation of the network's input, which is undone for the CRF.
     """
 
     mean: Tensor

@@ -1,4 +1,4 @@
-"""DeepLab: a trunk with holes and a head."""
+"""DeepLab: a trunk with atrous convolution, and a head."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ Logits = Float[Tensor, "batch classes h w"]
 
 
 class DeepLab(nn.Module):
-    """A trunk and a head, from normalised images to class scores at the trunk's output stride.
+    """A trunk and a head: maps normalised images to class scores at the trunk's output stride.
 
-    Batch normalisation with fixed statistics becomes part of the trunk's filters
+    Batch normalisation with frozen statistics is folded into the trunk's filters
     (:func:`deeplab_lit.models.folding.fold_norms`).
 
     Args:
-        trunk: from images to features; see :mod:`deeplab_lit.models.backbones`.
-        head: from features to scores; see :mod:`deeplab_lit.models.heads`.
-        align_corners: how scores are brought to pixels: True puts corner on corner, as the released nets do.
+        trunk: maps images to features; see :mod:`deeplab_lit.models.backbones`.
+        head: maps features to scores; see :mod:`deeplab_lit.models.heads`.
+        align_corners: the geometry of the upsampling; True aligns the corner pixels, as in the released nets.
     """
 
     def __init__(self, trunk: nn.Module, head: nn.Module, align_corners: bool = True) -> None:
@@ -36,13 +36,13 @@ class DeepLab(nn.Module):
         return self.head(self.trunk(image))
 
     def supervised(self, image: Image) -> list[Tensor]:
-        """The score maps that training compares with the labels, each with weight 1."""
+        """The score maps whose losses are summed in training."""
         return [self(image)]
 
     def scores(self, image: Image) -> Float[Tensor, "batch classes height width"]:
         """Class scores for every pixel of the image: bilinear upsampling of the coarse map (V2, section 3.1).
 
-        In single precision whatever the network computes in: half a precision makes ties of near scores.
+        The scores are in single precision, since half precision makes close scores equal.
         """
         return resize(self(image).float(), (image.shape[-2], image.shape[-1]), self.align_corners)
 

@@ -1,9 +1,9 @@
 """Depthwise convolution whose gradients are fast on a CPU.
 
-PyTorch's forward pass is, but for wide padding; its backward pass with holes, strides or filters beyond 3x3 can take
-fifty times as long. Where it does, the gradient of the input is a forward pass with the filters turned around, or a
-kernel of ours for strides, and the gradient of the filters is a kernel of ours. ``benchmarks/depthwise.py`` measures
-what is faster where.
+PyTorch's forward pass is fast except with wide padding. Its backward pass with holes, strides or filters beyond 3x3
+can take fifty times as long. There, the gradient of the input is a forward pass with the filters turned by 180 degrees,
+or, with a stride, a compiled kernel, and the gradient of the filters is a compiled kernel. ``benchmarks/depthwise.py``
+measures each of these cases.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def depthwise_conv2d(x: Tensor, weight: Tensor, stride: Pair, padding: Pair, dil
 def widely_padded_conv2d(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair, dilation: Pair
 ) -> Tensor:
-    """``F.conv2d`` of depthwise filters, as fast with wide padding as with narrow.
+    """``F.conv2d`` of depthwise filters that is as fast with wide padding as with narrow padding.
 
-    oneDNN leaves its fast code where the padding is wider than the outputs that one step of it computes (5x5 filters of
-    rate 4: up to thirteen times slower); what goes beyond becomes part of the map.
+    oneDNN has no fast code for padding wider than the number of outputs that it computes at once (5x5 filters of rate
+    4: up to thirteen times slower). The padding beyond that width is added to the map first.
     """
     rows, columns = (max(0, width - _widest()) for width in padding)
     if rows or columns:
@@ -47,7 +47,7 @@ def widely_padded_conv2d(
 
 @functools.cache
 def _widest() -> int:
-    # measured, by padding: 6 is fast and 7 slow with AVX-512, 4 is fast and 5 slow with AVX2
+    # measured widths of padding: with AVX-512, 6 is fast and 7 is slow; with AVX2, 4 is fast and 5 is slow
     return 6 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 4
 
 
@@ -89,7 +89,7 @@ def _of_input(x: Tensor, weight: Tensor, grad: Tensor, stride: Pair, padding: Pa
         found = kernels.input_gradient(_last(grad), taps, *x.shape[2:], *stride, *padding, *dilation)
         return torch.from_numpy(found).permute(0, 3, 1, 2).to(x.dtype)
     edges = [dilation[i] * (weight.shape[2 + i] - 1) - padding[i] for i in (0, 1)]
-    if min(edges) < 0:  # what looks at padding alone is cut off
+    if min(edges) < 0:  # outputs whose taps all lie in the padding are cut off
         cut = [max(0, -edge) for edge in edges]
         grad = grad[:, :, cut[0] : grad.shape[2] - cut[0], cut[1] : grad.shape[3] - cut[1]]
         edges = [max(0, edge) for edge in edges]

@@ -23,7 +23,7 @@ _LAST_OF_STAGES = (2, 4, 10)  # the last blocks at strides 4, 8 and 16
 
 
 class InvertedResidual(nn.Module):
-    """1x1 to more channels, a depthwise convolution, 1x1 to few channels; the input is added where shapes agree."""
+    """A 1x1 expansion, a depthwise convolution, a 1x1 projection; the input is added if the shapes agree."""
 
     def __init__(self, in_channels: int, channels: int, expansion: int, kernel_size: int, stride: int) -> None:
         super().__init__()
@@ -41,8 +41,8 @@ class InvertedResidual(nn.Module):
 def _unit(
     in_channels: int, channels: int, kernel_size: int = 1, stride: int = 1, groups: int = 1, active: bool = True
 ) -> nn.Sequential:
-    """Convolution, batch normalisation and, if ``active``, ReLU6."""
-    # the padding of TensorFlow, where the weights come from, at sizes that strides divide with one pixel left over
+    """A convolution, batch normalisation and, if ``active``, ReLU6."""
+    # equal to TensorFlow's padding, with which the weights were trained, for sizes of a multiple of the stride plus one
     kind = AtrousConv2d if groups > 1 else nn.Conv2d
     conv = kind(in_channels, channels, kernel_size, stride, padding=kernel_size // 2, groups=groups, bias=False)
     norm = nn.BatchNorm2d(channels, eps=1e-3)
@@ -53,9 +53,9 @@ class EfficientNetLite0(nn.Module):
     """EfficientNet-Lite0 without its pooling and classifier, at any output stride.
 
     Args:
-        output_stride: 16 is what a CPU can train; 8 in the papers.
-        frozen_norm: hold batch normalisation fixed, as the papers do with a pretrained trunk.
-        frozen_affine: with ``frozen_norm``, hold its scale and shift too, and not its statistics alone.
+        output_stride: 8 in the papers; a CPU can train 16.
+        frozen_norm: batch normalisation with frozen statistics, as the papers have it with a pretrained trunk.
+        frozen_affine: with ``frozen_norm``, scale and shift are frozen too, as in the papers.
         norm_momentum: weight of each batch in the running statistics of trained batch normalisation.
 
     Attributes:
@@ -98,7 +98,7 @@ class EfficientNetLite0(nn.Module):
         return self.features(self.blocks(self.stem(image)))
 
     def forward_taps(self, image: Float[Tensor, "batch 3 height width"]) -> tuple[Tensor, list[Tensor]]:
-        """The features, and maps for V1's multi-scale features: the image, the first layer's and three stages'."""
+        """The features, and the maps for V1's multi-scale features: the image, the stem's output, three stages' outputs."""
         x = self.stem(image)
         taps = [image, x]
         for number, block in enumerate(self.blocks):

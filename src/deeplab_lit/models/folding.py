@@ -1,8 +1,8 @@
-"""Batch normalisation with fixed statistics as part of the filters before it.
+"""Folding of batch normalisation with frozen statistics into the filters of the convolution before it.
 
-With fixed statistics it is a factor and a shift for each channel, and ``W * s`` does the work of both layers. The
-product is made anew in every pass: what is trained stays ``W``, with its own learning rate and weight decay, while no
-time and no memory go into a map that is normalised by itself.
+With frozen statistics, batch normalisation is a scale ``s`` and a shift for each channel, so that a convolution with
+the filters ``W * s`` computes both layers. The product is computed in every pass. The trained parameter is still ``W``,
+with its own learning rate and weight decay. Folding saves the time and the memory of a separate normalised map.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ _PROBE_SIZE = 256
 
 
 class FoldableBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation that leaves its work to the filters before it wherever its statistics are fixed."""
+    """Batch normalisation that can be folded into the filters before it while its statistics are frozen."""
 
-    folding: bool = True  # False: normalise the map
-    absorbed: bool = False  # its work is done by the weights of the filters before it, for good
+    folding: bool = True  # False: it is not folded
+    absorbed: bool = False  # it is folded permanently: the weights of the filters before it include it
 
     @property
     def is_folded(self) -> bool:
-        """Whether the filters before it do its work: with fixed statistics, and outside of training with any."""
+        """Whether it is folded now: in evaluation mode, or with frozen statistics."""
         return self.absorbed or (self.folding and not self.training and self.running_mean is not None)
 
     def folded(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Filters (out, in, h, w) and bias (out) of the convolution and this normalisation in one."""
+        """Filters (out, in, h, w) and bias (out,) of the convolution and this normalisation together."""
         assert self.running_mean is not None and self.running_var is not None
         scale = torch.rsqrt(self.running_var + self.eps)
         if self.weight is not None:
@@ -46,20 +46,20 @@ class FoldableBatchNorm2d(nn.BatchNorm2d):
     def forward(self, input: Tensor) -> Tensor:
         if not self.is_folded:
             return super().forward(input)
-        if hasattr(self, "act") and hasattr(self, "drop"):  # timm's, which has an activation of its own
+        if hasattr(self, "act") and hasattr(self, "drop"):  # timm's class, which includes an activation
             return self.act(self.drop(input))  # type: ignore[operator]
         return input
 
 
 def fold_norms(trunk: Trunk) -> Trunk:
-    """Make every batch normalisation of ``trunk`` that follows a convolution directly foldable, in place.
+    """Make every batch normalisation of ``trunk`` that directly follows a convolution foldable, in place.
 
-    Found by a forward pass without data, so that any network will do; one that cannot be passed so is left as it is,
-    and so is a convolution whose map is used by more than its normalisation. Parameters, their names, hooks' places and
-    the output stay as they were.
+    The pairs are found by a forward pass on the meta device, which works for any network. A network that has no such
+    pass is left unchanged, and so is a convolution whose map has other readers than its normalisation. Parameters,
+    their names, the modules that hooks belong to, and the output do not change.
 
     Args:
-        trunk: takes images (N, 3, H, W).
+        trunk: maps images (N, 3, H, W) to features.
     """
     for conv, norm in _pairs(trunk).items():
         layer, after = trunk.get_submodule(conv), trunk.get_submodule(norm)
@@ -71,14 +71,14 @@ def fold_norms(trunk: Trunk) -> Trunk:
 
 
 def set_folding(module: nn.Module, folding: bool) -> None:
-    """Let foldable normalisations be part of the filters before them (True), or work by themselves."""
+    """Turn folding on (True) or off for every foldable normalisation inside a module."""
     for layer in module.modules():
         if isinstance(layer, FoldableBatchNorm2d):
             layer.folding = folding
 
 
 def folded_for_good(network: Trunk) -> Trunk:
-    """A copy of ``network`` for inference alone, whose weights do the work of foldable normalisations for good."""
+    """A copy of ``network`` for inference, with foldable normalisations folded into its weights permanently."""
     network = copy.deepcopy(network).eval()
     for conv in network.modules():
         if isinstance(conv, AtrousConv2d) and any(norm.is_folded for norm in conv.norm):
@@ -103,19 +103,19 @@ def _foldable(kind: type[nn.BatchNorm2d]) -> type[nn.BatchNorm2d]:
 
 
 def _pairs(trunk: nn.Module) -> dict[str, str]:
-    """From the name of a convolution to that of the normalisation which alone reads its map."""
+    """Names of convolutions, each with the name of the normalisation that is the only reader of its map."""
     probe = copy.deepcopy(trunk).to("meta").eval()
     uses = _Uses()
-    made: dict[int, str] = {}  # from a map to the convolution that made it
+    made: dict[int, str] = {}  # the convolution that computed a map, by the map's id
     read: dict[str, str] = {}
     passes: dict[str, int] = {}
-    kept: list[Tensor] = []  # while a map lives its id stays its own
+    kept: list[Tensor] = []  # keeps each map alive, so that no other gets its id
 
     def after(name: str) -> Any:
         def hook(layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
             passes[name] = passes.get(name, 0) + 1
             made[id(output)] = name
-            uses.counts[id(output)] = 0  # of whatever had this id before
+            uses.counts[id(output)] = 0  # a count of an earlier tensor with the same id
             kept.append(output)
 
         return hook
@@ -137,7 +137,7 @@ def _pairs(trunk: nn.Module) -> dict[str, str]:
     try:
         with torch.no_grad(), uses:
             probe(torch.empty(1, 3, _PROBE_SIZE, _PROBE_SIZE, device="meta", dtype=dtype))
-    except Exception:  # whatever a network does with such an image, it only stays as it is
+    except Exception:  # a network may raise any error here; it is left unchanged
         return {}
     maps = {name: id for id, name in made.items()}
     return {
@@ -148,7 +148,7 @@ def _pairs(trunk: nn.Module) -> dict[str, str]:
 
 
 def _is_understood(norm: nn.BatchNorm2d) -> bool:
-    """Whether all that a normalisation does is known: PyTorch's own, and timm's with dropout and activation."""
+    """Whether the class is known: PyTorch's batch normalisation, or timm's with dropout and activation."""
     own = type(norm).forward in (nn.BatchNorm2d.forward, FoldableBatchNorm2d.forward)
     return own or type(norm).__name__.endswith("BatchNormAct2d")
 
@@ -163,7 +163,7 @@ class _Uses(TorchFunctionMode):
     def __torch_function__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        if getattr(function, "__name__", "") not in ("__get__", "dim", "size"):  # a look at the shape
+        if getattr(function, "__name__", "") not in ("__get__", "dim", "size"):  # reading the shape is not a use
             for value in (*args, *(kwargs or {}).values()):
                 for each in value if isinstance(value, (list, tuple)) else (value,):
                     if isinstance(each, Tensor):

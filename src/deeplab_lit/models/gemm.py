@@ -1,8 +1,8 @@
-"""Convolutions to few outputs, over one map, as a single matrix product.
+"""GEMM: convolutions of one map to few outputs, as a single matrix product.
 
-Towards 21 classes a convolution keeps a CPU's multipliers mostly idle. One product gives, at every position, the score
-of every tap of every branch; shifted by where the taps lie, those add up to the scores of ASPP or LargeFOV (V2,
-section 3.2).
+A convolution to 21 classes uses little of a CPU's vector units. One matrix product computes, at every position, the
+score of every tap of every branch. These scores, shifted by the offsets of their taps, add up to the scores of ASPP or
+LargeFOV (V2, section 3.2).
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ def gemm_conv2d(
     weights: Sequence[Float[Tensor, "classes channels _ _"]],
     rates: Sequence[int],
 ) -> Float[Tensor, "batch classes height width"]:
-    """The sum of convolutions of ``x``, one for each weight and rate, padded with zeros to keep the size of the map.
+    """The sum of convolutions of ``x``, one for each weight and rate, with zero padding that keeps the map size.
 
     Args:
-        x: the map.
-        weights: all with the same number of outputs.
-        rates: the holes of each; even where a kernel is.
+        x: features (N, C, h, w).
+        weights: filters, all with the same number of outputs.
+        rates: the rate of each; even where the kernel size is even.
 
     Returns:
         The sum of the scores, at least in single precision.
@@ -41,7 +41,7 @@ def gemm_conv2d(
             for j in range(weight.shape[3]):
                 offset = rate * i - top, rate * j - left
                 tap = weight[:, :, i, j]
-                # the taps in the middle of all branches look at the same place
+                # the central taps of all branches have the same offset
                 taps[offset] = taps[offset] + tap if offset in taps else tap
     seen = {offset: tap for offset, tap in taps.items() if abs(offset[0]) < x.shape[2] and abs(offset[1]) < x.shape[3]}
     products = F.linear(x.permute(0, 2, 3, 1), torch.cat(list(seen.values())))
@@ -49,7 +49,7 @@ def gemm_conv2d(
 
 
 class _Shifted(torch.autograd.Function):
-    """(batch, height, width, taps * classes) -> (batch, height, width, classes): scores moved to their place, added."""
+    """The sum of shifted scores: (N, h, w, taps * classes) to (N, h, w, classes)."""
 
     @staticmethod
     def forward(ctx: Any, products: Tensor, offsets: list[Offset]) -> Tensor:
@@ -75,7 +75,7 @@ class _Shifted(torch.autograd.Function):
 
 
 def _places(offsets: Sequence[Offset], height: int, width: int) -> list[tuple[tuple[Any, ...], tuple[Any, ...]]]:
-    """For each offset the part of the map that is looked at, and the part that looks at it."""
+    """For each offset, the part of the map that is read, and the part of the output that reads it."""
 
     def rows(by: int, size: int) -> tuple[slice, slice]:
         return slice(max(0, by), size + min(0, by)), slice(max(0, -by), size + min(0, -by))

@@ -1,4 +1,4 @@
-"""Heads: from trunk features to class scores at the same stride (V1, section 3.2; V2, sections 3.2 and 4.1.1)."""
+"""Heads: trunk features to class scores at the same stride (V1, section 3.2; V2, sections 3.2 and 4.1.1)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from deeplab_lit.models.resize import resize
 
 Features = Float[Tensor, "batch channels height width"]
 Logits = Float[Tensor, "batch classes height width"]
-_FEW_CLASSES = 32  # with more the convolutions are faster
+_FEW_CLASSES = 32  # with more classes, convolutions are faster
 
 
 class Classifier(AtrousConv2d):
     """A convolution to class scores that adds its bias itself, in the bias's own precision.
 
     oneDNN's bfloat16 convolution writes the bias gradient past its end with fewer than 16 outputs and 3072 or more
-    inputs (PyTorch 2.14 on a CPU with AMX): the process dies, sooner or later.
+    inputs (PyTorch 2.14 on a CPU with AMX), which crashes the process sooner or later.
     """
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -37,7 +37,7 @@ class Classifier(AtrousConv2d):
 
 
 def _summed(x: Tensor, classifiers: Sequence[nn.Conv2d]) -> Tensor:
-    """The sum of the scores that several classifiers give the same features."""
+    """The sum of the scores of several classifiers of the same features."""
     gemm = [conv for conv in classifiers if isinstance(conv, Classifier) and conv.is_faster_as_gemm(x)]
     if len(gemm) < len(classifiers):
         return torch.stack([conv(x) for conv in classifiers]).sum(0)
@@ -74,20 +74,20 @@ def scaled_rate(rate: int, rate_scale: float) -> int:
 class FieldOfView(nn.Module):
     """One classifier with a chosen field of view: the papers' baseline, 7x7, 4x4 and LargeFOV heads.
 
-    With ``hidden`` it is VGG-16's fc6 -> ReLU -> dropout -> fc7 -> ReLU -> dropout -> fc8; without, it is one
-    convolution straight to the classes, as for ResNet.
+    With ``hidden`` it is VGG-16's fc6 -> ReLU -> dropout -> fc7 -> ReLU -> dropout -> fc8. Without, it is one
+    convolution to the classes, as for ResNet.
 
     Args:
         in_channels: channels of the trunk's features.
         num_classes: classes to score.
         kernel_size: of the first convolution: 7, 4 or 3 for VGG-16; 3 or 1 for ResNet.
-        rate: its holes: 12 in LargeFOV.
+        rate: rate of the first convolution; 12 in LargeFOV.
         hidden: width of fc6 and fc7 (4096 or 1024), or None.
         average_pool: the 3x3 average pooling (pool5a) of V1's released LargeFOV net, before fc6.
         dropout: probability of a channel activation to be dropped after fc6 and fc7.
         rate_scale: multiplies ``rate``: the papers' rates are for maps of 41x41.
         init_std: standard deviation of the classifier's first weights, 0.01 in the released nets. The first scores'
-            grows with the root of its inputs: sixfold from one 1x1 classifier to ASPP's four of 3x3.
+            grows with the root of its number of inputs: sixfold from one 1x1 classifier to ASPP's four of 3x3.
     """
 
     takes_taps = False
@@ -106,7 +106,7 @@ class FieldOfView(nn.Module):
     ) -> None:
         super().__init__()
         rate = scaled_rate(rate, rate_scale)
-        # an even kernel is centred only by an even rate
+        # an even kernel is centred only if its rate is even
         if kernel_size % 2 == 0 and rate % 2:
             rate += 1
         self.rate, self.num_classes = rate, num_classes
@@ -138,14 +138,14 @@ class ASPP(nn.Module):
     Args:
         in_channels: channels of the trunk's features.
         num_classes: classes to score.
-        rates: one branch each: (2, 4, 8, 12) for ASPP-S, (6, 12, 18, 24) for ASPP-L.
+        rates: the rate of each branch: (2, 4, 8, 12) for ASPP-S, (6, 12, 18, 24) for ASPP-L.
         hidden: width of fc6 and fc7 in each branch (1024 on VGG-16), or None for one convolution (ResNet).
         dropout: as in :class:`FieldOfView`.
         rate_scale: multiplies the rates: the papers' are for maps of 41x41.
         init_std: as in :class:`FieldOfView`.
 
     Raises:
-        ValueError: without any rate.
+        ValueError: ``rates`` is empty.
     """
 
     takes_taps = False
@@ -190,7 +190,7 @@ class MultiScaleFeatures(nn.Module):
 
     Each tap passes 3x3 (128 filters, strided to the common map), 1x1 (128) and 1x1 to the classes. The paper
     concatenates the features before one linear classifier (V1, section 4.3); summing a classifier for each, as the
-    released nets do, is the same function.
+    released nets do, computes the same function.
 
     Args:
         in_channels: channels of the trunk's features.
@@ -199,7 +199,7 @@ class MultiScaleFeatures(nn.Module):
         tap_steps: stride of each 3x3 convolution that brings its map to the stride of the features.
         tap_hidden: width of the taps' hidden layers, 128 in the paper.
         kernel_size, rate, hidden, average_pool, dropout, rate_scale: the main head's, as in :class:`FieldOfView`.
-        init_std: of all classifiers, as there.
+        init_std: of all classifiers, as in :class:`FieldOfView`.
     """
 
     takes_taps = True
@@ -240,7 +240,7 @@ class MultiScaleFeatures(nn.Module):
     def forward(self, features: Features, taps: Sequence[Tensor]) -> Logits:
         logits = self.main(features)
         size = (logits.shape[-2], logits.shape[-1])
-        # sizes differ by one pixel where the trunk rounds up and the step down (even image sizes)
+        # for even image sizes, trunk and tap round differently, and the sizes differ by one pixel
         for branch, tap in zip(self.taps, taps, strict=True):
             logits = logits + resize(branch(tap), size)
         return logits

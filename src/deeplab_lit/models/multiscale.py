@@ -18,15 +18,15 @@ MscLoss = Literal["full_map", "own_map"]
 
 
 class MultiScaleInput(nn.Module):
-    """A DeepLab that looks at several scales of its input and takes the strongest score at each position.
+    """A DeepLab at several scales of its input, with the maximum of the scores at each position.
 
     Args:
-        network: the network that all scales share.
+        network: the network, shared by all scales.
         scales: factors of the input size; 1.0 must be among them. The paper: 0.5, 0.75, 1.
-        msc_loss: where the map of a scale that does not divide the size exactly (0.75) meets the labels in training:
-            on the ``"full_map"``, upsampled to it, as in the released nets, or on its ``"own_map"``.
-        recompute: in training, keep nothing of the smaller scales but their score maps and compute their layers again
-            in the backward pass: the same gradients, with about the memory of the largest scale alone.
+        msc_loss: the size at which the loss of a scale that does not divide the size exactly (0.75) is taken:
+            ``"full_map"`` upsamples its map to the full map, as in the released nets; ``"own_map"`` does not.
+        recompute: in training, keep only the score maps of the smaller scales, and compute their layers again in the
+            backward pass. The gradients are the same; the memory is about that of the largest scale alone.
 
     Raises:
         ValueError: a scale is not in (0, 1], or 1.0 is missing; an unknown ``msc_loss``.
@@ -53,7 +53,7 @@ class MultiScaleInput(nn.Module):
     def _maps(self, image: Image) -> list[Tensor]:
         size = (image.shape[-2], image.shape[-1])
         maps = {}
-        # the backward pass begins with what was computed last, and has left the largest scale when it needs the others
+        # the backward pass begins with the scale that was computed last, and frees it before it recomputes the others
         for scale in reversed(self.scales):
             x = resize(image, scaled_size(size, scale), self.align_corners)
             if self.recompute and scale < 1 and torch.is_grad_enabled():
@@ -63,7 +63,7 @@ class MultiScaleInput(nn.Module):
         return [maps[scale] for scale in self.scales]
 
     def _contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        """Of the forward pass and of its repetition, which must not count a batch twice."""
+        """Contexts of the forward pass and of its repetition, which leaves running statistics unchanged."""
         return nullcontext(), unchanged_running_statistics(self.network)
 
     def _fuse(self, maps: list[Tensor]) -> tuple[Tensor, list[Tensor]]:

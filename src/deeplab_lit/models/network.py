@@ -1,4 +1,4 @@
-"""A network from a plain description, as configs and checkpoints hold it."""
+"""The network of a description, which configs and checkpoints hold as plain values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def build_network(spec: Mapping[str, Any], num_classes: int, *, allowed: Sequenc
             :class:`MultiScaleInput`) and, for a network that ends in a CRF, ``crf``: the arguments of
             :class:`deeplab_lit.crf.layer.CRFLayer`, and as ``input`` the mean, std and bgr of :class:`RefinedByCRF`.
         num_classes: classes to score.
-        allowed: prefixes of the targets that may be imported; None trusts the description.
+        allowed: prefixes that each ``_target_`` must have; None: any target is imported.
 
     Raises:
         UserError: a part of the description is wrong; the message names it.
@@ -61,17 +61,17 @@ def build_network(spec: Mapping[str, Any], num_classes: int, *, allowed: Sequenc
 
 
 def deeplab_of(network: Network) -> DeepLab:
-    """The trunk and head inside whatever wraps them."""
+    """The :class:`DeepLab` inside a network with multi-scale inputs or a CRF layer."""
     while not isinstance(network, DeepLab):
         network = network.network
     return network
 
 
 def at_scales(network: nn.Module, scales: Sequence[float]) -> DeepLab | MultiScaleInput:
-    """The same trunk and head looking at other scales of the input, in evaluation mode.
+    """The same trunk and head at other scales of the input, in evaluation mode.
 
     Raises:
-        UserError: the network ends in a CRF, which was trained for its scales, or the scales are not possible.
+        UserError: the network ends in a CRF layer, which was trained for its scales, or a scale is not possible.
     """
     if not isinstance(network, (DeepLab, MultiScaleInput)):
         kind = "that ends in a CRF" if isinstance(network, RefinedByCRF) else "that is an exported graph"

@@ -14,8 +14,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 class FrozenBatchNorm2d(nn.BatchNorm2d):
     """Batch normalisation that always uses its stored statistics.
 
-    It stays so whatever ``train()`` is called on a parent, such as after a validation pass. Its parameters still count
-    as parameters of the network, as they do in the papers.
+    ``train()``, called on a parent such as after a validation, does not change that. Its scale and shift are still
+    parameters of the network, as in the papers.
     """
 
     def train(self, mode: bool = True) -> FrozenBatchNorm2d:
@@ -25,7 +25,7 @@ class FrozenBatchNorm2d(nn.BatchNorm2d):
 
 @functools.cache
 def _frozen(kind: type[nn.BatchNorm2d]) -> type[nn.BatchNorm2d]:
-    """The frozen class of ``kind``; what else ``kind`` does, such as an activation, it still does."""
+    """The frozen class of ``kind``, which keeps the other parts of ``kind``, such as an activation."""
     return (
         FrozenBatchNorm2d if kind is nn.BatchNorm2d else type(f"Frozen{kind.__name__}", (FrozenBatchNorm2d, kind), {})
     )
@@ -34,7 +34,7 @@ def _frozen(kind: type[nn.BatchNorm2d]) -> type[nn.BatchNorm2d]:
 def freeze_norm(module: nn.Module, affine: bool = True) -> None:
     """Freeze every ``BatchNorm2d`` inside ``module``, keeping its parameters, statistics and state-dict keys.
 
-    With ``affine=False`` the statistics alone are frozen, and scale and shift are trained.
+    With ``affine=False``, only the statistics are frozen, and scale and shift are trained.
     """
     for layer in module.modules():
         if isinstance(layer, nn.BatchNorm2d) and not isinstance(layer, FrozenBatchNorm2d):
@@ -45,7 +45,7 @@ def freeze_norm(module: nn.Module, affine: bool = True) -> None:
 
 
 class _Synchronised(nn.SyncBatchNorm):
-    """Batch normalisation of the class ``own`` whose statistics of a training batch are those of all processes."""
+    """Batch normalisation of the class ``own`` with the batch statistics of all processes."""
 
     own: type[nn.Module]
     process_group: Any = None  # all processes
@@ -54,7 +54,7 @@ class _Synchronised(nn.SyncBatchNorm):
         if not self.training:
             return self.own.forward(self, input)
         found = super().forward(input)
-        # timm's BatchNormAct2d has dropout and an activation of its own
+        # timm's BatchNormAct2d includes dropout and an activation
         activation: Any = self
         return activation.act(activation.drop(found)) if hasattr(self, "act") and hasattr(self, "drop") else found
 
@@ -67,9 +67,9 @@ def _synchronised(kind: type[nn.Module]) -> type[nn.Module]:
 def synchronise_norms(module: nn.Module) -> None:
     """Share the batch statistics of trained batch normalisation between processes, in place; on GPUs alone.
 
-    PyTorch's ``convert_sync_batchnorm`` puts new modules in the place of the old ones. Here the modules stay, since
-    convolutions hold those that are part of their filters (:func:`deeplab_lit.models.folding.fold_norms`), and frozen
-    batch normalisation, which has no batch statistics, stays as it is.
+    PyTorch's ``convert_sync_batchnorm`` replaces the modules. Here the modules stay, since convolutions hold the
+    normalisations that are folded into their filters (:func:`deeplab_lit.models.folding.fold_norms`). Frozen batch
+    normalisation, which has no batch statistics, does not change.
     """
     for layer in module.modules():
         if isinstance(layer, _BatchNorm) and not isinstance(layer, (FrozenBatchNorm2d, nn.SyncBatchNorm)):
@@ -85,7 +85,7 @@ def unsynchronise_norms(module: nn.Module) -> None:
 
 @contextmanager
 def unchanged_running_statistics(module: nn.Module) -> Iterator[None]:
-    """Inside, trained batch normalisation normalises with batch statistics, and leaves its running statistics alone."""
+    """A context in which trained batch normalisation does not update its running statistics."""
     held = [layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.training]
     before = [(layer.momentum, None if layer.num_batches_tracked is None else layer.num_batches_tracked.clone())
               for layer in held]  # fmt: skip

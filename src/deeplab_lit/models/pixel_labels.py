@@ -1,4 +1,4 @@
-"""The class of each pixel from a coarse map of scores."""
+"""Pixel labels: the class of each pixel from a coarse map of scores."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from deeplab_lit.models.resize import resize
 
 
 def pixel_labels(network: Any, image: Float[Tensor, "batch 3 height width"]) -> Tensor:
-    """The labels (N, H, W) of a network: those of ``network.scores(image).argmax(1)``, sooner on a CPU.
+    """The labels (N, H, W) of a network: ``network.scores(image).argmax(1)``, computed faster on a CPU.
 
-    Classes whose scores are equal within rounding may change places.
+    Where the scores of two classes are equal within rounding, the label may be either.
     """
     if not isinstance(network, (DeepLab, MultiScaleInput)):
         found: Tensor = network.scores(image).argmax(1)

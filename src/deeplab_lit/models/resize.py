@@ -1,4 +1,4 @@
-"""Bilinear resizing of images and score maps (V2, section 3.1), and the size rule that goes with it."""
+"""Resizing of images and score maps, bilinear (V2, section 3.1), and the rule of scaled sizes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from torch import Tensor
 def resize(
     x: Float[Tensor, "batch channels height width"], size: tuple[int, int], align_corners: bool = True
 ) -> Float[Tensor, "batch channels new_height new_width"]:
-    """Resize bilinearly to ``size`` (height, width); a map that has the size already is returned as it is.
+    """Resize bilinearly to ``size`` (height, width); a map that already has the size is returned unchanged.
 
-    Caffe's ``Interp`` layer puts the corner pixels on each other, hence ``align_corners=True``.
+    ``align_corners=True`` is the geometry of Caffe's ``Interp`` layer, which aligns the corner pixels.
     """
     if _known_equal(x.shape[-2:], size):
         return x
@@ -23,7 +23,7 @@ def resize(
 
 
 def _known_equal(old: Sequence[int], new: Sequence[int]) -> bool:
-    """Equal whatever the image: while a network is exported, sizes stand for all images, not for the example's."""
+    """Whether two sizes are equal for all images; while a network is exported, sizes are symbols."""
     if all(type(side) is int for side in (*old, *new)):
         return tuple(old) == tuple(new)
     from torch.fx.experimental.symbolic_shapes import statically_known_true
@@ -32,7 +32,7 @@ def _known_equal(old: Sequence[int], new: Sequence[int]) -> bool:
 
 
 def scaled_size(size: tuple[int, int], factor: float) -> tuple[int, int]:
-    """(height, width) of an image scaled by ``factor`` with its corners kept: 321 gives 161 at 0.5, 241 at 0.75."""
+    """(height, width) of an image scaled by ``factor`` with aligned corners: 321 gives 161 at 0.5 and 241 at 0.75."""
     # in integers, so that an exported network follows the size of its input
     exact = Fraction(factor).limit_denominator(1000)
     height, width = ((side - 1) * exact.numerator // exact.denominator + 1 for side in size)

@@ -1,4 +1,4 @@
-"""Any trunk of timm that ends in a map of features, at any output stride."""
+"""A timm trunk: any network of timm that computes a map of features, at any output stride."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deeplab_lit.models.atrous import dilate
 from deeplab_lit.models.norm import freeze_norm
 from deeplab_lit.utils.errors import UserError, closest
 
-_SIDE = 256  # pixels of the image that a trunk is tried with
+_SIDE = 256  # side in pixels of the image that a trunk is tested with
 
 
 class TimmTrunk(nn.Module):
@@ -22,8 +22,8 @@ class TimmTrunk(nn.Module):
     Args:
         name: timm's name of the network, such as ``"resnet50d"``.
         output_stride: image pixels for one feature pixel.
-        frozen_norm: hold batch normalisation fixed, as the papers do with a pretrained trunk.
-        frozen_affine: with ``frozen_norm``, hold its scale and shift too, and not its statistics alone.
+        frozen_norm: batch normalisation with frozen statistics, as the papers have it with a pretrained trunk.
+        frozen_affine: with ``frozen_norm``, scale and shift are frozen too, as in the papers.
 
     Raises:
         UserError: timm is not installed or has no such network, or it cannot be brought to that output stride; the
@@ -67,7 +67,7 @@ class TimmTrunk(nn.Module):
         return {"mean": [255 * value for value in about["mean"]], "std": [255 * value for value in about["std"]]}
 
     def pretrained_weights(self, path: str | Path | None) -> dict[str, Tensor]:
-        """timm's trained weights by the names of this trunk: from the hub, or from a file where there is no internet.
+        """timm's trained weights under the names of this trunk, from the hub or, without internet, from a file.
 
         Raises:
             UserError: the hub cannot be reached, there are no weights of this network, or the file is of another one.
@@ -80,7 +80,7 @@ class TimmTrunk(nn.Module):
             raise UserError(f"init.path={str(path)!r} does not exist: give a file with timm's weights of {self.name}.")
         try:
             trained = timm.create_model(self.name, pretrained=True, num_classes=0, **options)
-        except Exception as error:  # what hubs and files raise has no common class
+        except Exception as error:  # hubs and files raise errors of no common class
             said = str(error).splitlines()[0]
             if file:
                 raise UserError(f"init.path={path} holds no weights of timm's {self.name}: {said}") from error
@@ -109,7 +109,7 @@ def _create(name: str) -> nn.Module:
 
 
 def _shape(trunk: nn.Module) -> tuple[int, int, int] | None:
-    """Channels and size of the map that a trunk makes of a square image; None if that is no map."""
+    """Channels and size of the map that a trunk computes from a square image; None if its output is no map."""
     import copy
 
     probe = copy.deepcopy(trunk).to("meta").eval()
@@ -119,10 +119,10 @@ def _shape(trunk: nn.Module) -> tuple[int, int, int] | None:
 
 
 def _native_shape(trunk: nn.Module, name: str) -> tuple[int, int]:
-    """Channels and output stride of an untouched trunk."""
+    """Channels and output stride of a trunk without added holes."""
     try:
         shape = _shape(trunk)
-    except Exception as error:  # whatever a network does with an image of a size that it does not take
+    except Exception as error:  # a network may raise any error for an image size that it does not take
         raise UserError(
             f"backbone.name={name} does not take an image of {_SIDE} x {_SIDE}: {str(error).splitlines()[0]}"
         ) from error
