@@ -1,4 +1,4 @@
-"""One interface to every engine of the dense CRF."""
+"""The dense CRF: one interface to its three engines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from deeplab_lit.utils.arrays import Bytes, Floats
 from deeplab_lit.utils.errors import UserError, closest
 
 Engine = Literal["permutohedral", "pydensecrf", "torch"]
-_MOST_LABELS = 96  # of the compiled engine: numba passes no longer rows to parallel loops
+_MOST_LABELS = 96  # labels that the compiled engine takes: numba passes no wider rows to parallel loops
 
 
 class DenseCRF:
@@ -28,17 +28,17 @@ class DenseCRF:
         bilateral_weight, bilateral_xy_std, bilateral_rgb_std: w1, sigma_alpha (pixels) and sigma_beta (grey levels) of
             the appearance kernel (V2, equation 3).
         gaussian_weight, gaussian_xy_std: w2 and sigma_gamma (pixels) of the smoothness kernel.
-        iterations: of the mean field; 10 in the papers.
-        normalization: of each filter, by what it makes of a picture of ones: its root ``"before"`` and after
-            (``"symmetric"``, pydensecrf's default), only ``"before"``, only ``"after"`` (the papers' own code, to which
-            the published weights belong), or ``"none"``.
+        iterations: iterations of the mean field; 10 in the papers.
+        normalization: the normalisation of each filter by its response to an image of ones: division by its root
+            before and after filtering (``"symmetric"``, pydensecrf's default), by the response ``"before"`` or
+            ``"after"`` (the papers' code, to which the published weights belong), or ``"none"``.
         engine: ``"permutohedral"`` (this library's), ``"pydensecrf"`` (the reference), or ``"torch"`` (the layer
-            for training, slower; on the GPU if there is one). Images with more than 96 labels after pruning are given
-            to ``"torch"`` in the place of ``"permutohedral"``.
-        prune_threshold: classes whose probability stays below this everywhere in an image are left out and get 0; 0
-            keeps all.
-        threads: None: all cores for one image, or as many threads as PyTorch is told to use. 1: one core, for
-            callers that run several images in threads of their own; the work does not hold the interpreter's lock.
+            for training, slower; on the GPU if there is one). ``"permutohedral"`` passes images with more than 96
+            labels after pruning to ``"torch"``.
+        prune_threshold: classes whose probability is below it at every pixel of an image are left out and get 0; 0
+            keeps all classes.
+        threads: None: all cores for one image, or as many threads as PyTorch is set to use. 1: one core, for
+            callers that refine several images in threads of their own; the global interpreter lock is released.
 
     Raises:
         UserError: a width or weight that is not one number, a width that is not positive, a negative weight, an
@@ -93,10 +93,10 @@ class DenseCRF:
 
         Args:
             image: the original RGB bytes (H, W, 3), neither normalised nor in another order of colours.
-            probabilities: of the classes (C, H, W), adding up to 1 at each pixel.
+            probabilities: of the classes (C, H, W); they add up to 1 at each pixel.
 
         Raises:
-            UserError: sizes differ, or the probabilities are none.
+            UserError: the sizes differ, or the values are no probabilities.
         """
         _check(image, probabilities)
         kept = self._kept(probabilities)
@@ -108,9 +108,9 @@ class DenseCRF:
         return result
 
     def labels(self, image: Bytes, probabilities: Floats) -> NDArray[np.unsignedinteger[Any]]:
-        """The most probable class of each pixel (H, W) after the mean field; raises as calling it does.
+        """The most probable class of each pixel (H, W) after the mean field. It raises what calling the CRF raises.
 
-        uint8 for up to 256 classes, uint16 for more.
+        The labels are uint8 for up to 256 classes, uint16 for more.
         """
         _check(image, probabilities)
         kind, kept = np.min_scalar_type(len(probabilities) - 1), self._kept(probabilities)
@@ -126,7 +126,7 @@ class DenseCRF:
     def _kept(self, probabilities: Floats) -> NDArray[np.intp]:
         highest = probabilities.reshape(len(probabilities), -1).max(1)
         kept = np.flatnonzero(highest >= self.prune_threshold)
-        # with many classes all may stay below; the likeliest are then all there is
+        # with many classes all may be below the threshold; then only the most probable ones are kept
         return kept if len(kept) else np.array([highest.argmax()])
 
 
@@ -138,7 +138,7 @@ def _check_number(name: str, value: Any, least: str) -> None:
 
 
 def _engine(name: str, labels: int) -> Any:
-    """The module of an engine for so many labels."""
+    """The module of an engine, for a number of labels."""
     if name == "permutohedral" and labels > _MOST_LABELS:
         name = "torch"
     if name == "permutohedral" and not has_numba():

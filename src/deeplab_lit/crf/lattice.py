@@ -1,12 +1,13 @@
 """The permutohedral lattice: high-dimensional Gaussian filtering as splat, blur and slice.
 
-Features live in d dimensions, scaled so that the Gaussian has unit deviation. The lattice tiles that space with
-simplices of d + 1 vertices; each pixel spreads its value over the vertices of the simplex that it lies in (splat), the
-values are blurred along the d + 1 directions of the lattice, and each pixel collects them again (slice).
+Features have d dimensions, scaled so that the Gaussian has unit deviation. The lattice tiles the space of features with
+simplices of d + 1 vertices. Splat: each pixel distributes its value over the vertices of the simplex that contains it.
+Blur: the values are blurred along the d + 1 directions of the lattice. Slice: each pixel collects the values of its
+vertices.
 
-A lattice point is one integer that packs its coordinates, and points are numbered in the order of those integers. A
-step along a direction adds a constant, so the neighbours of ascending points ascend too: they are found by walking two
-pointers, and a blur reads three streams of memory from front to back instead of jumping about.
+The coordinates of a lattice point are packed into one integer, its key. Points are numbered in the order of their keys.
+A step along a direction adds a constant to the key, so the neighbours of ascending points ascend too. Two pointers
+therefore find all neighbours, and a blur reads three sequential streams of memory.
 """
 
 from __future__ import annotations
@@ -24,22 +25,22 @@ from deeplab_lit.kernels.jit import compiled, kernel, threads
 from deeplab_lit.utils.arrays import Floats, Ints
 from deeplab_lit.utils.errors import UserError
 
-_TILE = 16  # pixels that are embedded at once
-_BLOCKS = 64  # pieces of work that threads share
+_TILE = 16  # pixels that are embedded together
+_BLOCKS = 64  # pieces of work, shared among threads
 
-_FINEST = 2**20  # beyond, single precision does not tell where in its simplex a pixel lies
+_FINEST = 2**20  # above it, single precision does not resolve the position of a pixel in its simplex
 
 
 @dataclass(frozen=True)
 class Lattice:
-    """Where pixels and lattice points meet.
+    """A permutohedral lattice: the vertices and weights of its pixels, and the neighbours of its points.
 
     Attributes:
-        vertices: for each pixel the lattice points of its simplex (N, d + 1).
-        weights: the pixel's share in each of them (N, d + 1); they sum to 1.
+        vertices: the lattice points of each pixel's simplex (N, d + 1).
+        weights: the pixel's weight at each of them (N, d + 1); they sum to 1.
         starts, pixels, shares: the same by lattice point: entries ``starts[p]:starts[p + 1]`` belong to point p.
-        neighbours: the two neighbours of each point along each direction (d + 1, M, 2); M where there is none.
-        reaches: the largest distance of two neighbours along each direction, in points (d + 1).
+        neighbours: the two neighbours of each point along each direction (d + 1, M, 2); M stands for none.
+        reaches: the largest difference of the numbers of two neighbours along each direction (d + 1,).
     """
 
     vertices: Ints
@@ -57,20 +58,20 @@ class Lattice:
 
     @property
     def gain(self) -> float:
-        """What a slice is multiplied by, since blurring adds up to more than 1."""
+        """The factor of a slice, since the weights of the blurs add up to more than 1."""
         return 1 / (1 + 2.0 ** -(self.vertices.shape[1] - 1))
 
 
 def build(features: Floats, parallel: bool = True, allocate: Allocate = new_array) -> Lattice:
-    """The lattice of some pixels' features.
+    """Build the lattice of the features of pixels.
 
     Args:
         features: (N, d), in units of the Gaussian's deviation.
         parallel: use several threads.
-        allocate: makes the arrays.
+        allocate: allocates the arrays.
 
     Raises:
-        UserError: the features spread too far: the deviations are too small.
+        UserError: the features have too large a range, since the deviations are too small.
     """
     count, d = features.shape
     scale = np.array([1 / math.sqrt((i + 1) * (i + 2)) for i in range(d)]) * math.sqrt(2 / 3) * (d + 1)
@@ -89,18 +90,18 @@ def build(features: Floats, parallel: bool = True, allocate: Allocate = new_arra
 
 
 def _packing(features: Floats, scale: Floats) -> tuple[NDArray[np.int64], int]:
-    """Strides and offset that make one integer of a lattice point's first d coordinates.
+    """Strides and offset that pack the first d coordinates of a lattice point into one integer.
 
-    The last coordinate, which is less the sum of the others, counts most. It depends on the last feature alone: points
-    of an image's plane come row by row.
+    The last coordinate, the negative sum of the others, is the most significant. It depends only on the last feature,
+    so that the points of an image plane are ordered row by row.
     """
     d = features.shape[1]
     lowest, highest = _extent(features)
     low, high = lowest.astype(np.float64) * scale, highest.astype(np.float64) * scale
-    # coordinate j is the sum of the later scaled features less j times its own
+    # coordinate j is the sum of the later scaled features minus j times its own
     lows = [low[j:].sum() - (j * high[j - 1] if j else 0.0) for j in (d, *range(d - 1))]
     highs = [high[j:].sum() - (j * low[j - 1] if j else 0.0) for j in (d, *range(d - 1))]
-    # rounding moves a coordinate by up to d + 1, a vertex and a neighbour by as much again
+    # rounding changes a coordinate by up to d + 1; so does the step to a vertex, and that to a neighbour
     margin = 4 * (d + 1)
     sizes = [int(b - a) + 2 * margin for a, b in zip(lows, highs, strict=True)]
     if math.prod(sizes) >= 2**62 or max(sizes) > _FINEST:
@@ -124,7 +125,7 @@ def _extent(features):  # type: ignore[no-untyped-def]
 
 @kernel
 def _embed(features, scale, strides, offset, keys, weights):  # type: ignore[no-untyped-def]
-    """The keys and weights (N, d + 1) of each pixel's vertices; loops over a tile's pixels become vector code."""
+    """The keys and weights (N, d + 1) of each pixel's vertices; loops over the pixels of a tile are vectorised."""
     count, d = features.shape
     tiles, all_strides, corners = -(-count // _TILE), strides.sum(), d + 1
     for block in prange(_BLOCKS):
@@ -133,17 +134,17 @@ def _embed(features, scale, strides, offset, keys, weights):  # type: ignore[no-
         share, key = np.empty(_TILE, np.float32), np.empty(_TILE, np.int64)
         total, excess = np.empty(_TILE, np.float32), np.empty(_TILE, np.int32)
         for tile in range(block * tiles // _BLOCKS, (block + 1) * tiles // _BLOCKS):
-            # the last tile goes back over pixels of the one before, if there are any
+            # the last tile overlaps the one before, if there is one
             first = max(0, min(tile * _TILE, count - _TILE))
             size = min(_TILE, count)
             total[:], excess[:] = 0, 0
-            # onto the plane of coordinates that sum to 0
+            # to the plane of coordinates that sum to 0
             for j in range(d, 0, -1):
                 for i in range(_TILE):
                     value = features[min(first + i, count - 1), j - 1] * scale[j - 1]
                     elevated[j, i] = total[i] - np.float32(j) * value
                     total[i] += value
-            for i in range(_TILE):  # assigned as a whole, it would take seconds more to compile
+            for i in range(_TILE):  # a loop, since assigning the row would take seconds more to compile
                 elevated[0, i] = total[i]
             # the nearest point whose coordinates are all multiples of d + 1
             for j in range(corners):
@@ -156,10 +157,10 @@ def _embed(features, scale, strides, offset, keys, weights):  # type: ignore[no-
             for j in range(d):
                 for k in range(j + 1, corners):
                     for i in range(_TILE):
-                        less = np.int32(own[j, i] < own[k, i])  # added, since a branch would be guessed wrong
+                        less = np.int32(own[j, i] < own[k, i])  # added without a branch, which would be mispredicted
                         rank[j, i] += less
                         rank[k, i] += np.int32(1) - less
-            # rounding may leave the plane: the coordinates that were rounded most are moved back
+            # rounding may leave the plane; the coordinates with the largest rounding are moved back
             for j in range(corners):
                 for i in range(_TILE):
                     found = rank[j, i] + excess[i]
@@ -173,7 +174,7 @@ def _embed(features, scale, strides, offset, keys, weights):  # type: ignore[no-
                 for i in range(_TILE):
                     key[i] += rest[j, i] * strides[j]
             for k in range(corners):
-                # the difference of the coordinates that rank next to each other; before the first is the last
+                # the difference of coordinates of adjacent ranks; the rank before the first is the last
                 for i in range(_TILE):
                     share[i] = np.float32(k == 0)
                 for j in range(corners):
@@ -182,7 +183,7 @@ def _embed(features, scale, strides, offset, keys, weights):  # type: ignore[no-
                         share[i] += here * own[j, i]
                 for i in range(size):
                     keys[first + i, k], weights[first + i, k] = key[i], share[i]
-                # to the next vertex every coordinate moves by 1, the one that ranks last among the rest by -d
+                # at the next vertex each coordinate is larger by 1, but that of the last remaining rank smaller by d
                 for j in range(d):
                     for i in range(_TILE):
                         key[i] -= np.int64(rank[j, i] == d - k) * (corners * strides[j])
@@ -192,7 +193,7 @@ def _embed(features, scale, strides, offset, keys, weights):  # type: ignore[no-
 
 @kernel
 def _neighbours(found, deltas, result):  # type: ignore[no-untyped-def]
-    """The neighbours (d + 1, M, 2) of each point, and the largest distance of two along each direction."""
+    """The neighbours (d + 1, M, 2) of each point, and the largest distance of two neighbours in each direction."""
     points, directions = len(found), len(deltas)
     reaches = np.zeros(directions, np.int32)
     for j in prange(directions):
@@ -203,7 +204,7 @@ def _neighbours(found, deltas, result):  # type: ignore[no-untyped-def]
             while other < points and found[other] < wanted:
                 other += 1
             if other < points and found[other] == wanted:
-                # who has this neighbour on one side is that one's neighbour on the other
+                # if b is a's neighbour on one side, a is b's neighbour on the other
                 result[j, p, 0] = other
                 result[j, other, 1] = p
                 reach = max(reach, abs(other - p))
@@ -213,7 +214,7 @@ def _neighbours(found, deltas, result):  # type: ignore[no-untyped-def]
 
 @kernel
 def _by_point(vertices, weights, points, parts, pixels, shares):  # type: ignore[no-untyped-def]
-    """Sort the pixels' entries by lattice point: where each point's begin, and their pixels and weights."""
+    """Order the pixels' entries by lattice point: the start of each point's entries, their pixels and weights."""
     count, corners = vertices.shape
     places = np.zeros((parts, points), np.int32)
     for part in prange(parts):
@@ -238,7 +239,7 @@ def _by_point(vertices, weights, points, parts, pixels, shares):  # type: ignore
 
 @kernel
 def filter_ones(starts, pixels, shares, neighbours, vertices, weights):  # type: ignore[no-untyped-def]
-    """Filter ones, weighted by ``shares`` and ``weights``: each pixel's result (N,), and the largest point's sum."""
+    """Filter ones with ``shares`` and ``weights``: the result of each pixel (N,), and the largest sum of a point."""
     points, count = len(starts) - 1, vertices.shape[0]
     old, new = np.zeros(points + 1, np.float32), np.zeros(points + 1, np.float32)
     for p in prange(points):

@@ -12,11 +12,11 @@ from deeplab_lit.crf import tensor_lattice
 from deeplab_lit.crf.parameters import Normalization, Parameters
 from deeplab_lit.utils.arrays import Bytes, Floats
 
-_LEAST = 1e-5  # probabilities below count as this, as in pydensecrf
+_LEAST = 1e-5  # lower bound of probabilities, as in pydensecrf
 
 
 class CRFLayer(nn.Module):
-    """Mean-field inference that gradients pass through, to the scores and to the weights of the two kernels.
+    """Mean-field inference with gradients to the scores and to the weights of the two kernels.
 
     Args:
         bilateral_weight, bilateral_xy_std, bilateral_rgb_std, gaussian_weight, gaussian_xy_std, iterations,
@@ -51,7 +51,7 @@ class CRFLayer(nn.Module):
             scores: logits or log-probabilities (N, C, H, W).
         """
         batch, classes, height, width = scores.shape
-        # sums over many pixels, and a lattice whose points are told apart by rounding: not for half precision
+        # in single precision, for sums over many pixels and for the rounding of lattice coordinates
         with torch.autocast(scores.device.type, enabled=False):
             precise = scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
             unary = precise.log_softmax(1).flatten(2).transpose(1, 2)  # (N, P, C)
@@ -61,7 +61,7 @@ class CRFLayer(nn.Module):
                 features = torch.cat([(place / self.bilateral_xy_std).expand(batch, -1, -1), colour], 2)
                 appearance = _Normalized(tensor_lattice.build(features), unary, self.normalization)
                 smooth = tensor_lattice.build((place / self.gaussian_xy_std)[None])
-                # one lattice for all images, which lie beside each other like classes
+                # one lattice for all images, whose values are rows beside each other, as those of classes are
                 smoothness = _Normalized(smooth, unary[:1], self.normalization)
             result = unary
             for _ in range(self.iterations):
@@ -74,7 +74,7 @@ class CRFLayer(nn.Module):
 
 
 class _Normalized:
-    """A filter with its normalisation."""
+    """A filter of the CRF, with its normalisation."""
 
     def __init__(self, lattice: tensor_lattice.TensorLattice, like: Tensor, normalization: str) -> None:
         self._lattice = lattice

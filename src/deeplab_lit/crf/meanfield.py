@@ -1,4 +1,4 @@
-"""The steps of the mean field, compiled: each passes over its data once."""
+"""The mean field: its steps, compiled, with one pass over the data each."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from deeplab_lit.kernels.jit import kernel
 from deeplab_lit.kernels.simd_rows import blur_row, copy_row, splat_row, update_row
 
-_BLOCKS = 64  # pieces of work that threads share
-_PIECE = 512  # lattice points that a step does at a time
-_TILE = 32  # pixels between an order by class and one by pixel
-_NEVER = np.float32(-1e4)  # the score of a label that pads the others
+_BLOCKS = 64  # pieces of work, shared among threads
+_PIECE = 512  # lattice points that a step computes at a time
+_TILE = 32  # pixels that are transposed together, from class-major to pixel-major order
+_NEVER = np.float32(-1e4)  # the score of a padding label
 _LOG2 = np.float32(0.6931472)
 
 
@@ -29,9 +29,9 @@ def _log(x):  # type: ignore[no-untyped-def]
 
 @kernel
 def begin(probabilities, bits, least, unary, marginals, lanes):  # type: ignore[no-untyped-def]
-    """Logarithms and first marginals (N, L) of probabilities (C, N), whose bits are also given as integers.
+    """Logarithms and initial marginals (N, L) of probabilities (C, N), given also as the integers of their bits.
 
-    The logarithm is the exponent's and a polynomial in the mantissa's, right to 1e-6.
+    The logarithm is the sum of that of the exponent and a polynomial in the mantissa; its error is at most 1e-6.
     """
     classes, count = probabilities.shape
     tiles = -(-count // _TILE)
@@ -48,7 +48,7 @@ def begin(probabilities, bits, least, unary, marginals, lanes):  # type: ignore[
                 total[i] = 0
             for c in range(classes):
                 for i in range(size):
-                    found = max(bits[c, first + i], least)  # numbers above 0 are in the order of their bits
+                    found = max(bits[c, first + i], least)  # positive numbers have the order of their bits
                     clipped[i] = found
                     # a mantissa from 0.75 to 1.5
                     carry = (found >> 22) & 1
@@ -69,21 +69,21 @@ def begin(probabilities, bits, least, unary, marginals, lanes):  # type: ignore[
 
 @kernel
 def splat_and_blur(starts, pixels, shares, neighbours, reaches, rings, marginals, values, lanes):  # type: ignore[no-untyped-def]
-    """Marginals onto the lattice and blurred along each direction, in one pass over the points.
+    """Splat the marginals and blur them along each direction, in one pass over the lattice points.
 
-    Neighbours lie close together, so each step follows the one before at a short distance, and what is between them
-    stays in the cache: a ring of rows for each step but the last. Threads share the points; what lies around the ends
-    of their parts, both compute.
+    The numbers of neighbours are close, so each step can follow the previous one at a short distance. The rows between
+    the two stay in the cache, in a ring of rows for each step but the last. The points are divided into parts. The rows
+    around the boundary of two parts are computed in both.
 
     Args:
         starts, pixels, shares, reaches: of the lattice.
-        neighbours: the lattice's after :func:`into_rings`.
-        rings: memory (parts, :func:`ring_rows`, L), one piece of work for each part.
+        neighbours: the lattice's, after :func:`into_rings`.
+        rings: memory (parts, :func:`ring_rows`, L); its first dimension is the number of parts.
         marginals: (N, L).
         values: (M, L), the result.
     """
     points, steps, parts, nothing = len(starts) - 1, len(neighbours) + 1, len(rings), rings.shape[1] - 1
-    # by how many points each step is behind the first; where its ring begins, and the ring's rows
+    # of each step: how many points it is behind the first one, the first row of its ring, and the ring's size
     lags, firsts, sizes = np.zeros(steps, np.int64), np.zeros(steps, np.int64), np.ones(steps, np.int64)
     for step in range(steps - 1):
         lags[step + 1], sizes[step] = lags[step] + reaches[step], _PIECE + 2 * reaches[step]
@@ -121,7 +121,7 @@ def splat_and_blur(starts, pixels, shares, neighbours, reaches, rings, marginals
 
 @kernel
 def into_rings(neighbours, reaches):  # type: ignore[no-untyped-def]
-    """From the numbers of neighbours to the rows of the rings in which :func:`splat_and_blur` finds them."""
+    """Replace the numbers of neighbours by the rows of the rings in which :func:`splat_and_blur` keeps them."""
     directions, points = neighbours.shape[:2]
     nothing = np.int64(0)
     for j in range(directions):
@@ -133,7 +133,7 @@ def into_rings(neighbours, reaches):  # type: ignore[no-untyped-def]
         for lap in range(0, points, size):
             for p in range(lap, min(lap + size, points)):
                 for side in range(2):
-                    # a neighbour is less than half a ring away; no branches, which would be guessed wrong
+                    # a neighbour is less than half a ring away; without branches, which would be mispredicted
                     row = np.int64(neighbours[j, p, side]) - lap
                     absent = (points - lap - 1 - row) >> 63
                     row += (size & (row >> 63)) - (size & ~((row - size) >> 63))
@@ -141,11 +141,11 @@ def into_rings(neighbours, reaches):  # type: ignore[no-untyped-def]
 
 
 def ring_rows(reaches: NDArray[np.int32]) -> int:
-    """The rows that the rings of one part take, and one of zeros."""
+    """The number of rows of all rings of one part, and one row of zeros."""
     return sum(_PIECE + 2 * int(reach) for reach in reaches) + 1
 
 
-# Both filters come as vertices, weights, values and corners: a tuple cannot be taken apart inside a parallel loop.
+# Both filters are given as vertices, weights, values and corners, since a parallel loop cannot unpack a tuple.
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""What every engine of the dense CRF is told."""
+"""Parameters of the dense CRF, as every engine reads them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Normalization = Literal["symmetric", "after", "before", "none"]
 
 
 class Parameters(Protocol):
-    """What an engine is told."""
+    """The parameters that an engine reads; :class:`deeplab_lit.crf.DenseCRF` has them."""
 
     bilateral_weight: float
     bilateral_xy_std: float

@@ -1,8 +1,8 @@
-"""Mean-field inference of the dense CRF on two permutohedral lattices (V2, section 3.3), compiled for this processor.
+"""The engine ``permutohedral``: compiled mean-field inference on two permutohedral lattices (V2, section 3.3).
 
-The work is bound by memory, so lattice values and marginals are stored in half precision where the processor converts
-it, label counts are fixed when a kernel is compiled, and each step of the inference passes over its data once: the
-slices of both filters, the unaries, the softmax and the new marginals are one pass over the pixels.
+Memory bandwidth limits the inference. Lattice values and marginals are therefore stored in half precision where the
+processor converts it. The number of labels is a constant of each compiled kernel. Each step passes over its data once:
+the slices of both filters, the unaries, the softmax and the new marginals are one pass over the pixels.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from deeplab_lit.kernels.half_precision import stores_half
 from deeplab_lit.kernels.jit import threads
 from deeplab_lit.utils.arrays import Bytes, Floats
 
-_LARGEST = 16384.0  # half precision ends at 65504
-_LEAST = np.float32(1e-5).view(np.int32)  # bits of what lower probabilities count as, as in pydensecrf
+_LARGEST = 16384.0  # half precision is finite up to 65504
+_LEAST = np.float32(1e-5).view(np.int32)  # bits of the lower bound of probabilities, as in pydensecrf
 _lock = threading.Lock()
 
 
 def refine(crf: Parameters, image: Bytes, probabilities: Floats) -> Floats:
-    """Marginals (C, H, W) of an image, as :class:`deeplab_lit.crf.DenseCRF` describes them."""
+    """The marginals (C, H, W) of an image; see :class:`deeplab_lit.crf.DenseCRF`."""
     return _run(crf, image, probabilities, labels=False)
 
 
 def decide(crf: Parameters, image: Bytes, probabilities: Floats) -> NDArray[np.unsignedinteger[Any]]:
-    """The most probable class (H, W) of each pixel; marginals that nobody asks for are not written."""
+    """The most probable class (H, W) of each pixel, without writing the marginals."""
     return _run(crf, image, probabilities, labels=True)
 
 
@@ -45,7 +45,7 @@ def _run(crf: Parameters, image: Bytes, probabilities: Floats, labels: bool) -> 
     if crf.iterations == 0:
         most_probable = probabilities.argmax(0).astype(np.min_scalar_type(classes - 1))
         return most_probable if labels else probabilities / probabilities.sum(0)
-    # numba's threads answer one caller at a time; whoever comes meanwhile computes alone
+    # numba's threads serve one caller at a time; other callers meanwhile use one thread
     with _one_caller(crf.threads is None) as parallel:
         smooth = _smoothness(height, width, crf.gaussian_xy_std, crf.gaussian_weight, crf.normalization)
         features = reused_array("features", (height * width, 5), np.float32)
@@ -74,7 +74,7 @@ def _positions(height: int, width: int) -> Floats:
 
 @functools.lru_cache(maxsize=8)
 def _smoothness(height: int, width: int, std: float, weight: float, normalization: str) -> Lattice:
-    """The Gaussian kernel, which depends on the size of the image alone."""
+    """The Gaussian kernel, which depends only on the size of the image."""
     return build_filter(_positions(height, width) / np.float32(std), weight, normalization, parallel=False)
 
 
@@ -85,10 +85,10 @@ def build_filter(
 
     Args:
         features: (N, d), in units of the Gaussian's deviation.
-        weight: of the kernel.
+        weight: the weight of the kernel.
         normalization: see :class:`deeplab_lit.crf.DenseCRF`.
         parallel: use several threads.
-        allocate: makes the arrays.
+        allocate: allocates the arrays.
     """
     built = lattices.build(features, parallel, allocate)
     arrays = (built.neighbours, built.vertices, built.weights)
@@ -98,7 +98,7 @@ def build_filter(
     if normalization in ("symmetric", "before"):
         built.shares[:] *= norm[built.pixels]
         _, largest = lattices.filter_ones[parallel](built.starts, built.pixels, built.shares, *arrays)
-    # marginals are at most 1, so nothing on the lattice is larger than what ones leave there
+    # marginals are at most 1, so the sums of ones bound every value on the lattice
     fit = _LARGEST / max(float(largest), 1e-30)
     built.shares[:] *= np.float32(fit)
     after = norm if normalization in ("symmetric", "after") else np.ones_like(norm)
@@ -115,15 +115,15 @@ def infer(
     parallel: bool = True,
     half: bool | None = None,
 ) -> Any:
-    """The mean field.
+    """Infer marginals or labels by the mean field.
 
     Args:
-        probabilities: of the classes (C, N).
+        probabilities: the probabilities of the classes (C, N).
         filters: the pairwise kernels.
         iterations: at least one.
-        labels: give the most probable class of each pixel.
+        labels: return the most probable class of each pixel.
         parallel: use several threads.
-        half: store values in half precision; None: where the processor converts it.
+        half: store values in half precision; None: if the processor converts it.
 
     Returns:
         Marginals, float32 (C, N), or labels (N,), uint8 for up to 256 classes.
@@ -139,7 +139,7 @@ def infer(
     for i, each in enumerate(filters):
         values = reused_array(f"values {i}", (each.points, len(lanes)), dtype)
         sources += [each.vertices, each.weights, values, (0,) * each.vertices.shape[1]]
-    # a part is longer than what it computes beyond its ends
+    # a part is longer than the rows that it computes beyond its ends
     most = [each.points // (2 * int(each.reaches.sum()) + 1) for each in filters]
     parts = [max(1, min(threads() if parallel else 1, each)) for each in most]
     meanfield.begin[parallel](probabilities, probabilities.view(np.int32), _LEAST, unary, marginals, lanes)
@@ -161,5 +161,5 @@ def infer(
 
 
 def padded(labels: int) -> int:
-    """The label count that kernels are compiled for: 8, 16, or a multiple of 32, a cache line in half precision."""
+    """The number of labels with padding: 8, 16, or a multiple of 32, a cache line in half precision."""
     return 8 if labels <= 8 else 16 if labels <= 16 else -(-labels // 32) * 32

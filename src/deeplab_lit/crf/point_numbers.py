@@ -1,4 +1,4 @@
-"""From the keys of lattice points to their numbers, by a table of hashes."""
+"""Numbers of lattice points, from their keys, by a hash table."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _EMPTY = np.int64(-1)
 
 
 def number(keys: NDArray[np.int64], vertices: NDArray[np.int32], parts: int, parallel: bool) -> NDArray[np.int64]:
-    """Number different keys in their order.
+    """Number distinct keys in ascending order.
 
     Args:
         keys: (N, d + 1), not negative.
-        vertices: of the same shape, for the numbers.
-        parts: pieces of work.
+        vertices: array of the same shape, filled with the numbers.
+        parts: the number of pieces of work.
         parallel: use several threads.
 
     Returns:
-        The different keys in their order.
+        The distinct keys in ascending order.
     """
     counts: Any = [-1]
     capacity = 1 << (max(len(keys) // parts, 16) - 1).bit_length()
-    while min(counts) < 0:  # at most as many points as keys; photographs hardly ever need a second round
-        # a key and its number lie side by side, for one access to memory; a table is at most half full
+    while min(counts) < 0:  # at most as many points as keys; photographs rarely need a second round
+        # a key and its number are adjacent, for one memory access; a table is at most half full
         tables, found = (
             reused_array("tables", (parts, 2 * capacity, 2), np.int64),
             reused_array("found", (parts, capacity), np.int64),
@@ -45,7 +45,7 @@ def number(keys: NDArray[np.int64], vertices: NDArray[np.int32], parts: int, par
 
 @kernel
 def _number(keys, tables, found, vertices):  # type: ignore[no-untyped-def]
-    """Number the points of each piece by itself; their counts, or -1 where ``found`` is too small."""
+    """Number the points of each piece separately. Returns their counts, or -1 where ``found`` is too small."""
     parts, count = len(tables), len(keys)
     counts = np.empty(parts, np.int64)
     for part in prange(parts):
@@ -56,7 +56,7 @@ def _number(keys, tables, found, vertices):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True)
 def _number_piece(keys, table, found, vertices):  # type: ignore[no-untyped-def]
-    """In the order in which pixels meet them. No array is replaced: references would be counted in the inner loop."""
+    """Number points in the order of pixels. No array is replaced, which would count references in the inner loop."""
     count, corners = keys.shape
     bits = 1
     while (2 << bits) <= len(table):
@@ -66,7 +66,7 @@ def _number_piece(keys, table, found, vertices):  # type: ignore[no-untyped-def]
     for n in range(count):
         for k in range(corners):
             key = keys[n, k]
-            if n > 0 and key == keys[n - 1, k]:  # many pixels share vertices with the one beside them
+            if n > 0 and key == keys[n - 1, k]:  # many pixels share vertices with the pixel before
                 vertices[n, k] = vertices[n - 1, k]
                 continue
             place = np.int64((np.uint64(key) * _MIX) >> np.uint64(64 - bits))
@@ -83,7 +83,7 @@ def _number_piece(keys, table, found, vertices):  # type: ignore[no-untyped-def]
 
 @compiled
 def _merge(every, order):  # type: ignore[no-untyped-def]
-    """The different keys in their order, and the number of each of ``every`` among them."""
+    """The distinct keys in ascending order, and the number of each of ``every`` among them."""
     found, ranks = np.empty(len(every), np.int64), np.empty(len(every), np.int32)
     points = 0
     for i in range(len(order)):
@@ -97,7 +97,7 @@ def _merge(every, order):  # type: ignore[no-untyped-def]
 
 @kernel
 def _renumber(vertices, ranks, firsts):  # type: ignore[no-untyped-def]
-    """From each piece's own numbers to those of all."""
+    """Replace the numbers within each piece by the numbers among all points."""
     parts, count = len(firsts), len(vertices)
     for part in prange(parts):
         for n in range(part * count // parts, (part + 1) * count // parts):

@@ -1,4 +1,4 @@
-"""The dense CRF from a config, or by the name of one of the config group's choices."""
+"""Presets of the dense CRF: from a config, or by the name of a choice of the config group ``crf``."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def build_crf(config: CRFConfig, threads: int | None = None) -> DenseCRF | None:
     """The CRF of a config; None for ``crf=none``.
 
     Args:
-        config: as composed.
+        config: the config of the group ``crf``.
         threads: see :class:`DenseCRF`.
 
     Raises:
-        UserError: a parameter that cannot be.
+        UserError: a parameter is not possible.
     """
     if not isinstance(config, DenseCRFConfig):
         return None
@@ -34,11 +34,11 @@ def preset(name: str, folder: Path | None = None) -> DenseCRF | None:
     """The CRF of ``conf/crf/NAME.yaml``, or of a YAML file such as the search writes.
 
     Args:
-        name: of a preset (``"none"`` gives None), or the path of a file that ends with .yaml.
-        folder: of the presets; None: this library's.
+        name: the name of a preset (``"none"`` gives None), or the path of a file that ends with .yaml.
+        folder: the folder of the presets; None: this library's.
 
     Raises:
-        UserError: there is no such preset or file, or it is none.
+        UserError: there is no such preset or file, or the file is no preset.
     """
     from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException

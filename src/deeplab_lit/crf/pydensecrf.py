@@ -1,4 +1,4 @@
-"""The reference engine: the pydensecrf2 package."""
+"""The engine ``pydensecrf``: the package pydensecrf2, the reference."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from deeplab_lit.crf.parameters import Parameters
 from deeplab_lit.utils.arrays import Bytes, Floats
 from deeplab_lit.utils.errors import UserError
 
-_LEAST = 1e-5  # probabilities below count as this
+_LEAST = 1e-5  # lower bound of probabilities
 
 
 def refine(crf: Parameters, image: Bytes, probabilities: Floats) -> Floats:
-    """Marginals (C, H, W); raises UserError where the package is not installed."""
+    """The marginals (C, H, W); raises UserError if the package is not installed."""
     try:
         from pydensecrf import densecrf
     except ImportError as error:

@@ -1,9 +1,9 @@
 """The permutohedral lattice as sparse linear algebra on tensors: batched, on any device, with gradients.
 
-The filter is ``S B_d ... B_0 S^T``: S holds each pixel's shares in the vertices of its simplex, B_j blurs along one of
-the d + 1 directions. All of them are sparse matrices with few entries in a row, applied as weighted sums of rows. Each
-B_j is symmetric, so the transposed filter is the same with its directions in reverse: that is the backward pass, which
-needs nothing kept from the forward one.
+The filter is ``S B_d ... B_0 S^T``. S holds the weights of each pixel at the vertices of its simplex. B_j blurs along
+one of the d + 1 directions. All are sparse matrices with few entries in a row, applied as weighted sums of rows. Each
+B_j is symmetric, so the transposed filter is the filter with its directions in reverse order. The backward pass is
+therefore another filtering, which needs no activations of the forward pass.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _TOO_SMALL = "the deviations of the CRF are too small for this image: its lattic
 
 @dataclass(frozen=True)
 class TensorLattice:
-    """Where the pixels of a batch and the points of its lattices meet.
+    """The lattices of a batch: the vertices and weights of its pixels, and the neighbours of its points.
 
     Attributes:
-        vertices: for each pixel the lattice points of its simplex (N, d + 1).
-        weights: its shares in them (N, d + 1), which sum to 1.
+        vertices: the lattice points of each pixel's simplex (N, d + 1).
+        weights: the pixel's weight at each of them (N, d + 1); they sum to 1.
         starts, pixels, shares: the same by lattice point: entries ``starts[p]:starts[p + 1]`` belong to point p.
-        neighbours: each point itself and its two neighbours along each direction (d + 1, M, 3); M, a row of zeros,
-            where there is none.
+        neighbours: each point and its two neighbours along each direction (d + 1, M, 3); M, a row of zeros, stands
+            for none.
     """
 
     vertices: Tensor
@@ -45,7 +45,7 @@ class TensorLattice:
         return _Filter.apply(values, self, False)
 
     def _run(self, values: Tensor, reverse: bool) -> Tensor:
-        # what an empty bag gives is zero
+        # an empty bag has the sum zero
         points = F.embedding_bag(self.pixels, values, self.starts, mode="sum", per_sample_weights=self.shares)
         blur = points.new_tensor([1, 0.5, 0.5]).expand(len(points), 3).contiguous()
         directions = range(len(self.neighbours))
@@ -53,7 +53,7 @@ class TensorLattice:
             padded = torch.cat([points, points.new_zeros(1, points.shape[1])])
             points = F.embedding_bag(self.neighbours[direction], padded, mode="sum", per_sample_weights=blur)
         found = F.embedding_bag(self.vertices, points, mode="sum", per_sample_weights=self.weights)
-        # blurring adds up to more than 1
+        # the weights of the blurs add up to more than 1
         return found / (1 + 2.0 ** -(self.vertices.shape[1] - 1))
 
 
@@ -72,13 +72,13 @@ def build(features: Tensor) -> TensorLattice:
     """The lattices of the images of a batch.
 
     Args:
-        features: (B, P, d), float32 or float64, in units of the Gaussian's deviation. Images do not touch each other.
+        features: (B, P, d), float32 or float64, in units of the Gaussian's deviation. Images have no common points.
 
     Raises:
-        UserError: the features spread too far: the deviations are too small.
+        UserError: the features have too large a range, since the deviations are too small.
     """
     batch, pixels, d = features.shape
-    # beyond, single precision does not tell where in its simplex a pixel lies
+    # above it, single precision does not resolve the position of a pixel in its simplex
     if float((features.amax(1) - features.amin(1)).amax()) > 2**20 / (2 * d):
         raise UserError(_TOO_SMALL)
     keys, weights, deltas = _embed(features)
@@ -100,15 +100,15 @@ def _find(found: Tensor, wanted: Tensor) -> Tensor:
 
 
 def _embed(features: Tensor) -> tuple[Tensor, Tensor, list[int]]:
-    """Keys (B * P, d + 1) of each pixel's vertices, its shares in them, and the step of keys along each direction."""
+    """Keys (B * P, d + 1) of each pixel's vertices, its weights there, and the step of keys along each direction."""
     batch, pixels, d = features.shape
     scale = [math.sqrt(2 / 3) * (d + 1) / math.sqrt((i + 1) * (i + 2)) for i in range(d)]
     scaled = features.reshape(batch * pixels, d) * features.new_tensor(scale)
-    # onto the plane of coordinates that sum to 0
+    # to the plane of coordinates that sum to 0
     later = torch.cat([scaled.flip(1).cumsum(1).flip(1), torch.zeros_like(scaled[:, :1])], 1)
     before = torch.cat([torch.zeros_like(scaled[:, :1]), scaled * torch.arange(1, d + 1, device=features.device)], 1)
     elevated = later - before
-    # the nearest point whose coordinates are multiples of d + 1, moved back onto the plane where rounding left it
+    # the nearest point whose coordinates are multiples of d + 1, moved back to the plane if rounding left it
     quotient = torch.floor(elevated / (d + 1) + 0.5)
     rest = quotient * (d + 1)
     own = elevated - rest
@@ -125,7 +125,7 @@ def _embed(features: Tensor) -> tuple[Tensor, Tensor, list[int]]:
     strides, first, size = _packing(rest.long(), batch)
     image = torch.arange(batch, device=features.device).repeat_interleave(pixels) * size
     key = ((rest[:, :d].long() - first) * strides).sum(1) + image
-    # to the next vertex every coordinate moves by 1, the one that ranks last among the rest by -d
+    # at the next vertex every coordinate is larger by 1, except the one of the last remaining rank, smaller by d
     own_stride = torch.cat([strides, strides.new_zeros(1)]).expand(len(scaled), d + 1)
     by_rank = torch.empty_like(rank).scatter_(1, rank, own_stride)
     moves = strides.sum() - (d + 1) * by_rank.flip(1)[:, :d]
@@ -135,9 +135,9 @@ def _embed(features: Tensor) -> tuple[Tensor, Tensor, list[int]]:
 
 
 def _packing(rest: Tensor, batch: int) -> tuple[Tensor, Tensor, int]:
-    """Strides and origin that make one integer of a point's first d coordinates, and the room of one image."""
+    """Strides and origin that pack a point's first d coordinates into one integer, and the range of an image's keys."""
     d = rest.shape[1] - 1
-    margin = 3 * (d + 1)  # a vertex and a neighbour are at most so far away
+    margin = 3 * (d + 1)  # the largest distance of a vertex and a neighbour
     low, high = rest[:, :d].amin(0) - margin, rest[:, :d].amax(0) + margin
     sizes = [int(size) for size in high - low + 1]
     if math.prod(sizes) * batch >= 2**62:

@@ -1,1 +1,1 @@
-"""Compiled loops of the CPU: arrays in, arrays out."""
+"""Kernels: loops compiled for the CPU, arrays in, arrays out."""

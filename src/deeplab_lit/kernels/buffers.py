@@ -1,4 +1,4 @@
-"""Arrays in memory that a thread reuses: new pages cost as much as an iteration of the mean field."""
+"""Buffers: arrays in memory that a thread reuses, since new pages cost as much as an iteration of the mean field."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy as np
 Allocate = Callable[[str, tuple[int, ...], Any], Any]
 """From a name, a shape and a type to an array with anything in it."""
 
-_LINE = 64  # bytes of a cache line, where arrays begin
+_LINE = 64  # bytes of a cache line; arrays are aligned to it
 
 
 def new_array(name: str, shape: tuple[int, ...], dtype: Any) -> Any:
-    """Memory of its own, for arrays that are kept."""
+    """A new array, for arrays that are kept."""
     return np.empty(shape, dtype)
 
 

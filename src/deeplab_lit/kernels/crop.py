@@ -1,6 +1,6 @@
-"""A crop of a scaled image and its mask in one pass that reads the crop alone, and bytes as planes of floats.
+"""Crops of scaled images and masks, in one pass that reads only the crop, and bytes as planes of floats.
 
-Compiled for one thread: data sets are read by many processes or threads at once.
+They are compiled for one thread, since many processes or threads read a data set at once.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -12,12 +12,13 @@ from deeplab_lit.kernels.jit import compiled
 
 
 def _crop_scaled(image, mask, height, width, top, left, mirrored, fill, void, crop, crop_mask):
-    """Fill ``crop`` (h, w, 3) and ``crop_mask`` (h, w) from an image (H, W, 3) and its mask, bytes, as if both were
-    resized to ``height`` x ``width``, with corners on corners of the image's area: the image linearly, the mask to the
-    nearest. Row ``top`` and column ``left`` of that come first; ``fill`` (3,) and ``void`` are what lies beyond it.
-    All arrays lie in C order.
+    """Fill ``crop`` (h, w, 3) and ``crop_mask`` (h, w) from an image (H, W, 3) and its mask, all bytes in C order.
+
+    The crop is that of the image and the mask resized to ``height`` x ``width``, the image bilinearly, the mask to the
+    nearest pixel, without aligned corners. It begins at row ``top`` and column ``left``. Outside the resized image it
+    has ``fill`` (3,) and ``void``.
     """
-    three = np.uint32(3)  # unsigned: numba asks of signed indices whether they count from the end
+    three = np.uint32(3)  # unsigned, since numba checks signed indices for negative values
     side, across = crop_mask.shape
     rows, columns = mask.shape
     seen = min(across, width - left)

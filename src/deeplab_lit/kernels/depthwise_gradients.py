@@ -1,6 +1,6 @@
-"""The two gradients of a depthwise convolution that PyTorch is slow at, compiled for a CPU.
+"""Depthwise gradients: both gradients of a depthwise convolution, compiled for a CPU.
 
-Maps are float32 with the channels last. Each tap of a filter adds whole runs of channels, as vector units like it.
+Maps are float32 with the channels last, so that the loop over the channels of a tap is vectorised.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -14,12 +14,12 @@ from deeplab_lit.kernels.jit import compiled, kernel
 
 @compiled
 def _inside(offset, stride, size, out_size):
-    """The outputs ``o`` whose tap ``o * stride + offset`` is in ``0 <= ... < size``: the first, and their end."""
+    """The first output ``o`` with ``0 <= o * stride + offset < size``, and the end of these outputs."""
     return max(0, (-offset + stride - 1) // stride), min(out_size, (size - 1 - offset) // stride + 1)
 
 
 def _filter_gradient(x, grad, stride_y, stride_x, pad_y, pad_x, rate_y, rate_x, kernel_y, kernel_x, parts):
-    """For each part of the rows: (kernel_y, kernel_x, channels); their sum is the gradient of the filters."""
+    """The gradient of the filters from each part of the rows: (parts, kernel_y, kernel_x, channels)."""
     batch, height, width, channels = x.shape
     out_height, out_width = grad.shape[1], grad.shape[2]
     rows = batch * out_height
@@ -42,7 +42,7 @@ def _filter_gradient(x, grad, stride_y, stride_x, pad_y, pad_x, rate_y, rate_x, 
 
 
 def _input_gradient(grad, weight, height, width, stride_y, stride_x, pad_y, pad_x, rate_y, rate_x):
-    """(batch, height, width, channels); ``weight`` is (kernel_y, kernel_x, channels)."""
+    """The gradient of the input (batch, height, width, channels); ``weight`` is (kernel_y, kernel_x, channels)."""
     batch, out_height, out_width, channels = grad.shape
     kernel_y, kernel_x = weight.shape[0], weight.shape[1]
     found = np.empty((batch, height, width, channels), np.float32)

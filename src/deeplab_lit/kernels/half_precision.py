@@ -1,4 +1,4 @@
-"""Half precision on this processor."""
+"""Half precision on this processor: whether it stores it, and whether it computes in it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import llvmlite.binding as llvm
 
 
 def stores_half() -> bool:
-    """Whether this processor converts half precision itself; without that it is slower than float32."""
+    """Whether this processor has instructions that convert half precision; without them it is slower than float32."""
     return bool(_features().get("f16c")) or _is_arm()
 
 
 def computes_half() -> bool:
-    """Whether this processor adds and multiplies in half precision itself."""
+    """Whether this processor has instructions that add and multiply in half precision."""
     return bool(_features().get("avx512fp16")) or (_is_arm() and bool(_features().get("fullfp16")))
 
 

@@ -1,4 +1,4 @@
-"""Kernels compiled once and kept on disk, for one thread and for several."""
+"""Just-in-time compilation of kernels, for one thread and for several, with a cache on disk."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from numba import njit
 
 
 def compiled(function: Callable[..., Any], **options: Any) -> Any:
-    """A function compiled by numba, without the interpreter's lock; kept on disk where there is a place to write."""
+    """A function compiled by numba, without the global interpreter lock; cached on disk if a folder is writable."""
     try:
         return njit(nogil=True, cache=True, **options)(function)
-    except RuntimeError as error:  # no folder that can be written to
+    except RuntimeError as error:  # no writable folder
         warnings.warn(
             f"numba finds no folder for its compiled code ({error}), so kernels are compiled anew in every process: "
             "set NUMBA_CACHE_DIR to a folder that can be written to.",
@@ -28,7 +28,7 @@ def compiled(function: Callable[..., Any], **options: Any) -> Any:
 def kernel(function: Callable[..., Any]) -> dict[bool, Any]:
     """A function with ``prange`` loops compiled for several threads (True; see :func:`threads`) and for one (False).
 
-    numba's files on disk go by a function's name and know nothing of how it was compiled, so the two need two names.
+    numba names its files on disk by the function, whatever the options of compilation, so the two need two names.
     """
     assert isinstance(function, FunctionType)
     found = {}
@@ -49,12 +49,12 @@ def _on_threads(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def threads() -> int:
-    """The threads that parallel kernels run on: as many as PyTorch uses, where it is loaded, and else all cores."""
+    """The number of threads of parallel kernels: PyTorch's, if it is loaded, and else one for each core."""
     torch = sys.modules.get("torch")
     if torch is None:
         return int(numba.get_num_threads())
     wanted = torch.get_num_threads()
-    numba.get_num_threads()  # starts numba's threads, and with them OpenMP, and so PyTorch, gets another number
+    numba.get_num_threads()  # starts numba's threads, which changes OpenMP's number of threads, and so PyTorch's
     if torch.get_num_threads() != wanted:
         torch.set_num_threads(wanted)
     numba.set_num_threads(min(wanted, numba.config.NUMBA_NUM_THREADS))

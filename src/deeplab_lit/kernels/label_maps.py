@@ -1,6 +1,6 @@
 """Label maps: upsampling and argmax in one pass over the pixels, and counts of pairs of labels, compiled for a CPU.
 
-No map of the size of the image is made for any class. Classes stand last, filled up to whole vectors.
+No upsampled map of a class is stored. Classes are the last dimension, padded to whole vectors.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -16,8 +16,9 @@ from deeplab_lit.kernels.loss import blend
 def _upsampled_argmax(scores, above, below, down, left, right, across):
     """The class with the highest score at each pixel, uint8 (batch, height, width).
 
-    ``scores`` is (batch, h, w, lanes); ``above``, ``below`` and ``down`` are, for each row of pixels, the two rows of
-    scores and the share of the second; ``left``, ``right``, ``across`` for columns. The first of equal classes counts.
+    ``scores`` is (batch, h, w, lanes). ``above``, ``below`` and ``down`` are the two rows of scores for each row of
+    pixels, and the weight of the second; ``left``, ``right``, ``across`` are the same for columns. Of equal scores, the
+    first class counts.
     """
     batch, _, columns, lanes = scores.shape
     height, width = len(above), len(left)
@@ -45,7 +46,7 @@ upsampled_argmax = kernel(_upsampled_argmax)[True]
 
 @compiled
 def count_pairs(prediction, truth, void, counts):
-    """Add the pixels of two flat arrays to ``counts`` (true class, predicted class); returns how many are no class."""
+    """Add the pixels of two flat arrays to ``counts`` (true class, predicted class); returns how many have no class."""
     classes, unknown = len(counts), 0
     for i in range(len(truth)):
         t, p = truth[i], prediction[i]

@@ -1,4 +1,4 @@
-"""Whether compiled kernels can be used here."""
+"""Loading of kernels: whether they can be used."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import functools
 
 @functools.cache
 def has_numba() -> bool:
-    """Whether numba, which compiles this folder's kernels, can be imported; callers have a slower way without it."""
+    """Whether numba, which compiles this folder's kernels, can be imported; callers have a slower path without it."""
     try:
         import numba  # noqa: F401
     except ImportError:

@@ -1,7 +1,7 @@
-"""Upsampling and cross-entropy in one pass over the pixels, compiled for a CPU.
+"""The loss of upsampled scores, cross-entropy, in one pass over the pixels, compiled for a CPU.
 
-No map of the size of the image is made: each pixel's scores are interpolated from the coarse map, and its gradient is
-spread back onto it at once. Classes stand last, filled up to whole vectors with scores that count for nothing.
+No upsampled map is stored: each pixel's scores are interpolated from the coarse map, and its gradient is added to the
+coarse gradient at once. Classes are the last dimension, padded to whole vectors with scores that do not count.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -15,7 +15,7 @@ from deeplab_lit.kernels.jit import compiled, kernel
 
 @compiled
 def blend(first, second, share, found):
-    """Write into ``found`` what lies between two rows of a map, ``share`` of the way to the second."""
+    """Write into ``found`` the interpolation of two rows of a map; ``share`` is the weight of the second."""
     for j in range(found.shape[0]):
         for c in range(found.shape[1]):
             found[j, c] = first[j, c] + share * (second[j, c] - first[j, c])
@@ -23,7 +23,7 @@ def blend(first, second, share, found):
 
 @compiled
 def _exp(x):
-    """e ** x of x <= 0 in single precision: a power of two, and a polynomial for the rest in [-0.5, 0.5]."""
+    """e ** x of x <= 0 in single precision: a power of two times a polynomial in the rest, which is in [-0.5, 0.5]."""
     t = max(x * np.float32(1.4426950408889634), np.float32(-126.0))
     whole = np.int32(t - np.float32(0.5))
     f = t - np.float32(whole)
@@ -36,9 +36,9 @@ def _exp(x):
 def _cross_entropy(scores, labels, weights, void, above, below, down, left, right, across, parts):
     """The summed loss, the summed weight, the gradient of the loss, and the number of labels that no class has.
 
-    ``scores`` is (batch, h, w, lanes), ``labels`` (batch, height, width); ``above``, ``below`` and ``down`` are, for
-    each row of pixels, the two rows of scores and the share of the second; ``left``, ``right``, ``across`` for columns.
-    The rows of an image are dealt to ``parts``, each with sums of its own, whatever the number of threads.
+    ``scores`` is (batch, h, w, lanes), ``labels`` (batch, height, width). ``above``, ``below`` and ``down`` are the two
+    rows of scores for each row of pixels, and the weight of the second; ``left``, ``right``, ``across`` are those for
+    columns. The rows of an image are divided into ``parts``, each with its own sums, whatever the number of threads.
     """
     batch, height, width = labels.shape
     rows, columns, lanes = scores.shape[1:]

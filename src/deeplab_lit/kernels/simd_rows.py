@@ -1,8 +1,8 @@
-"""Operations on whole rows of labels as vector instructions.
+"""SIMD operations on rows of labels, as LLVM vector instructions; docs/kernels.md explains them.
 
-numba cannot know that two arrays never overlap, and keeps short inner loops scalar; these intrinsics say in LLVM's own
-terms that a row of L labels is one vector. L comes in as the length of a tuple, ``lanes``, so that it is known when a
-kernel is compiled. Rows are stored in half precision (as uint16) or in float32; sums are in float32.
+numba does not know that two arrays never overlap, and compiles short inner loops to scalar code. In these intrinsics a
+row of L labels is one LLVM vector. L is the length of the tuple ``lanes``, so that it is a constant of the compiled
+kernel. Rows are stored in half precision (as uint16) or in float32; sums are in float32.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from numba.extending import intrinsic
 from deeplab_lit.kernels.half_precision import computes_half
 
 _FAST = ("fast",)  # rows hold neither NaN nor infinity
-_AHEAD = 6  # pixels whose lattice rows are fetched before they are needed
-_ENTRIES_AHEAD = 16  # the same on the way onto the lattice
+_AHEAD = 6  # how many pixels ahead lattice rows are prefetched
+_ENTRIES_AHEAD = 16  # how many entries ahead rows are prefetched in a splat
 _FLOAT, _INT, _LONG = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 
-_Array = tuple[Any, Any]  # its type and its value
+_Array = tuple[Any, Any]  # the type and the value of an array
 
 
 class _Row:
-    """Vector code for rows of ``lanes`` labels at one place of the program."""
+    """A builder of vector code for rows of ``lanes`` labels, at one place of the program."""
 
     def __init__(self, context: Any, builder: Any, lanes: Any) -> None:
         self.context, self.builder, self.labels = context, builder, len(lanes)
@@ -61,7 +61,7 @@ class _Row:
         return self.builder.load(self.builder.gep(data, [index]))
 
     def fetch(self, kind: Any, array: Any, row: Any) -> None:
-        """Begin to bring a row into the cache."""
+        """Prefetch a row into the cache."""
         place = self._place(kind, array, row, self.wide)
         place = self.builder.bitcast(place, ir.IntType(8).as_pointer())
         flags = [ir.Constant(_INT, each) for each in (0, 3, 1)]
@@ -92,7 +92,7 @@ class _Row:
         return self.builder.call(function, arguments, fastmath=_FAST)
 
     def weighted_sum(self, first: Any, last: Any, source: _Array, rows: _Array, weights: _Array) -> Any:
-        """The sum of weights[e] * source[rows[e]] for e from first to last; the rows of later e are fetched."""
+        """The sum of weights[e] * source[rows[e]] for e from first to last; the rows of later e are prefetched."""
         builder = self.builder
         size = self.context.make_array(rows[0])(self.context, builder, rows[1]).nitems
         final = builder.sub(size, ir.Constant(_LONG, 1))
@@ -108,14 +108,14 @@ class _Row:
         return builder.load(total)
 
     def corner_sum(self, start: Any, pixel: Any, corners: int, source: _Array, rows: _Array, weights: _Array) -> Any:
-        """start + the sum over a pixel's corners, without a loop; those of a later pixel are fetched."""
+        """start + the sum over the corners of a pixel, unrolled; the rows of a later pixel are prefetched."""
         builder = self.builder
         shape = self.context.make_array(rows[0])(self.context, builder, rows[1]).shape
         pixels = builder.extract_value(shape, 0)
         later = builder.add(self.long(pixel), ir.Constant(_LONG, _AHEAD))
         later = builder.select(builder.icmp_signed("<", later, pixels), later, self.long(pixel))
         here, there = (builder.mul(each, ir.Constant(_LONG, corners)) for each in (self.long(pixel), later))
-        totals = [start, None]  # two sums, so that no addition waits for the one before
+        totals = [start, None]  # two sums, so that an addition does not wait for the one before
         for corner in range(corners):
             self.fetch(*source, self.element(*rows, builder.add(there, ir.Constant(_LONG, corner))))
             index = builder.add(here, ir.Constant(_LONG, corner))
@@ -126,7 +126,7 @@ class _Row:
         return totals[0] if totals[1] is None else self.add(*totals)
 
     def softmax(self, score: Any) -> Any:
-        """To single precision: 2 ** x from its whole part, as an exponent, and a polynomial in the rest."""
+        """The softmax of a row. 2 ** x is a power of two, from its whole part, times a polynomial in the rest."""
         builder, name = self.builder, f"v{self.labels}f32"
         top = self.call(f"llvm.vector.reduce.fmax.{name}", score, result=_FLOAT)
         x = self.multiply(builder.fsub(score, self.repeat(top), flags=_FAST), self.constant(1.4426950408889634))
@@ -183,7 +183,7 @@ def update_row(  # type: ignore[no-untyped-def]
     typing_context, unary, n, vertices, weights, values, corners, more_vertices, more_weights, more_values,
     more_corners, target, place, lanes
 ):  # fmt: skip
-    """target[place] = softmax(unary[n] + what two filters give pixel n); ``corners``: tuples, one value for each."""
+    """target[place] = softmax(unary[n] + the slices of two filters); the length of ``corners`` is their number."""
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         row = _Row(context, builder, lanes)

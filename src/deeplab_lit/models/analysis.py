@@ -19,7 +19,7 @@ _NATIVE_STRIDE = 32  # of the classification trunks
 
 
 class _FieldOfView(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Tracks the field of view of a value, and the distance of neighbouring values in pixels, through every operation."""
+    """Tracks the field of view of a value and the distance of neighbouring values, in pixels, through operations."""
 
     def __init__(self, image: Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -80,7 +80,7 @@ class ResNet(nn.Module):
         return self.layer4(self.layer3(self.layer2(self.layer1(x))))
 
     def forward_taps(self, image: Float[Tensor, "batch 3 height width"]) -> tuple[Tensor, list[Tensor]]:
-        """The features, and the maps for V1's multi-scale features: the image, the stem's output, three stages' outputs."""
+        """The features, and the maps for V1's multi-scale features: the image, outputs of the stem and three stages."""
         taps = [image, self.relu(self.bn1(self.conv1(image)))]
         x = self.maxpool(taps[1])
         for stage in (self.layer1, self.layer2, self.layer3):

@@ -98,7 +98,7 @@ class EfficientNetLite0(nn.Module):
         return self.features(self.blocks(self.stem(image)))
 
     def forward_taps(self, image: Float[Tensor, "batch 3 height width"]) -> tuple[Tensor, list[Tensor]]:
-        """The features, and the maps for V1's multi-scale features: the image, the stem's output, three stages' outputs."""
+        """The features, and the maps for V1's multi-scale features: the image, outputs of the stem and three stages."""
         x = self.stem(image)
         taps = [image, x]
         for number, block in enumerate(self.blocks):

@@ -1,1 +1,1 @@
-"""Trained weights from elsewhere: a foreign state dict in, ours out."""
+"""Weights: files of this library and of other code bases, and the initial weights of a training."""

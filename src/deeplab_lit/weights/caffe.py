@@ -1,8 +1,8 @@
 """The authors' released Caffe models, read from their binary files without Caffe.
 
-The files carry the layers with their names, so a net is known by them: VGG-16 with ``conv1_1`` to ``conv5_3``, ResNets
-with ``res2a_branch1`` to ``res5c_branch2c``. Where a file does not say its rates, the published ones are taken. Copies
-of the layers for smaller inputs are known by their ends (``conv1_res075``, ``conv1_075``) and must be equal.
+A net is recognised by the names of its layers: VGG-16 by ``conv1_1`` to ``conv5_3``, ResNets by ``res2a_branch1`` to
+``res5c_branch2c``. If a file does not state its rates, the published ones are taken. Copies of layers for smaller
+inputs have names with a suffix (``conv1_res075``, ``conv1_075``), and their weights must be equal.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from deeplab_lit.utils.errors import UserError
 from deeplab_lit.weights.caffe_schema import net_message
 from deeplab_lit.weights.foreign import Foreign, aspp, field_of_view, resnet, vgg16
 
-_EPS = 1e-5  # of batch normalisation, Caffe's default and this library's
+_EPS = 1e-5  # epsilon of batch normalisation: Caffe's default, and this library's
 _VGG_CONVS = {
     f"conv{block}_{number}": index
     for (block, number), index in zip(
@@ -86,11 +86,11 @@ def convert(layers: Sequence[Layer], source: str) -> Foreign:
     """The weights of a released net by this library's names, with the description of its network.
 
     Args:
-        layers: as :func:`parse` gives them.
-        source: where they come from, for messages.
+        layers: from :func:`parse`.
+        source: the name of the file, for messages.
 
     Raises:
-        UserError: another net than VGG-16 or a ResNet of the papers, or a layer that has no place in it.
+        UserError: the net is neither VGG-16 nor a ResNet of the papers, or a layer belongs to neither.
     """
     rest = {layer.name: layer for layer in layers if layer.blobs}
     factors = _other_scales(rest, source)
@@ -116,7 +116,7 @@ def _shape(layer: Layer) -> str:
 
 
 def _other_scales(rest: dict[str, Layer], source: str) -> list[float]:
-    """Take out the copies of the layers that saw smaller inputs; the scales of the input are 1 and theirs."""
+    """Remove the copies of layers for smaller inputs. Returns the scales of the input: 1 and those of the copies."""
     factors = {1.0}
     for name in list(rest):
         found = _SCALE.search(name)
@@ -205,7 +205,7 @@ def _imagenet_vgg16(weights: dict[str, Tensor], rest: dict[str, Layer]) -> Forei
 
 def _taps(rest: dict[str, Layer], layers: Sequence[Layer]) -> list[list[str]]:
     """The chains of three convolutions on the image and on pool1 to pool4, by the names of their layers."""
-    source_of: dict[str, str] = {}  # what a blob is a copy of, through layers without weights
+    source_of: dict[str, str] = {}  # the original of each copied blob, through layers without weights
     after: dict[str, list[str]] = {}
     for layer in layers:
         origins = [source_of.get(bottom, bottom) for bottom in layer.bottoms]
@@ -287,7 +287,9 @@ def _take_unit(
                 f"{source} has no layer {name!r}, which belongs to {conv!r}: it is cut off, or of another net."
             )
     norm, scale = (rest.pop(name) for name in norms)
-    factor = norm.blobs[2].item() if norm.blobs[2].item() != 0 else 1.0  # Caffe keeps sums and what they sum up to
+    factor = (
+        norm.blobs[2].item() if norm.blobs[2].item() != 0 else 1.0
+    )  # Caffe keeps sums, and the number by which to divide them
     mean, variance = _tensor(norm.blobs[0].reshape(-1)) / factor, _tensor(norm.blobs[1].reshape(-1)) / factor
     bias = weights.pop(f"{target}.bias", None)
     return weights | {

@@ -10,8 +10,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 _PACKAGE = "deeplab_lit.caffe"
 _Field = descriptor_pb2.FieldDescriptorProto
-# field: (number, type, many); a type that is a string names another message. Packed floats are length-delimited on the
-# wire just as bytes are, so declaring them as bytes gives them in one piece.
+# field: (number, type, repeated); a type that is a string names another message. Packed floats are length-delimited in
+# the file, as bytes are, so that a field declared as bytes holds them all.
 _MESSAGES: Mapping[str, Mapping[str, tuple[int, int | str, bool]]] = {
     "BlobShape": {"dim": (1, _Field.TYPE_INT64, True)},
     "Blob": {
@@ -33,7 +33,7 @@ _MESSAGES: Mapping[str, Mapping[str, tuple[int, int | str, bool]]] = {
         "convolution_param": (106, "Convolution", False),
         "batch_norm_param": (139, "BatchNorm", False),
     },
-    # the older form of a layer, of V1's time
+    # the older message of a layer, from the time of V1
     "OldLayer": {
         "bottom": (2, _Field.TYPE_STRING, True),
         "top": (3, _Field.TYPE_STRING, True),

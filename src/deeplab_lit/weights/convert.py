@@ -1,4 +1,4 @@
-"""One file of weights in, another one out."""
+"""Convert a file of weights to a checkpoint or safetensors file of this library."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from deeplab_lit.weights.write import FORMATS, save
 
 
 def convert(config: ConvertConfig) -> None:
-    """Write what ``config.source`` holds as a checkpoint or safetensors file of this library, and say what it was.
+    """Write the weights in ``config.source`` as a checkpoint or safetensors file of this library, and print its layout.
 
     Raises:
-        UserError: the source is not known, the class list does not fit, or the target has another suffix.
+        UserError: the source is not recognised, the class list does not fit, or the target has an unknown suffix.
     """
     out = Path(config.out).expanduser()
     if out.suffix not in FORMATS:
@@ -45,8 +45,8 @@ def _named(old: dict[str, Any], labels: LabelSet, source: str) -> dict[str, Any]
 def in_rgb(content: dict[str, Any]) -> None:
     """Turn a network of BGR images into one of RGB images with equal outputs, in place.
 
-    The filters that look at the image change the order of their channels. The mean stays in the normalisation: around
-    the image, zero padding stands for it, which no bias can do.
+    The filters of the first convolutions change the order of their channels. The mean stays in the normalisation,
+    since zero padding around the image stands for the mean, which no bias can express.
     """
     norm = content[CHECKPOINT_KEY]["normalization"]
     if not norm["bgr"]:

@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself, so that it can be rebuilt from the file alone."""
+"""The description of a network in its checkpoint, from which the network is rebuilt."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def describe(
 
 
 def to_text(content: Mapping[str, Any]) -> str:
-    """What a checkpoint says of itself as one line of JSON, for the metadata of other formats."""
+    """The description in a checkpoint as one line of JSON, for the metadata of other formats."""
     return json.dumps({"about": content[CHECKPOINT_KEY], "global_step": content["global_step"]})
 
 
 def from_text(text: str, source: str) -> dict[str, Any]:
-    """The description and the step that :func:`to_text` wrote, under a checkpoint's keys; UserError if it did not."""
+    """The description and the step in a text of :func:`to_text`, under a checkpoint's keys; UserError if it is none."""
     try:
         found = json.loads(text)
         return {CHECKPOINT_KEY: found["about"], "global_step": found["global_step"]}
@@ -49,10 +49,10 @@ def from_text(text: str, source: str) -> dict[str, Any]:
 
 
 def checked(content: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """A checkpoint's content, if its description is one and its weights are tensors by name.
+    """A checkpoint's content, after a check of its description and of its weights.
 
     Raises:
-        UserError: naming the part that is not as :func:`describe` makes it.
+        UserError: a part is not of the form that :func:`describe` gives; the message names it.
     """
     about = content[CHECKPOINT_KEY]
     for part, right in _RIGHT.items():

@@ -1,4 +1,4 @@
-"""PyTorch's exported programs (``.pt2``), written, run, and read without running them."""
+"""Exported programs of PyTorch (``.pt2``): written, run, and read without running code in them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from deeplab_lit.weights.description import CHECKPOINT_KEY, from_text, to_text
 
 _ABOUT = f"{CHECKPOINT_KEY}.json"
 _WEIGHTS = "data/weights/model_weights_config.json"
-_FLOAT32 = 7  # in the enumeration of the format
+_FLOAT32 = 7  # numbers in the enumeration of the format
 
 
 def write_program(program: torch.export.ExportedProgram, content: dict[str, Any], path: Path) -> None:
@@ -28,7 +28,7 @@ def write_program(program: torch.export.ExportedProgram, content: dict[str, Any]
 
 
 def run_program(path: Path) -> Callable[[Tensor], Tensor]:
-    """The graph of a file that this process has written: PyTorch's reader runs what a file of others may carry."""
+    """The graph of a file that this process has written. PyTorch's reader could run code in a file of others."""
     return torch.export.load(path).module()
 
 
@@ -38,16 +38,16 @@ def is_program(path: Path) -> bool:
         with zipfile.ZipFile(path) as archive:
             return any(name.partition("/")[2] == _WEIGHTS for name in archive.namelist())
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OverflowError, struct.error):
-        return False  # whoever reads it as another kind says so
+        return False  # the reader of another format reports the error
 
 
 def read_program(path: Path) -> dict[str, Any]:
     """The weights and the description of an exported program of this library, in the form of a checkpoint.
 
-    Its graph is left alone, since it may name any code. Batch normalisation is part of the weights.
+    Its graph is not read, since it may name any code. Batch normalisation is folded into the weights.
 
     Raises:
-        UserError: it is not one of this library, or is damaged.
+        UserError: the file is not of this library, or is damaged.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -66,7 +66,7 @@ def read_program(path: Path) -> dict[str, Any]:
             content[CHECKPOINT_KEY]["folded"] = True
     except UserError:
         raise
-    except Exception as error:  # of the archive or of what it holds
+    except Exception as error:  # errors of the archive, or of its content
         raise UserError(f"{path} is damaged: its weights cannot be read ({type(error).__name__}: {error}).") from error
     return {**content, "state_dict": state}
 

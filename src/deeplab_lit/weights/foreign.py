@@ -1,4 +1,4 @@
-"""What an adapter gives: the weights of another code base by this library's names, and the network they belong to."""
+"""Foreign weights: those of another code base, under this library's names, and the description of their network."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from deeplab_lit.weights.description import CHECKPOINT_KEY, describe
 
 @dataclass
 class Foreign:
-    """Weights from elsewhere.
+    """The weights of another code base.
 
     Attributes:
-        what: the layout they came in, for messages.
+        what: the name of their layout, for messages.
         backbone: the trunk's description.
         model: the head's description; None for weights without a classifier, which training can start from.
-        weights: by the names of a :class:`DeepLab`; the fully connected layers of an ImageNet classifier as
+        weights: tensors under the names of a :class:`DeepLab`; the fully connected layers of an ImageNet classifier as
             ``classifier.0`` and so on.
-        classes: that the head scores; 0 without one.
+        classes: the number of classes of the head; 0 without a head.
         normalization: of the network's input.
         scales: of the input.
         align_corners: how scores are resized.
-        notes: what else to know, a sentence each.
+        notes: further remarks, one sentence each.
     """
 
     what: str
@@ -42,7 +42,7 @@ class Foreign:
     notes: list[str] = field(default_factory=list)
 
     def content(self) -> dict[str, Any]:
-        """The same as a checkpoint of this library holds it."""
+        """The content of a checkpoint of this library with these weights."""
         network = {
             "backbone": self.backbone,
             "model": self.model,
@@ -52,7 +52,7 @@ class Foreign:
             "msc_loss": "full_map" if self.align_corners else "own_map",
         }
         labels = names_for(self.classes)
-        # as a Segmenter names them
+        # the names that a Segmenter gives them
         prefix = "network." if len(self.scales) == 1 else "network.network."
         return {
             CHECKPOINT_KEY: {**describe(network, labels, self.normalization), "source": self.what, "notes": self.notes},
@@ -62,7 +62,7 @@ class Foreign:
 
 
 def names_for(classes: int) -> LabelSet | None:
-    """Class names by their number alone: VOC's for 21, COCO's for 91, else ``class 0`` and so on; None for no class."""
+    """Class names for a number of classes: VOC's for 21, COCO's for 91, else ``class 0`` and so on; None for 0."""
     known = {0: None, len(VOC_CLASSES): LabelSet.voc(), len(COCO_IDS): coco91()}
     return known[classes] if classes in known else LabelSet(tuple(f"class {i}" for i in range(classes)))
 

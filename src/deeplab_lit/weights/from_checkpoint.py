@@ -1,4 +1,4 @@
-"""Checkpoints of this library as a start for another training: pretrained on COCO, fine-tuned on VOC."""
+"""Initial weights from a checkpoint of this library, such as for fine-tuning on VOC after training on COCO."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from deeplab_lit.weights.transfer import Transfer, take
 
 
 def start_from_checkpoint(network: DeepLab, content: Mapping[str, Any], labels: LabelSet, source: str) -> Transfer:
-    """Take the trunk, and what else fits, from a checkpoint; the classifiers only if the classes are the same.
+    """Take the trunk, and all else that fits, from a checkpoint; the classifiers only if the classes are the same.
 
-    From an ImageNet classifier VGG's fc6 and fc7 are taken too, as :func:`start_from_imagenet` does it.
+    From an ImageNet classifier, VGG's fc6 and fc7 are taken too, as in :func:`start_from_imagenet`.
 
     Args:
-        network: to be trained; its classifiers are drawn anew already.
-        content: of the checkpoint, as :func:`deeplab_lit.weights.read.read` gives it.
-        labels: the classes that are trained for.
-        source: where the checkpoint lies, for messages.
+        network: the network to train, with random weights.
+        content: the checkpoint, from :func:`deeplab_lit.weights.read.read`.
+        labels: the classes of the training.
+        source: the path of the checkpoint, for messages.
 
     Raises:
-        UserError: the checkpoint's trunk is another one, or has lost its batch normalisation in an export.
+        UserError: the checkpoint has another trunk, or one whose batch normalisation an export has folded.
     """
     if content[CHECKPOINT_KEY].get("folded"):
         raise UserError(
@@ -46,7 +46,7 @@ def start_from_checkpoint(network: DeepLab, content: Mapping[str, Any], labels: 
     replaced = [
         name
         for name, value in weights.items()
-        # a layer of the head that has another size under the same name is another layer
+        # layers of the head with the same name and another size are different layers
         if (name.startswith("head.") and name in own and own[name].shape != value.shape)
         or (not same and name in own and id(own[name]) in classifiers)
     ]
@@ -55,7 +55,7 @@ def start_from_checkpoint(network: DeepLab, content: Mapping[str, Any], labels: 
 
 
 def bare_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by the names of its :class:`DeepLab`, whatever wraps it."""
+    """The tensors of a checkpoint under the names of its :class:`DeepLab`, without the prefixes of wrappers."""
     names = {}
     for name, value in state.items():
         while name.startswith("network."):

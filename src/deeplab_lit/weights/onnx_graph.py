@@ -10,27 +10,27 @@ from torch import Tensor, nn
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.weights.description import CHECKPOINT_KEY, checked, from_text
 
-INPUT, OUTPUT = "image", "scores"  # names in a graph
+INPUT, OUTPUT = "image", "scores"  # names of the input and the output in a graph
 ONNX_NEEDED = "pip install 'deeplab_lit[onnx]'"
 
 
 def is_onnx(path: Path) -> bool:
-    """Whether a file begins as ONNX's do: a small number, the version of its format, and then another field."""
+    """Whether a file begins as ONNX files do: the version of the format, a small number, then another field."""
     with path.open("rb") as file:
         first = file.read(9)
-    # safetensors begin with any number at all, and then a brace
+    # safetensors begin with any number, and then a brace
     small = first[:1] == b"\x08" and len(first) == 9 and first[8:] != b"{" and first[1] < 32
     return small and first[2] & 7 in (0, 2) and first[2] > 8
 
 
 class OnnxNetwork(nn.Module):
-    """An ONNX graph in the place of a network, run by ONNX Runtime in single precision.
+    """An ONNX graph used as a network, run by ONNX Runtime in single precision.
 
     Args:
-        path: of a file that :func:`deeplab_lit.exports.onnx.write_onnx` wrote.
+        path: a file that :func:`deeplab_lit.exports.onnx.write_onnx` wrote.
 
     Attributes:
-        content: what the file says of itself, under a checkpoint's keys.
+        content: the description in the file, under a checkpoint's keys.
 
     Raises:
         UserError: ONNX Runtime is not installed or cannot read the file, or the file is not one of this library.
@@ -49,7 +49,7 @@ class OnnxNetwork(nn.Module):
         options.intra_op_num_threads = torch.get_num_threads()
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
-        except Exception as error:  # its errors have no common class but this
+        except Exception as error:  # ONNX Runtime's errors have no other common class
             raise UserError(f"{path} cannot be read as ONNX: {str(error).splitlines()[0][:200]}") from error
         about = self._session.get_modelmeta().custom_metadata_map.get(CHECKPOINT_KEY)
         if about is None:

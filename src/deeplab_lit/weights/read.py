@@ -1,4 +1,4 @@
-"""Files of trained weights: this library's own, and what other code bases write, told apart by their content."""
+"""Read files of weights of this library and of other code bases, recognised by their content."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from deeplab_lit.weights.state_dicts import convert_state_dict
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """What a file of weights holds, in the form of this library's checkpoints, with tensors on the CPU.
+    """The content of a file of weights, in the form of this library's checkpoints, with tensors on the CPU.
 
-    Nothing in the file is run: PyTorch files are read with ``weights_only=True``.
+    No code in the file is run: PyTorch files are read with ``weights_only=True``.
 
     Args:
         path: a file, or an https:// or hf:// URL, which is fetched once into a cache folder: a checkpoint,
@@ -32,7 +32,7 @@ def read(path: str | Path) -> dict[str, Any]:
         ``state_dict``, ``global_step``, and under ``CHECKPOINT_KEY`` the description of the network.
 
     Raises:
-        UserError: no such file; it cannot be read, or would run code; or its layout is not known, with what was found.
+        UserError: there is no such file, it cannot be read, it would run code, or its layout is not recognised.
     """
     path = weights_file(path)
     return checked(_read(path), str(path))
@@ -41,7 +41,7 @@ def read(path: str | Path) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         first = file.read(9)
-    # first, since the length of its header may look like the beginning of any other format
+    # first, since the length of its header may look like the beginning of another format
     if first[8:9] == b"{" and int.from_bytes(first[:8], "little") < path.stat().st_size:
         return _from_safetensors(path)
     if first[:2] == b"PK" and is_program(path):
@@ -59,7 +59,7 @@ def _from_caffe(path: Path) -> dict[str, Any]:
         return caffe.convert(layers, str(path)).content()
     except UserError:
         raise
-    except (LookupError, ValueError, TypeError) as error:  # names of a net that is known, over what is none
+    except (LookupError, ValueError, TypeError) as error:  # the names of a known net, but damaged content
         raise UserError(f"{path} is damaged: its layers do not make a net ({error}).") from error
 
 
@@ -79,7 +79,7 @@ def _from_torch(path: Path) -> dict[str, Any]:
 
 
 def _state_dict(content: Any) -> dict[str, Tensor] | None:
-    """The tensors by name, where people put them: plain, or under a key beside other things."""
+    """The tensors by name: the content itself, or the value of one of the usual keys."""
     if not isinstance(content, dict) or not content:
         return None
     if all(isinstance(value, Tensor) for value in content.values()):

@@ -25,7 +25,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Layout:
-    """A known naming of tensors: ``expected`` are the shapes that a file with ``classes`` classes must hold."""
+    """A known layout: ``expected`` are the shapes of the tensors in a file with ``classes`` classes."""
 
     name: str
     expected: Callable[[int], Shapes]
@@ -34,14 +34,14 @@ class Layout:
 
 
 def convert_state_dict(state: Mapping[str, Tensor], source: str) -> Foreign:
-    """Recognise a state dict by its names and shapes, and bring it to this library's names.
+    """Recognise a state dict by its names and shapes, and convert it to this library's names.
 
     Args:
-        state: tensors by name; prefixes of wrappers (``module.``, ``base.``) may stand before every name.
-        source: where it comes from, for messages.
+        state: tensors by name; all names may have the prefixes of wrappers (``module.``, ``base.``).
+        source: the name of the file, for messages.
 
     Raises:
-        UserError: no layout that is known fits whole; it says what was found and what the nearest one misses.
+        UserError: no known layout fits completely; the message says what was found and what the nearest one lacks.
     """
     names, multi_scale = _unwrapped(state)
     names = {name: value for name, value in names.items() if not name.endswith("num_batches_tracked")}
@@ -60,7 +60,7 @@ def convert_state_dict(state: Mapping[str, Tensor], source: str) -> Foreign:
 
 
 def _unwrapped(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], bool]:
-    """Names without the prefixes that all of them share, and whether one says that inputs had several scales."""
+    """The names without their common prefixes, and whether a prefix is that of multi-scale inputs."""
     names, multi_scale = dict(state), False
     for prefix in _WRAPPERS * 2:
         if names and all(name.startswith(prefix) for name in names):
@@ -94,7 +94,7 @@ def _some(names: Iterable[str]) -> str:
 
 
 def known() -> list[Layout]:
-    """Every layout of state dicts that is recognised."""
+    """All layouts of state dicts that are recognised."""
     found = [_torchvision_resnet(depth) for depth in (18, 34, 50, 101, 152)] + [_torchvision_vgg16()]
     return found + [_reimplementation(depth) for depth in (101, 50, 152)]
 
@@ -106,7 +106,7 @@ def _shapes(module: torch.nn.Module, prefix: str = "") -> Shapes:
 
 @cache
 def _trunk(name: str) -> Shapes:
-    """The shapes of torchvision's network before its classifier, which are those of our trunks."""
+    """The shapes of the tensors of torchvision's network without its classifier, equal to those of our trunks."""
     with torch.device("meta"):
         shapes = _shapes(getattr(torchvision.models, name)(weights=None))
     return {key: shape for key, shape in shapes.items() if not key.startswith(("fc.", "classifier."))}
@@ -175,7 +175,7 @@ def _reimplementation(depth: int) -> Layout:
 
 
 def _their_name(own: str) -> str:
-    """The re-implementation's name of one of our tensors."""
+    """The name of one of our tensors in the re-implementation."""
     if found := re.fullmatch(r"head\.branches\.(\d)\.classifier\.(weight|bias)", own):
         return f"aspp.c{found[1]}.{found[2]}"
     if found := re.fullmatch(r"trunk\.(conv|bn)1\.(\w+)", own):

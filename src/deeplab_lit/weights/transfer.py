@@ -1,4 +1,4 @@
-"""What was taken from other weights, what stays new, what was left."""
+"""Transfer of weights to a network: which tensors were taken, which are new, which were left."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deeplab_lit.utils.errors import UserError
 
 @dataclass(frozen=True)
 class Transfer:
-    """The names of tensors: ``taken`` and ``new`` are the network's, ``left`` are the source's."""
+    """Names of tensors: ``taken`` and ``new`` are of the network, ``left`` are of the source."""
 
     taken: tuple[str, ...]
     new: tuple[str, ...]
@@ -24,7 +24,7 @@ class Transfer:
 
 
 def _short(names: Iterable[str]) -> str:
-    """``trunk (318), head.classifier (2)``: names grouped by where they belong, with how many tensors each."""
+    """Names grouped by module, with the number of tensors of each: ``trunk (318), head.classifier (2)``."""
     groups: dict[str, int] = {}
     for name in names:
         parts = name.split(".")
@@ -36,15 +36,15 @@ def _short(names: Iterable[str]) -> str:
 
 
 def take(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> Transfer:
-    """Copy the tensors of ``weights`` whose names the network has; the rest of the network stays as it is.
+    """Copy the tensors of ``weights`` whose names the network has; its other tensors do not change.
 
     Args:
         network: a :class:`DeepLab`.
-        weights: by the network's names.
-        source: where they come from, for messages.
+        weights: tensors under the network's names.
+        source: the name of the file, for messages.
 
     Raises:
-        UserError: a tensor has another shape, or the trunk is not covered: the weights are of another network.
+        UserError: a tensor has another shape, or the trunk is incomplete: the weights belong to another network.
     """
     own = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith("num_batches_tracked")}
     for name in own.keys() & weights.keys():

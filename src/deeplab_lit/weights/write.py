@@ -1,4 +1,4 @@
-"""Checkpoints of this library, written whole: PyTorch's format, or safetensors."""
+"""Write checkpoints of this library, whole or not at all, in PyTorch's format or as safetensors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FORMATS = (".ckpt", ".safetensors")
 
 
 def save(content: dict[str, Any], path: Path) -> None:
-    """Write what :func:`deeplab_lit.weights.read.read` gives; the suffix of ``path`` (:data:`FORMATS`) says how."""
+    """Write a result of :func:`deeplab_lit.weights.read.read` in the format of ``path``'s suffix (:data:`FORMATS`)."""
     kept = {key: content[key] for key in (CHECKPOINT_KEY, "state_dict", "global_step")}
     with replacing(path) as temporary:
         if path.suffix == ".ckpt":
