@@ -1,13 +1,14 @@
 """A search for hyper-parameters with the real Optuna."""
 
 import json
+import multiprocessing
 import re
 import subprocess
 import time
 
 import pytest
 
-from deeplab_lit.training.tune import _proposals
+from deeplab_lit.training.tune import _proposals, open_study
 from deeplab_lit.utils.errors import UserError
 from tests.end_to_end.running import command, use
 
@@ -22,6 +23,25 @@ TINY = [
 
 def study(folder, name="tune"):
     return optuna.load_study(study_name=name, storage=f"sqlite:///{folder}/runs/{name}/study.db")
+
+
+def _open(folder, barrier):
+    barrier.wait()
+    open_study(folder, "tune", prune=False)
+
+
+@pytest.mark.slow
+def test_processes_that_make_one_study_at_once_wait_for_each_other(tmp_path):
+    """Without the lock, one of two that begin together fails in every second database."""
+    context = multiprocessing.get_context("fork")  # so that both begin within a millisecond
+    for number in range(6):
+        barrier = context.Barrier(2)
+        both = [context.Process(target=_open, args=(tmp_path / str(number), barrier)) for _ in range(2)]
+        for process in both:
+            process.start()
+        for process in both:
+            process.join()
+        assert [process.exitcode for process in both] == [0, 0]
 
 
 @pytest.mark.slow

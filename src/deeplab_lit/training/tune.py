@@ -17,6 +17,7 @@ from deeplab_lit.config.command_schemas import TuneConfig
 from deeplab_lit.config.compose import compose, train_command
 from deeplab_lit.training.train import train
 from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.locks import one_at_a_time
 from deeplab_lit.utils.terminal import wide_console
 
 _FORMS = "{low: NUMBER, high: NUMBER} with log: true or step: NUMBER if wanted, or {choices: [...]}"
@@ -46,23 +47,7 @@ def tune(config: TuneConfig, given: Sequence[str]) -> Any:
         raise UserError(f"search.trials={search.trials}: it is at least 1.")
     propose = _proposals(search.space)
     folder = Path(config.output).expanduser() / config.name
-    folder.mkdir(parents=True, exist_ok=True)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with warnings.catch_warnings():
-        # Optuna warns that heartbeats are experimental, which does not concern the user
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        storage = optuna.storages.RDBStorage(
-            f"sqlite:///{folder / 'study.db'}",
-            heartbeat_interval=_BEAT,
-            heartbeat_stale_trial_callback=_again,
-        )
-    study = optuna.create_study(
-        study_name=config.name,
-        direction="maximize",
-        storage=storage,
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=4) if search.prune else optuna.pruners.NopPruner(),
-        load_if_exists=True,
-    )
+    study = open_study(folder, config.name, search.prune)
 
     def objective(trial: Any) -> float:
         # seeded by the trial's number, so that other calls and other processes do not propose the same again
@@ -80,6 +65,35 @@ def tune(config: TuneConfig, given: Sequence[str]) -> Any:
         study.optimize(objective, n_trials=1)
     _show(study)
     return study
+
+
+def open_study(folder: Path, name: str, prune: bool) -> Any:
+    """The study in ``folder / "study.db"``, made if there is none.
+
+    One process at a time opens it: two that make the tables of one database at once end in an error.
+
+    Args:
+        folder: the folder of the study.
+        name: the name of the study.
+        prune: whether trials below the median are stopped.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    file = folder / "study.db"
+    with one_at_a_time(file), warnings.catch_warnings():
+        # Optuna warns that heartbeats are experimental, which does not concern the user
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        storage = optuna.storages.RDBStorage(
+            f"sqlite:///{file}", heartbeat_interval=_BEAT, heartbeat_stale_trial_callback=_again
+        )
+        return optuna.create_study(
+            study_name=name,
+            direction="maximize",
+            storage=storage,
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=4) if prune else optuna.pruners.NopPruner(),
+            load_if_exists=True,
+        )
 
 
 def _again(study: Any, trial: Any) -> None:
