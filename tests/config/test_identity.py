@@ -31,6 +31,7 @@ def test_what_leaves_the_weights_alone_is_no_part_of_a_run(override):
         "optimizer.lr=1", "schedule.power=1", "augment.flip=false", "model.rates=[1]", "backbone.output_stride=16",
         "scales=msc", "loss.resolution=map", "sampling=rare_classes", "parity.normalization=bgr_bytes", "tf32=false",
         "trainer.precision=32-true", "trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=1",
+        "+trainer.limit_val_batches=0.5",
         "data.train_images=5", "data.domain=source", "train_only_new=true", "align_corners=true",
     ],
 )  # fmt: skip

@@ -21,9 +21,9 @@ They hold places of files, checks, or recipes. The values of recipes are in othe
 
 _OF_THE_TRAINER = (
     "precision", "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "limit_train_batches",
-    "overfit_batches",
+    "limit_val_batches", "overfit_batches",
 )  # fmt: skip
-"""Arguments of ``lightning.Trainer`` that change the weights; the others set devices and output."""
+"""Arguments of ``lightning.Trainer`` that change the weights or which checkpoint is the best."""
 
 PREDICTION = deciding_keys(PredictConfig)
 """Keys of ``predict`` that decide the labels."""
