@@ -16,10 +16,10 @@ from deeplab_lit.data.drawing import panel, save_png
 from deeplab_lit.inference.predictor import PRECISIONS, Predictor
 from deeplab_lit.inference.scoring import numbers, score_split
 from deeplab_lit.training.build import Training
-from deeplab_lit.training.console import show_result
 from deeplab_lit.training.log import log
 from deeplab_lit.training.loggers import log_result
 from deeplab_lit.training.result import Result
+from deeplab_lit.training.result_table import show_result
 from deeplab_lit.training.row_pictures import write_row_pictures
 from deeplab_lit.training.runs import Run
 from deeplab_lit.utils.arrays import Bytes

@@ -11,12 +11,12 @@ from lightning.pytorch.callbacks import Callback
 
 from deeplab_lit.config.schemas import TrainConfig
 from deeplab_lit.training.build import Training, build
-from deeplab_lit.training.console import show_summary
 from deeplab_lit.training.final_score import score_best, score_finished
 from deeplab_lit.training.log import quiet_libraries
 from deeplab_lit.training.not_finite import LossNotFinite
 from deeplab_lit.training.plan import make_plan
 from deeplab_lit.training.result import Result
+from deeplab_lit.training.start_summary import show_summary
 from deeplab_lit.utils.errors import Interrupted, UserError
 from deeplab_lit.utils.files import write_json
 from deeplab_lit.utils.hardware import is_first_process, lost_another_process, set_tf32

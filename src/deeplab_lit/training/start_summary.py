@@ -1,24 +1,17 @@
-"""Console output of a training: the summary at its start, and the results at its end."""
+"""The start summary of a training: what it logs before its first step."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from deeplab_lit.config.schemas import CRFConfig, DenseCRFConfig
 from deeplab_lit.data.decoded_cache import decoded_folder
 from deeplab_lit.models.network import deeplab_of
 from deeplab_lit.training.build import Training
 from deeplab_lit.training.log import log
-from deeplab_lit.training.result import Result
-from deeplab_lit.training.runs import Run
 from deeplab_lit.utils.parallel import cores
-
-_console = Console(soft_wrap=True)
 
 
 def show_summary(training: Training) -> None:
@@ -87,25 +80,3 @@ def _device(trainer: dict[str, Any]) -> str:
     if torch.cuda.is_available() and trainer.get("accelerator") != "cpu":
         return torch.cuda.get_device_name()
     return f"CPU, {torch.get_num_threads()} threads of {cores()} cores"
-
-
-def show_result(result: Result, run: Run) -> None:
-    """Log the IoU of each class, the mIoU and the accuracies, and the paths of run directory and picture."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("class")
-    table.add_column("IoU", justify="right")
-    table.add_column("")
-    for name, iou in result.per_class_iou.items():
-        known = iou is not None and not math.isnan(iou)
-        table.add_row(name, f"{iou:.3f}" if known else "-", "█" * round(30 * iou) if known else "does not occur")  # type: ignore[operator]
-    with _console.capture() as text:
-        _console.print(table)
-    log.info("\n%s", text.get())
-    log.info(
-        "mIoU %.4f (best, at step %d), pixel accuracy %.4f, mean accuracy %.4f, %.0f s",
-        result.miou, result.best_step, result.pixel_accuracy, result.mean_accuracy, result.seconds,
-    )  # fmt: skip
-    if result.crf is not None:
-        log.info("with the CRF: mIoU %.4f, pixel accuracy %.4f", result.crf["miou"], result.crf["pixel_accuracy"])
-    log.info("run directory: %s", run.folder)
-    log.info("picture: %s", run.folder / "pictures" / "validation.png")

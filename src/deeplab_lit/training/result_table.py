@@ -1,0 +1,36 @@
+"""The result table of a training: what it logs after its last step."""
+
+from __future__ import annotations
+
+import math
+
+from rich.console import Console
+from rich.table import Table
+
+from deeplab_lit.training.log import log
+from deeplab_lit.training.result import Result
+from deeplab_lit.training.runs import Run
+
+_console = Console(soft_wrap=True)
+
+
+def show_result(result: Result, run: Run) -> None:
+    """Log the IoU of each class, the mIoU and the accuracies, and the paths of run directory and picture."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("class")
+    table.add_column("IoU", justify="right")
+    table.add_column("")
+    for name, iou in result.per_class_iou.items():
+        known = iou is not None and not math.isnan(iou)
+        table.add_row(name, f"{iou:.3f}" if known else "-", "█" * round(30 * iou) if known else "does not occur")  # type: ignore[operator]
+    with _console.capture() as text:
+        _console.print(table)
+    log.info("\n%s", text.get())
+    log.info(
+        "mIoU %.4f (best, at step %d), pixel accuracy %.4f, mean accuracy %.4f, %.0f s",
+        result.miou, result.best_step, result.pixel_accuracy, result.mean_accuracy, result.seconds,
+    )  # fmt: skip
+    if result.crf is not None:
+        log.info("with the CRF: mIoU %.4f, pixel accuracy %.4f", result.crf["miou"], result.crf["pixel_accuracy"])
+    log.info("run directory: %s", run.folder)
+    log.info("picture: %s", run.folder / "pictures" / "validation.png")
