@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import statistics
 
 import pytest
@@ -88,6 +89,23 @@ def test_the_newest_run_of_a_seed_counts_and_a_failure_is_told(tmp_path):
     assert found["msc", "mIoU", "mini"]["ours"] == "22.00"
     assert found["aug", "mIoU", "mini"]["status"] == "failed"
     assert "aug failed: out of memory" in done.stdout
+
+
+def test_a_run_that_failed_with_its_sweep_is_not_begun_until_it_is_trained_again(tmp_path):
+    write_run(tmp_path, "aug", "mini", 0, 1.0)
+    (run,) = (tmp_path / "runs" / TABLE / "aug").iterdir()
+    (run / "result.json").unlink()
+    OmegaConf.save({**OmegaConf.load(run / "config.yaml"), "max_steps": 800}, run / "config.yaml")
+    (run / "metrics.csv").write_text("step,train/loss\n0,2.5\n")
+    ends = [{"row": "aug", "seed": 0, "budget": "mini", "state": "failed", "reason": "out of memory", "folder": None}]
+    (tmp_path / "runs" / TABLE / "sweep-mini.json").write_text(json.dumps(ends))
+    os.utime(run / "metrics.csv", (1_000, 1_000))
+    use("report", tmp_path)
+    assert cells(tmp_path)["aug", "mIoU", "mini"]["status"] == "failed"
+    later = (tmp_path / "runs" / TABLE / "sweep-mini.json").stat().st_mtime + 10
+    os.utime(run / "metrics.csv", (later, later))
+    use("report", tmp_path)
+    assert cells(tmp_path)["aug", "mIoU", "mini"]["status"].startswith("begun 1/")
 
 
 def test_watching_ends_with_the_sweep(tmp_path, monkeypatch):

@@ -83,6 +83,7 @@ class Row:
         results: by budget, the finished runs, one for each seed.
         failures: by budget, the reason of a failure.
         begun: by budget, the steps done by a run that has not ended, such as ``412/800``.
+        last_written: by budget, when that run last wrote its metrics, in seconds since 1970.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Row:
     results: dict[str, list[FinishedRun]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     begun: dict[str, str] = field(default_factory=dict)
+    last_written: dict[str, float] = field(default_factory=dict)
 
     def status(self, budget: str) -> str:
         """``not run``, ``begun 412/800``, ``failed``, or the name of the budget if a run has finished."""
@@ -181,12 +183,15 @@ def collect(table: str, rows: Sequence[Mapping[str, Any]], folder: Path) -> Repo
             if not (path.parent / "result.json").is_file():
                 config = read_config(Run(path.parent))
                 row.begun[_budget(config)] = f"{_last_step(path)}/{config['max_steps']}"
+                row.last_written[_budget(config)] = path.stat().st_mtime
     for budget in BUDGETS:
         path = folder / f"sweep-{budget}.json"
         for end in json.loads(path.read_text()) if path.is_file() else []:
             for row in found:
                 if row.name == end["row"] and end["state"] == "failed":
                     row.failures[budget] = end["reason"]
+                    if row.last_written.get(budget, 0.0) <= path.stat().st_mtime:  # not trained again since
+                        row.begun.pop(budget, None)
     return Report(table, found)
 
 

@@ -55,12 +55,16 @@ def _watch(folders: list[Path]) -> list[Report]:
         while True:
             found = [collect(folder.name, rows[folder], folder) for folder in folders]
             live.update(Group(*(table for each in found for table in as_tables(each))), refresh=True)
-            states = [
-                row.status(budget) for each in found for row in each.rows for budget in each.budgets[1:] or ["full"]
-            ]
+            states = [row.status(budget) for each in found for row in each.rows for budget in _tried(each)]
             if not any(state == "not run" or state.startswith("begun") for state in states):
                 return found
             time.sleep(_EVERY)
+
+
+def _tried(report: Report) -> list[str]:
+    """The budgets at which a row has been run; ``full`` if there is none."""
+    tried = [each for each in report.budgets if any(row.status(each) != "not run" for row in report.rows)]
+    return tried or ["full"]
 
 
 def _folders(config: ReportConfig) -> list[Path]:
