@@ -44,7 +44,7 @@ def read_curves(path: Path) -> dict[str, Curve]:
 
 
 def smooth(values: Sequence[float], width: int) -> list[float]:
-    """The moving mean over ``width`` values, over fewer at the ends."""
+    """The moving mean over a value and ``width // 2`` on each side of it, fewer at the ends."""
     sums = np.cumsum([0.0, *values])
     half = width // 2
     ends = [(max(0, i - half), min(len(values), i + half + 1)) for i in range(len(values))]

@@ -1,4 +1,4 @@
-"""OpenMP setting for the network's threads beside the CRF's. The file imports nothing, so that it can come first."""
+"""OpenMP setting for the network's threads beside the CRF's. It imports no torch, so that it can come first."""
 
 from __future__ import annotations
 
