@@ -128,6 +128,26 @@ def test_the_best_average_is_scored_and_not_the_last(tmp_path, monkeypatch):
     assert result.pixel_accuracy == pytest.approx(float(next(iter(seen.values()))), abs=1e-6)
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_resumed_run_follows_the_rate_and_the_schedule_that_it_is_told(tmp_path, optimizer):
+    """The checkpoint holds the old ones: a finished run went on at rate 0."""
+    told = [f"optimizer={optimizer}", "schedule.warmup=0"]
+    run(tmp_path, *told, "optimizer.lr=0.02")
+    before = last(tmp_path)
+    (folder,) = tmp_path.glob("*/*")
+    run(tmp_path, *told, "optimizer.lr=0.01", "max_steps=10", f"resume={folder}")
+    after = last(tmp_path)
+    assert (before["global_step"], after["global_step"]) == (6, 10)
+    (scheduler,) = after["lr_schedulers"]
+    group = after["optimizer_states"][0]["param_groups"][0]
+    assert scheduler["base_lrs"][0] == group["initial_lr"] and scheduler["lr_lambdas"][0]["max_steps"] == 10
+    rates = [float(row["lr/base_weight"]) for row in curve(tmp_path) if row["lr/base_weight"]]
+    assert rates[-4:] == pytest.approx([0.01 * (1 - step / 10) ** 0.9 for step in range(6, 10)], rel=1e-4)
+    moved = [key for key, value in before["state_dict"].items()
+             if key.endswith("weight") and not torch.equal(value, after["state_dict"][key])]  # fmt: skip
+    assert moved
+
+
 def test_an_accumulated_step_is_finished_before_saving(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         signal_at(patch, "training_step", 3, signal.SIGTERM)  # the first half of the second step

@@ -1,4 +1,4 @@
-"""Parameters of the dense CRF, as every engine reads them."""
+"""Parameters of the dense CRF, as every engine reads them; config/schemas.py has their defaults."""
 
 from __future__ import annotations
 

@@ -98,3 +98,21 @@ def build_schedule(optimizer: torch.optim.Optimizer, config: ScheduleConfig, max
     else:
         raise TypeError(f"there is no learning-rate policy for {type(config).__name__}")
     return LambdaLR(optimizer, policy)
+
+
+def follow(optimizer: torch.optim.Optimizer, schedule: LambdaLR, told: LambdaLR) -> None:
+    """Give a resumed optimiser and its schedule the values of the config, in place of those of the checkpoint.
+
+    The state of each parameter, such as its momentum, and the number of finished steps stay.
+
+    Args:
+        optimizer, schedule: as restored from a checkpoint.
+        told: a schedule built from the config, over an optimiser with the same groups.
+    """
+    schedule.lr_lambdas, schedule.base_lrs = told.lr_lambdas, told.base_lrs
+    for group, new, base, policy in zip(
+        optimizer.param_groups, told.optimizer.param_groups, told.base_lrs, told.lr_lambdas, strict=True
+    ):
+        group.update({name: value for name, value in new.items() if name != "params"})
+        group["lr"] = base * policy(schedule.last_epoch)
+    schedule._last_lr = [group["lr"] for group in optimizer.param_groups]

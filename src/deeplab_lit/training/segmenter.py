@@ -8,12 +8,13 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import lightning as L
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 
 from deeplab_lit.config.schemas import OptimizerConfig, ScheduleConfig
 from deeplab_lit.data.labels import LabelSet
@@ -23,7 +24,7 @@ from deeplab_lit.models.network import Network
 from deeplab_lit.models.pixel_labels import pixel_labels
 from deeplab_lit.training.losses import Resolution, segmentation_loss, summed_cross_entropy
 from deeplab_lit.training.not_finite import LossNotFinite, OnNan, bad_batches
-from deeplab_lit.training.optim import build_optimizer, build_schedule
+from deeplab_lit.training.optim import build_optimizer, build_schedule, follow
 from deeplab_lit.weights.description import CHECKPOINT_KEY
 
 Compiled = Literal["none", "loss", "network"]
@@ -148,6 +149,12 @@ class Segmenter(L.LightningModule):
         optimizer = build_optimizer(self.network, self._optimizer)
         schedule = build_schedule(optimizer, self._schedule, self._max_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        """The config, not the checkpoint that is resumed, decides learning rate, weight decay and schedule."""
+        restored = cast(LambdaLR, self.trainer.lr_scheduler_configs[0].scheduler)
+        told = self.configure_optimizers()
+        follow(self.trainer.optimizers[0], restored, told["lr_scheduler"]["scheduler"])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[CHECKPOINT_KEY] = self._description
