@@ -1,7 +1,8 @@
 """From files to a training crop: this library's input beside those that a user would write.
 
 Each variant reads the same JPEG and palette PNG, scales by the same kind of random factor (0.5 to 1.5), pads, takes a
-random crop of 321, mirrors half of them, normalises, and gives a float32 tensor and an int64 mask. One thread; the
+random crop of 321, and mirrors half of them. Ours gives bytes, which the network's device normalises; that is done here
+on the CPU too, so that each variant gives a float32 tensor and an int64 mask. One thread; the
 variants take turns on each image, and the first image warms them up. Then whole batches of ten through PyTorch's
 loader: a GPU that trains N images a second is kept busy by N over that many worker processes.
 """
@@ -27,9 +28,9 @@ from torch.utils.data import DataLoader
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from deeplab_lit.data.datamodule import TrainSet, collate
+from deeplab_lit.data.datamodule import TrainSet, stacked
 from deeplab_lit.data.decoded_cache import DecodedCache
-from deeplab_lit.data.normalization import Normalization
+from deeplab_lit.data.normalization import Normalization, NormalizeBytes
 from deeplab_lit.data.sampling import TrainSampler
 from deeplab_lit.data.split import Split
 from deeplab_lit.data.transforms import TrainTransform
@@ -104,14 +105,19 @@ def decoded(split: Split, folder: str) -> Split:
 
 
 def one_at_a_time(split: Split, kept: Split, rounds: int) -> None:
-    transform = TrainTransform(SIDE, NORM)
+    transform, normalize = TrainTransform(SIDE, NORM), NormalizeBytes(NORM)
+
+    def ours(split: Split, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        sample = transform(split[index], random.randrange(2**32))
+        return normalize(sample["image"][None])[0], sample["mask"].long()
+
     pairs = list(zip(split.images, split.masks, strict=True))
     variants: dict[str, Callable[[int], object]] = {
         "Pillow": lambda i: pillow(pairs[i]),
         "torchvision v2": lambda i: torchvision_v2(pairs[i]),
         "OpenCV and albumentations": lambda i: opencv_albumentations(pairs[i]),
-        "ours": lambda i: transform(split[i], random.randrange(2**32)),
-        "ours, `decoded_gb=10`": lambda i: transform(kept[i], random.randrange(2**32)),
+        "ours": lambda i: ours(split, i),
+        "ours, `decoded_gb=10`": lambda i: ours(kept, i),
     }
     for work in variants.values():
         work(0)
@@ -135,7 +141,7 @@ def batches(splits: dict[str, Split], count: int, workers: tuple[int, ...]) -> N
         for number in workers:
             data = TrainSet(split, TrainTransform(SIDE, NORM))
             sampler = TrainSampler(len(split), 10 * (count + 4), 0)
-            loader = iter(DataLoader(data, 10, sampler=sampler, num_workers=number, collate_fn=collate))  # type: ignore[arg-type]
+            loader = iter(DataLoader(data, 10, sampler=sampler, num_workers=number, collate_fn=stacked))  # type: ignore[arg-type]
             for _ in range(4):
                 next(loader)
             row.append(10 * count / timed(lambda loader=loader: [next(loader) for _ in range(count)]))  # type: ignore[misc]

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from deeplab_lit.data.datamodule import TrainSet, collate
+from deeplab_lit.data.datamodule import TrainSet, stacked
 from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.data.sampling import EvalSampler, TrainSampler
 from deeplab_lit.data.transforms import TrainTransform
@@ -29,7 +29,7 @@ def test_augmentation_differs_between_epochs_and_examples():
 @pytest.mark.parametrize("start", [0, 1, 9, 10, 37])
 def test_a_resume_goes_on_where_it_stopped(start):
     whole = list(TrainSampler(10, 40, seed=0))
-    assert list(TrainSampler(10, 40, seed=0, start=start)) == whole[start:]
+    assert list(TrainSampler(10, 40 - start, seed=0, start=start)) == whole[start:]
 
 
 def test_processes_share_the_stream_of_one():
@@ -38,6 +38,15 @@ def test_processes_share_the_stream_of_one():
     for step in range(5):  # a global batch of 8 is the union of two batches of 4
         union = two[0][4 * step : 4 * step + 4] + two[1][4 * step : 4 * step + 4]
         assert sorted(union) == sorted(one[8 * step : 8 * step + 8])
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2), (3, 2)])
+def test_another_number_of_processes_goes_on_in_the_same_stream(before, after):
+    start = before * 4
+    drawn = [draw for rank in range(before) for draw in TrainSampler(10, 4, seed=0, rank=rank, world=before)]
+    each = (40 - start) // after
+    drawn += [draw for rank in range(after) for draw in TrainSampler(10, each, 0, start, rank, after)]
+    assert sorted(drawn) == sorted(TrainSampler(10, start + each * after, seed=0))
 
 
 def test_validation_examples_are_in_exactly_one_process():
@@ -53,7 +62,7 @@ def batches(voc, workers, epochs=1, seed=0):
     split = VOC(voc).split("train")
     data: Dataset = TrainSet(split, TrainTransform(32, Normalization()))
     sampler = TrainSampler(len(split), 3 * 4 * epochs, seed)
-    loader = DataLoader(data, 3, sampler=sampler, num_workers=workers, collate_fn=collate)
+    loader = DataLoader(data, 3, sampler=sampler, num_workers=workers, collate_fn=stacked)
     return [(batch["id"], batch["image"]) for batch in loader]
 
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deeplab_lit.data.crops import planes, scaled_crop
-from deeplab_lit.data.datamodule import collate
-from deeplab_lit.data.normalization import Normalization
+from deeplab_lit.data.datamodule import of_equal_size
+from deeplab_lit.data.normalization import BGR_BYTES, IMAGENET, Normalization, NormalizeBytes
 from deeplab_lit.data.split import Example
 from deeplab_lit.data.transforms import EvalTransform, TrainTransform, extra_transforms
 from deeplab_lit.utils.errors import UserError
@@ -116,9 +116,11 @@ def test_padding_is_bottom_right_with_mean_and_void():
         and (sample["mask"][5:] == 255).all()
         and (sample["mask"][:, 7:] == 255).all()
     )
-    assert (sample["image"][:, 5:] == 0).all() and (sample["image"][:, :, 7:] == 0).all()
-    assert sample["image"].dtype == torch.float32 and sample["mask"].dtype == torch.int64
-    assert sample["image"][:, 0, 0].tolist() == [190, 180, 170]
+    # bytes all the way: a batch of ten crops of 321 takes 4.1 MB on its way to the device
+    assert sample["image"].dtype == sample["mask"].dtype == torch.uint8
+    image = NormalizeBytes(norm)(sample["image"][None])[0]
+    assert (image[:, 5:] == 0).all() and (image[:, :, 7:] == 0).all()
+    assert image[:, 0, 0].tolist() == [190, 180, 170]
 
 
 def test_scales_cover_the_range_continuously_or_the_list():
@@ -160,17 +162,31 @@ def test_validation_pads_and_never_squashes(side, size, padded):
     example = marked(side, 40, 5, 5)
     sample = EvalTransform(size, PLAIN)(example)
     assert sample["mask"].shape[0] == padded and sample["image"].shape[1] == padded
-    assert sample["size"].tolist() == [side, 40]
     np.testing.assert_array_equal(sample["image"][:, :side, :40].numpy().transpose(1, 2, 0), example.image)
     np.testing.assert_array_equal(sample["mask"][:side, :40].numpy(), example.mask)
     assert (sample["mask"][side:] == 255).all() and (sample["mask"][:, 40:] == 255).all()
 
 
-def test_collate_pads_different_sizes_with_mean_and_void():
+def test_images_of_several_sizes_are_not_padded_to_one():
+    """As the network scores a larger image, its padding included, differently near the borders of a smaller one."""
     transform = EvalTransform(1, Normalization())
-    batch = collate([transform(marked(17, 33, 1, 1)), transform(marked(25, 9, 1, 1))])
-    assert batch["image"].shape == (2, 3, 25, 33) and batch["size"].tolist() == [[17, 33], [25, 9]]
-    assert (batch["mask"][1, :, 9:] == 255).all() and (batch["image"][1, :, :, 9:] == 0).all()
+    samples = [transform(marked(height, width, 1, 1)) for height, width in ((17, 33), (25, 9), (10, 30))]
+    found = of_equal_size(samples)
+    assert [each["image"].shape for each in found] == [(2, 3, 17, 33), (1, 3, 25, 9)]
+    assert torch.equal(found[0]["image"][1], samples[2]["image"]) and torch.equal(found[1]["mask"][0], samples[1]["mask"])
+
+
+@pytest.mark.parametrize("norm", [IMAGENET, BGR_BYTES])
+def test_a_batch_is_normalised_to_the_bits_of_one_image(norm):
+    images = np.random.default_rng(0).integers(0, 256, (2, 9, 7, 3), np.uint8)
+    batch = torch.from_numpy(images).permute(0, 3, 1, 2)
+    assert torch.equal(NormalizeBytes(norm)(batch), torch.stack([norm(image) for image in images]))
+
+
+def test_a_transform_that_makes_floats_is_refused():
+    transform = TrainTransform(16, PLAIN, None, extra=extra_transforms([{"name": "Normalize"}]))
+    with pytest.raises(UserError, match="augment.extra makes float32 of the images: each transform keeps bytes"):
+        transform(marked(20, 20, 1, 1), 0)
 
 
 def test_caffe_normalisation_is_bgr_bytes_minus_mean():

@@ -6,9 +6,12 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 import deeplab_lit.training.segmenter
-from deeplab_lit.training.not_finite import bad_batches
+from deeplab_lit.config.schemas import AdamWConfig, SGDConfig
+from deeplab_lit.training.not_finite import FiniteSteps
+from deeplab_lit.training.optim import build_optimizer
 from tests.end_to_end.running import use
 from tests.end_to_end.test_train import TINIEST, run_folder
 
@@ -58,6 +61,44 @@ def test_a_step_is_left_out(tmp_path, monkeypatch):
     assert all(bool(each.isfinite().all()) for each in best["state_dict"].values() if each.is_floating_point())
 
 
-@pytest.mark.parametrize(("loss", "found"), [(1.0, []), (math.nan, ["a", "b"]), (math.inf, ["a", "b"])])
-def test_what_is_not_finite(loss, found):
-    assert bad_batches(torch.tensor(loss), ["a", "b"], 1) == found
+def step(weight, optimizer, finite, number, gradient, loss=1.0):
+    weight.grad = torch.full_like(weight, gradient)
+    finite.note(number, [f"image {number}"], torch.tensor(loss))
+    finite.guard(optimizer, number, scaled=False)
+    optimizer.step()
+
+
+@pytest.mark.parametrize("config", [SGDConfig(lr=0.1), AdamWConfig(lr=0.1)])
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_step_that_is_left_out_leaves_weights_and_optimiser_as_they_are(config, fused, bad):
+    """Even the first one, whose momentum a fused optimiser would otherwise take from uninitialised memory."""
+    ends = []
+    for gradients in ([bad, 1.0, bad, 2.0], [1.0, 2.0]):
+        network = nn.Linear(3, 2, bias=False)
+        network.new_parameters = list
+        nn.init.ones_(network.weight)
+        optimizer, finite = build_optimizer(network, config, fused), FiniteSteps("skip")
+        for number, gradient in enumerate(gradients):
+            step(network.weight, optimizer, finite, number, gradient)
+        ends.append((network.weight, optimizer.state[network.weight], finite.problems(1)))
+    torch.testing.assert_close(ends[0][:2], ends[1][:2])
+    assert [(each.step, each.ids) for each in ends[0][2]] == [(0, ["image 0"]), (2, ["image 2"])] and not ends[1][2]
+
+
+def test_after_a_bad_step_no_weights_change_until_it_is_read():
+    network = nn.Linear(3, 2, bias=False)
+    network.new_parameters = list
+    optimizer, finite, seen = build_optimizer(network, SGDConfig(lr=0.1), True), FiniteSteps("stop"), []
+    for number, gradient in enumerate([1.0, math.nan, 1.0]):
+        step(network.weight, optimizer, finite, number, gradient)
+        seen.append(network.weight.detach().clone())
+    assert torch.equal(seen[0], seen[1]) and torch.equal(seen[1], seen[2])
+    assert finite.problems(1)[0].step == 1 and not finite.problems(1)
+
+
+def test_a_loss_that_is_not_finite_is_named_before_the_other_images_of_its_step():
+    finite = FiniteSteps("skip")
+    for ids, loss in ((["a", "b"], 1.0), (["c"], math.inf)):
+        finite.note(0, ids, torch.tensor(loss))
+    assert finite.problems(1)[0].ids == ["c"]

@@ -14,6 +14,7 @@ from omegaconf import MISSING, OmegaConf
 from deeplab_lit.config import command_schemas as commands
 from deeplab_lit.config import paths, schemas
 from deeplab_lit.config.hydra_private import FileConfigSource
+from deeplab_lit.utils.slurm import tasks_per_node
 
 SCHEMAS: dict[str, type] = {
     "train": schemas.TrainConfig,
@@ -48,6 +49,19 @@ SCHEMAS: dict[str, type] = {
 
 # rows hold the published numbers of steps, which smaller budgets multiply by a factor
 OmegaConf.register_new_resolver("times", lambda number, factor: round(number * factor), replace=True)
+
+# the batch of one process does not follow from the data set if that of all processes is given
+OmegaConf.register_new_resolver("unless", lambda told, default: default if told is None else None, replace=True)
+
+
+def _gpus(otherwise: int) -> int:
+    import torch  # after all other keys are checked, and only where a config asks for it
+
+    return torch.cuda.device_count() or otherwise
+
+
+OmegaConf.register_new_resolver("gpus", _gpus, replace=True)
+OmegaConf.register_new_resolver("slurm_tasks_per_node", tasks_per_node, replace=True)
 
 
 class _ExperimentsSource(FileConfigSource):  # type: ignore[misc]

@@ -44,10 +44,14 @@ OF_THE_ROW = ("experiments", "seed", "name", "resume")
 def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a training's resolved config that decides its weights.
 
-    The CRF belongs to it if it is trained with the network. For a row that starts from another row, so does the
+    The number of processes does not: the batch of a step is that of all processes together. The CRF belongs to it if it
+    is trained with the network. For a row that starts from another row, so does the
     fingerprint of that row's training.
     """
     left = {name: config[name] for name in deciding_keys(TrainConfig) if name in config}
+    each = left.pop("batch_size", None)
+    if left.get("global_batch_size") is None and each is not None:  # the config of an earlier release
+        left["global_batch_size"] = each * ((left.get("trainer") or {}).get("accumulate_grad_batches") or 1)
     for group, kept in (("data", None), ("backbone", None), ("model", None), ("scales", deciding_keys(ScalesConfig))):
         if isinstance(left.get(group), Mapping):
             left[group] = {

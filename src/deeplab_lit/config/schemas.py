@@ -217,13 +217,22 @@ class TrainConfig:
 
     name: str = key("of the run: its folder below output, and its name in W&B", decides=False)
     seed: int = key("of weights, order and augmentation", 0)
-    batch_size: int = key("training images in a step of one process")
-    eval_batch_size: int = key("validation images at once", decides=False)
+    batch_size: int | None = key("training images in a forward pass of one process; null: its share of the next key")
+    global_batch_size: int | None = key(
+        "training images in a step, shared by all processes and accumulated batches; rows of tables set it", None
+    )
+    eval_batch_size: int | None = key(
+        "validation images of one size at once; null: 8 on a GPU, 1 on a CPU", decides=False
+    )
     max_steps: int = key("optimiser steps; the schedule ends there")
     val_every: int = key("steps from one validation, with its checkpoints, to the next")
     crop_size: int = key("pixels")
     eval_size: int = key("validation images are padded to at least this many pixels")
-    num_workers: int = key("loader processes; 0: load in the training process", 2, decides=False)
+    num_workers: int | None = key(
+        "loader processes; 0: load in the training process; null: as many as this process has cores, at most 8",
+        None,
+        decides=False,
+    )
     decoded_gb: float = key(
         "images are kept decoded, at most so many GB, in the cache folder; 0: decoded at each use", 0, decides=False
     )

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import lightning as L
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from deeplab_lit.data.labels import VOID, LabelSet
+from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.loader_processes import loader_processes
 from deeplab_lit.data.sampling import Draw, EvalSampler, TrainSampler
 from deeplab_lit.data.split import Split
 from deeplab_lit.data.transforms import EvalTransform, Sample, TrainTransform
@@ -60,7 +58,7 @@ class SegmentationData(L.LightningDataModule):
         source: the data set.
         train_transform, eval_transform: turn an example into a sample.
         batch_size: examples in a training batch of one process.
-        eval_batch_size: examples in a validation batch; images of several sizes are padded to the largest.
+        eval_batch_size: examples in a validation batch of one process.
         num_workers: loader processes; 0 loads in the training process.
         seed: seed of the order and the augmentation of the training examples.
 
@@ -88,6 +86,8 @@ class SegmentationData(L.LightningDataModule):
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.num_workers, self.seed = num_workers, seed
         self.weights: NDArray[np.float64] | None = None
+        self._resumed: int | None = None  # draws before the resume
+        self._started = (0, 0)  # optimiser steps and draws when the training loader was made
 
     def val_sample(self, index: int) -> Sample:
         """One validation sample, as the loader gives it."""
@@ -95,6 +95,21 @@ class SegmentationData(L.LightningDataModule):
 
     def _world(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+    @property
+    def _each_step(self) -> int:
+        """Draws of one process in an optimiser step."""
+        assert self.trainer is not None
+        return self.batch_size * self.trainer.accumulate_grad_batches
+
+    def state_dict(self) -> dict[str, Any]:
+        """The number of training examples that all processes together have drawn."""
+        assert self.trainer is not None
+        steps, drawn = self._started
+        return {"drawn": drawn + (self.trainer.global_step - steps) * self._each_step * self._world()[1]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._resumed = state_dict["drawn"]
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Batches from the trainer's current step to its last one."""
@@ -105,24 +120,29 @@ class SegmentationData(L.LightningDataModule):
                 f"{len(self._val)} validation image(s) for {world} processes: each needs at least one; lower "
                 "trainer.devices."
             )
-        each_step = self.batch_size * self.trainer.accumulate_grad_batches
+        step = self.trainer.global_step
+        # checkpoints of earlier releases lack the number
+        self._started = step, step * self._each_step * world if self._resumed is None else self._resumed
         sampler = TrainSampler(
             len(self.train_split),
-            draws=self.trainer.max_steps * each_step,
+            draws=(self.trainer.max_steps - step) * self._each_step,
             seed=self.seed,
-            start=self.trainer.global_step * each_step,
+            start=self._started[1],
             rank=rank,
             world=world,
             weights=self.weights,
+            before=self.trainer.fit_loop.epoch_loop.batch_progress.current.ready * self.batch_size,
         )
-        return self._loader(self._train, sampler, self.batch_size)
+        return self._loader(self._train, sampler, self.batch_size, stacked)
 
-    def val_dataloader(self) -> DataLoader[Sample]:
-        """The whole validation split in the order of its list."""
+    def val_dataloader(self) -> DataLoader[list[Sample]]:
+        """The whole validation split in the order of its list; each batch is a list of :func:`of_equal_size`."""
         rank, world = self._world()
-        return self._loader(self._val, EvalSampler(len(self._val), rank, world), self.eval_batch_size)
+        return self._loader(self._val, EvalSampler(len(self._val), rank, world), self.eval_batch_size, of_equal_size)
 
-    def _loader(self, dataset: Dataset[Sample], sampler: Any, batch_size: int) -> DataLoader[Sample]:
+    def _loader(
+        self, dataset: Dataset[Sample], sampler: Any, batch_size: int, collate: Callable[[list[Sample]], Any]
+    ) -> DataLoader[Any]:
         return DataLoader(
             dataset,
             batch_size=batch_size,
@@ -131,42 +151,25 @@ class SegmentationData(L.LightningDataModule):
             collate_fn=collate,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
-            worker_init_fn=survive_signals,
+            **loader_processes(self.num_workers, self._world()[1]),
         )
 
 
-def survive_signals(worker: int) -> None:
-    """Make a loader process ignore SIGINT, and obey SIGTERM only if its parent sends it.
-
-    A signal that goes to all processes of a training would otherwise end the loaders before the training has saved.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):  # sigwaitinfo tells the sender; not every platform has it
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_obey_the_parent, daemon=True).start()
-
-
-def _obey_the_parent() -> None:
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
-        pass
-    os._exit(0)
-
-
-def collate(samples: list[Sample]) -> Sample:
-    """Stack samples, padded at the bottom and right to the largest: images with 0 (the mean), masks with void."""
-    height = max(sample["mask"].shape[0] for sample in samples)
-    width = max(sample["mask"].shape[1] for sample in samples)
-
-    def padded(x: Tensor, value: int) -> Tensor:
-        if x.shape[-2:] == (height, width):
-            return x  # padding by nothing would copy it
-        return torch.nn.functional.pad(x, (0, width - x.shape[-1], 0, height - x.shape[-2]), value=value)
-
-    batch: Sample = {
-        "image": torch.stack([padded(sample["image"], 0) for sample in samples]),
-        "mask": torch.stack([padded(sample["mask"], VOID) for sample in samples]),
+def stacked(samples: list[Sample]) -> Sample:
+    """A batch of samples of one size: ``image`` uint8 (N, 3, H, W), ``mask`` uint8 (N, H, W), ``id`` a list."""
+    return {
+        "image": torch.stack([sample["image"] for sample in samples]),
+        "mask": torch.stack([sample["mask"] for sample in samples]),
         "id": [sample["id"] for sample in samples],
     }
-    if "size" in samples[0]:
-        batch["size"] = torch.stack([sample["size"] for sample in samples])
-    return batch
+
+
+def of_equal_size(samples: list[Sample]) -> list[Sample]:
+    """A batch for each size of the samples, in the order in which the sizes appear.
+
+    Padding to one size would change the scores near the borders of the smaller images.
+    """
+    sizes: dict[torch.Size, list[Sample]] = {}
+    for sample in samples:
+        sizes.setdefault(sample["mask"].shape, []).append(sample)
+    return [stacked(each) for each in sizes.values()]

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from deeplab_lit.data.crops import planes
 from deeplab_lit.utils.errors import UserError
@@ -87,6 +88,30 @@ class Normalization:
         """The RGB bytes nearest to the mean, which fill the padding."""
         red, green, blue = (round(value) for value in self.mean)
         return red, green, blue
+
+
+class NormalizeBytes(nn.Module):
+    """A normalisation of whole batches, computed on the device of the module.
+
+    The values are those of ``normalization`` to the bit on a CPU.
+
+    Args:
+        normalization: the normalisation of the network's weights.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, normalization: Normalization) -> None:
+        super().__init__()
+        self._flipped = normalization.bgr
+        order = slice(None, None, -1 if normalization.bgr else 1)
+        for name, values in (("mean", normalization.mean), ("std", normalization.std)):
+            self.register_buffer(name, torch.tensor(values[order])[None, :, None, None], persistent=False)
+
+    def forward(self, image: UInt8[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
+        image = image.flip(1) if self._flipped else image
+        return image.to(torch.float32).sub_(self.mean).div_(self.std)
 
 
 IMAGENET = Normalization()

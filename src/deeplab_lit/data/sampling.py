@@ -13,20 +13,21 @@ Draw = tuple[int, int]
 
 
 class TrainSampler(Sampler[Draw]):
-    """An endless shuffled stream of examples, cut to the length of the training.
+    """A part of an endless shuffled stream of examples.
 
-    The whole training is one stream of draws. Draw ``k`` is the same in every training with the same seed, whatever the
-    number of processes and the position of a resume. Process ``rank`` of ``world`` takes every ``world``-th draw, so
-    that the batches of all processes together are the batch of one process.
+    All processes of a training, and all its resumes, share one stream of draws. Draw ``k`` is the same in every
+    training with the same seed. Process ``rank`` of ``world`` takes every ``world``-th draw from ``start`` on, so that
+    the batches of all processes together are the batch of one process.
 
     Args:
         examples: size of the training set.
-        draws: length of this process's whole training, in examples.
+        draws: the number of draws of this process.
         seed: seed of the order and the augmentation.
-        start: the number of draws that this process has done before.
+        start: the number of draws that all processes together have done before.
         rank, world: the number of this process, from 0, and the number of processes.
         weights: the relative frequency of each example (N,); None: all equal. A pass has as many draws as there are
             examples. In a pass the draws of an example are its exact share, rounded up or down.
+        before: draws that the length counts beside ``draws``, as Lightning expects of a loader whose run is resumed.
     """
 
     def __init__(
@@ -38,17 +39,18 @@ class TrainSampler(Sampler[Draw]):
         rank: int = 0,
         world: int = 1,
         weights: NDArray[np.float64] | None = None,
+        before: int = 0,
     ) -> None:
-        self.examples, self.draws, self.seed = examples, draws, seed
+        self.examples, self.draws, self.seed, self.before = examples, draws, seed, before
         self.start, self.rank, self.world, self.weights = start, rank, world, weights
 
     def __len__(self) -> int:
-        return self.draws
+        return self.before + self.draws
 
     def __iter__(self) -> Iterator[Draw]:
         order, epoch = np.empty(0, np.int64), -1
-        for own in range(self.start, self.draws):
-            position = own * self.world + self.rank
+        for own in range(self.draws):
+            position = self.start + own * self.world + self.rank
             if position // self.examples != epoch:
                 epoch = position // self.examples
                 order = self._order(np.random.default_rng((self.seed, epoch)))

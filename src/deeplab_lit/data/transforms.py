@@ -1,4 +1,4 @@
-"""Transforms of an example into a sample for the network: the papers' augmentation, padding and normalisation.
+"""Transforms of an example into a sample for the network: the papers' augmentation and padding.
 
 No other file uses albumentations. Users add transforms of their own through ``augment.extra``.
 """
@@ -24,16 +24,18 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks t
 import albumentations as A
 
 Sample = dict[str, Any]
-"""``image``: float32 (3, H, W), normalised; ``mask``: int64 (H, W); ``id``: str.
+"""``image``: uint8 (3, H, W), RGB; ``mask``: uint8 (H, W), void 255; ``id``: str.
 
-A sample of evaluation also has ``size``: int64 (2,), the height and width before padding.
+The network's input is computed from the bytes on the device of the training
+(:class:`deeplab_lit.data.normalization.NormalizeBytes`). As float32 and int64, a batch would take five times the memory
+on its way from a loader process to the device.
 """
 
 
 class TrainTransform:
-    """The training augmentation, in the order of the released data layer: scale, pad, crop, mirror, normalise.
+    """The training augmentation, in the order of the released data layer: scale, pad, crop, mirror.
 
-    Padding is at the bottom and right. The first four steps are one pass, which reads only the part of the image inside
+    Padding is at the bottom and right. The four steps are one pass, which reads only the part of the image inside
     the crop. The result is that of resizing the whole image (the image linearly, the mask to the nearest pixel).
 
     Args:
@@ -86,7 +88,12 @@ class TrainTransform:
             self._extra.set_random_seed(seed)
             result = self._extra(image=image, mask=mask)
             image, mask = result["image"], result["mask"]
-        return {"image": self._normalization(image), "mask": _numbers(mask), "id": example.id}
+            if image.dtype != np.uint8:
+                raise UserError(
+                    f"augment.extra makes {image.dtype} of the images: each transform keeps bytes, so leave out those "
+                    "that normalise."
+                )
+        return {"image": _channels_first(image), "mask": torch.from_numpy(mask), "id": example.id}
 
     def _factor(self, draw: np.random.Generator) -> float:
         if self._list:
@@ -118,16 +125,17 @@ class EvalTransform:
         return self._normalization(image, self._padded_size(*image.shape[:2]))
 
     def __call__(self, example: Example) -> Sample:
-        """The sample of an example. Padding is void in the mask; ``size`` is the (H, W) before padding."""
+        """The sample of an example. Padding has the colour of the mean in the image, and is void in the mask."""
         height, width = example.mask.shape
-        mask = np.full(self._padded_size(height, width), VOID, np.uint8)
-        mask[:height, :width] = example.mask
-        size = torch.tensor([height, width])
-        return {"image": self.image(example.image), "mask": _numbers(mask), "id": example.id, "size": size}
+        size = self._padded_size(height, width)
+        image, mask = np.empty((*size, 3), np.uint8), np.full(size, VOID, np.uint8)
+        image[:] = self._normalization.fill
+        image[:height, :width], mask[:height, :width] = example.image, example.mask
+        return {"image": _channels_first(image), "mask": torch.from_numpy(mask), "id": example.id}
 
 
-def _numbers(mask: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(mask).long()
+def _channels_first(image: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(image).permute(2, 0, 1)
 
 
 def extra_transforms(configs: Sequence[Mapping[str, Any]]) -> list[A.BasicTransform]:

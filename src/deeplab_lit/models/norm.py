@@ -44,6 +44,11 @@ def freeze_norm(module: nn.Module, affine: bool = True) -> None:
                 parameter.requires_grad_(not affine)
 
 
+def has_trained_norms(module: nn.Module) -> bool:
+    """Whether batch normalisation inside ``module`` updates its statistics in training."""
+    return any(isinstance(each, _BatchNorm) and not isinstance(each, FrozenBatchNorm2d) for each in module.modules())
+
+
 class _Synchronised(nn.SyncBatchNorm):
     """Batch normalisation of the class ``own`` with the batch statistics of all processes."""
 

@@ -17,10 +17,12 @@ from torch.utils.data import DataLoader
 from deeplab_lit.config.schemas import TrainConfig
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.models.network import build_network
-from deeplab_lit.training.build import build_segmenter, build_trainer
+from deeplab_lit.training.build import build_segmenter
 from deeplab_lit.training.log import quiet_libraries
-from deeplab_lit.training.plan import network_spec, trainer_arguments
+from deeplab_lit.training.plan import network_spec
+from deeplab_lit.training.step_batch import processes_told, share
 from deeplab_lit.training.summary import as_bytes, costs, number_of_classes
+from deeplab_lit.training.trainer import build_trainer, trainer_arguments
 from deeplab_lit.utils.terminal import wide_console
 
 _MEASURED = 2  # timed steps, after one warm-up step
@@ -58,18 +60,18 @@ def preview(planned: Sequence[Planned]) -> list[dict[str, Any]]:
         config = each.config
         spec = network_spec(config)
         classes = number_of_classes(config)
-        sizes = [config.batch_size, config.crop_size, classes, config.trainer.get("accumulate_grad_batches", 1)]
+        batch = share(config, processes_told(config.trainer))
+        sizes = [batch.each, config.crop_size, classes, batch.accumulated]
         mark = json.dumps([spec, sizes, asdict(config.loss), config.optimizer.name], sort_keys=True)
         if mark not in measured:
             with wide_console().status(f"measuring {_MEASURED + 1} steps of {each.name}"):  # shown on a terminal only
-                measured[mark] = costs(config), seconds_per_step(config, spec, classes)
+                measured[mark] = costs(config), seconds_per_step(config, spec, classes, batch.each)
         cost, seconds = measured[mark]
-        images = config.batch_size * sizes[-1]
         found.append(
             {
                 "row": each.name,
                 "params": cost["params"],
-                "flops": 3 * cost["flops"] * images,  # a backward pass costs about two forward ones
+                "flops": 3 * cost["flops"] * batch.total,  # a backward pass costs about two forward ones
                 "memory": cost["memory"]["total"],
                 "seconds_per_step": seconds,
                 "steps": config.max_steps if each.trains else 0,
@@ -79,18 +81,18 @@ def preview(planned: Sequence[Planned]) -> list[dict[str, Any]]:
     return found
 
 
-def seconds_per_step(config: TrainConfig, spec: dict[str, Any], classes: int) -> float:
-    """The mean seconds of an optimiser step of one process on this machine, measured on random images."""
+def seconds_per_step(config: TrainConfig, spec: dict[str, Any], classes: int, images: int) -> float:
+    """The mean seconds of an optimiser step of one process on this machine, measured on so many random images."""
     labels = LabelSet(tuple(f"class {number}" for number in range(classes)))
     arguments = {**trainer_arguments(config), "devices": 1, "num_nodes": 1, "strategy": "auto"}
     # lr 0: with the config's rate, the loss of random weights may become NaN
     config = replace(config, optimizer=replace(config.optimizer, lr=0.0))
     segmenter = build_segmenter(config, build_network(spec, classes), labels, arguments["precision"])
-    shape = (config.batch_size, config.crop_size, config.crop_size)
+    side = config.crop_size
     batch = {
-        "image": torch.randn(shape[0], 3, *shape[1:]),
-        "mask": torch.randint(0, classes, shape),
-        "id": ["random"] * config.batch_size,
+        "image": torch.randint(0, 256, (images, 3, side, side), dtype=torch.uint8),
+        "mask": torch.randint(0, classes, (images, side, side), dtype=torch.uint8),
+        "id": ["random"] * images,
     }
     steps = 1 + _MEASURED
     batches = [batch] * (steps * int(arguments.get("accumulate_grad_batches", 1)))
@@ -110,7 +112,8 @@ class _Clock(Callback):
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         if trainer.global_step > len(self.ends):
-            float(trainer.callback_metrics["train/loss"])  # waits for the GPU to finish the step
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
             self.ends.append(time.monotonic())
 
 

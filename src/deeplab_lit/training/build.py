@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -10,16 +9,18 @@ from pathlib import Path
 from typing import Any, cast
 
 import lightning as L
-from lightning.fabric.utilities.exceptions import MisconfigurationException
+import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from deeplab_lit.config.schemas import TrainConfig
 from deeplab_lit.data.datamodule import SegmentationData
 from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.normalization import IMAGENET, Normalization
 from deeplab_lit.data.training_data import build_data, class_weights
 from deeplab_lit.models.network import Network, build_network
+from deeplab_lit.models.norm import has_trained_norms
 from deeplab_lit.training.callbacks import Clock, Pictures, Throughput, UnbrokenCurve, in_order
-from deeplab_lit.training.checkpoints import WholeFileCheckpoint, check_resumable, keep_best, keep_last
+from deeplab_lit.training.checkpoints import check_resumable, keep_best, keep_last
 from deeplab_lit.training.interrupts import SaveFirst
 from deeplab_lit.training.lightning_private import MovingAverage
 from deeplab_lit.training.log import log_to
@@ -31,8 +32,9 @@ from deeplab_lit.training.plan import Plan
 from deeplab_lit.training.progress_bar import progress_callback
 from deeplab_lit.training.runs import Run, discard, new_run, save_config
 from deeplab_lit.training.segmenter import Compiled, Segmenter
-from deeplab_lit.training.synchronised_norms import SynchronisedNorms
+from deeplab_lit.training.trainer import build_trainer
 from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.gpus import free_gpu
 from deeplab_lit.utils.locks import one_or_none
 from deeplab_lit.utils.progress import preparing
 from deeplab_lit.weights.description import describe
@@ -89,7 +91,9 @@ def build(plan: Plan, command: str, watchers: Sequence[Callback] = ()) -> Iterat
     started = _start(plan, network, data.labels, description)
     if config.train_only_new:
         train_only_new(network)
-    segmenter = build_segmenter(config, network, data.labels, plan.trainer["precision"], description, weights)
+    segmenter = build_segmenter(
+        config, network, data.labels, plan.trainer["precision"], description, weights, plan.normalization
+    )
     with ExitStack() as stack:
         run = stack.enter_context(_run_directory(plan))
         clock, pictures, best = Clock(), Pictures(config.pictures), keep_best(run)
@@ -98,8 +102,12 @@ def build(plan: Plan, command: str, watchers: Sequence[Callback] = ()) -> Iterat
             SaveFirst(run.last, command), *([] if config.ema is None else [MovingAverage(config.ema)]), *watchers,
         ]  # fmt: skip
         more = {"logger": False, "callbacks": in_order(callbacks), "default_root_dir": run.folder}
+        arguments = plan.trainer
+        if torch.cuda.device_count() > 1 and arguments.get("accelerator") != "cpu" and arguments.get("devices") == 1:
+            arguments = {**arguments, "devices": [stack.enter_context(free_gpu())]}
+        own_statistics = has_trained_norms(network) and not arguments.get("sync_batchnorm")
         try:
-            trainer = build_trainer(config, plan.trainer, **more)
+            trainer = build_trainer(config, arguments, broadcast_buffers=own_statistics, **more)
             loggers = stack.enter_context(open_loggers(config.logger if plan.first else None, run.folder, config))
         except UserError:
             if plan.first and not plan.resumed:
@@ -144,14 +152,16 @@ def build_segmenter(
     precision: str,
     description: dict[str, Any] | None = None,
     weights: list[float] | None = None,
+    normalization: Normalization = IMAGENET,
 ) -> Segmenter:
     """The LightningModule of a config.
 
     Args:
         config: of the training.
         network, labels, description: as in :class:`Segmenter`.
-        precision: of the trainer; with bf16, channels-last memory format is the default.
+        precision: of the trainer; in half precision, channels-last memory format is the default.
         weights: the weight of each class in the loss.
+        normalization: of the network's input.
     """
     return Segmenter(
         network,
@@ -160,41 +170,11 @@ def build_segmenter(
         config.schedule,
         config.max_steps,
         cast(Resolution, config.loss.resolution),
-        precision.startswith("bf16") if config.channels_last is None else config.channels_last,
+        precision.startswith(("bf16", "16")) if config.channels_last is None else config.channels_last,
         description,
         weights,
         config.seed,
         cast(Compiled, config.compile),
         cast(OnNan, config.on_nan),
+        normalization,
     )
-
-
-def build_trainer(config: TrainConfig, arguments: dict[str, Any], **more: Any) -> L.Trainer:
-    """The trainer of a config.
-
-    Args:
-        config: of the training.
-        arguments: from :func:`deeplab_lit.training.plan.trainer_arguments`.
-        more: further arguments of ``lightning.Trainer``, which override those of the config.
-
-    Raises:
-        UserError: ``lightning.Trainer`` refuses them.
-    """
-    plugins = [WholeFileCheckpoint(), *(arguments.get("plugins") or [])]
-    if arguments.get("sync_batchnorm"):
-        plugins.append(SynchronisedNorms())
-    fixed: dict[str, Any] = {
-        "max_steps": config.max_steps,
-        "max_epochs": -1,
-        "val_check_interval": config.val_every * int(arguments.get("accumulate_grad_batches", 1)),
-        "check_val_every_n_epoch": None,
-        "num_sanity_val_steps": 0,
-        "use_distributed_sampler": False,
-        "enable_model_summary": False,
-        "enable_progress_bar": sys.stdout.isatty(),
-    }
-    given = {name: value for name, value in arguments.items() if name not in ("plugins", "sync_batchnorm")}
-    try:
-        return L.Trainer(**{**fixed, **given, **more, "plugins": plugins})
-    except (TypeError, ValueError, MisconfigurationException) as error:
-        raise UserError(f"trainer={arguments} is refused by lightning.Trainer: {error}") from error

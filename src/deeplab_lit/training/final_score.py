@@ -91,6 +91,7 @@ def _score(training: Training, checkpoint: Path, of_training: dict[str, Any], lo
     result = Result(
         **numbers(scores, data.labels),
         images={"train": len(data.train_split), "validation": len(data.val_split)},
+        global_batch_size=config.global_batch_size,
         params=sum(parameter.numel() for parameter in segmenter.parameters()),
         images_per_second=round(len(data.val_split) / spent, 3),
         best_step=content["global_step"],
@@ -99,6 +100,8 @@ def _score(training: Training, checkpoint: Path, of_training: dict[str, Any], lo
     )
     if config.row is not None:
         result.row = {name: getattr(config.row, name) for name in ("table", "name", "budget", "marks", "published")}
+        if config.global_batch_size != config.row.batch:
+            result.row["departs"] = f"batch {config.global_batch_size}, published {config.row.batch}"
     if trainer.is_global_zero:
         rows, ids = training.pictures.predict(segmenter, data)
         refined: list[Bytes] = []

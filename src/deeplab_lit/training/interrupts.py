@@ -1,4 +1,4 @@
-"""Interrupts of a training (SIGTERM and SIGINT): it finishes the current step, saves a checkpoint and ends."""
+"""Interrupts of a training by signals: it finishes the current step, saves a checkpoint and ends."""
 
 from __future__ import annotations
 
@@ -18,21 +18,28 @@ from deeplab_lit.training.callbacks import UnbrokenCurve
 from deeplab_lit.training.lightning_private import (
     MovingAverage,
     forget_validation_progress,
+    leave_signals_alone,
     log_this_step,
     validate_now,
 )
 from deeplab_lit.training.segmenter import Segmenter
 from deeplab_lit.utils.errors import Interrupted
+from deeplab_lit.utils.slurm import requeue
 
 log = logging.getLogger("deeplab_lit")
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
+_TIME_IS_SHORT = getattr(signal, "SIGUSR1", None)  # SLURM requeues the job that asks for it
+_EVERY = 8  # steps between two looks at the other processes' signals, where looking makes the host wait for a GPU
+_EVERY_VALIDATION = 4  # the same in batches of a validation
 
 
 class SaveFirst(Callback):
-    """On SIGTERM or SIGINT, saves a checkpoint after the current step and raises :class:`Interrupted`.
+    """On a signal, saves a checkpoint after the current step and raises :class:`Interrupted`.
 
-    A second signal ends the process at once. All processes of a training stop at the same step. A validation that the
-    signal interrupted is run again when the run is resumed.
+    The signals are SIGTERM, SIGINT (Ctrl-C), and SIGUSR1 and SIGUSR2, which clusters send before the end of a job's
+    time. A second Ctrl-C ends the process at once; other signals that are repeated, as SLURM does, change nothing. All
+    processes of a training stop at the same step. A validation that the signal interrupts is run again when the run is
+    resumed.
 
     Args:
         path: of the checkpoint.
@@ -46,9 +53,12 @@ class SaveFirst(Callback):
         self._path, self._command = path, command
         self._received: int | None = None
         self._before: dict[int, Any] = {}
+        self._segmenter: Segmenter | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, Segmenter)
+        self._segmenter = pl_module
+        leave_signals_alone(trainer)
         # only the main thread can set handlers; a caller that trains in another thread handles signals itself
         if threading.current_thread() is threading.main_thread():
             self._before = {each: signal.signal(each, self._note) for each in _SIGNALS}
@@ -62,10 +72,15 @@ class SaveFirst(Callback):
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         if self._received is not None:
-            signal.signal(signum, signal.SIG_DFL)
-            signal.raise_signal(signum)
+            if signum == signal.SIGINT:
+                signal.signal(signum, signal.SIG_DFL)
+                signal.raise_signal(signum)
+            return
         self._received = signum
-        print("\nstopping after this step; once more to stop at once", file=sys.stderr, flush=True)
+        assert self._segmenter is not None
+        self._segmenter.wants_to_stop = True
+        once_more = "; once more to stop at once" if signum == signal.SIGINT else ""
+        print(f"\nstopping after this step{once_more}", file=sys.stderr, flush=True)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -73,21 +88,39 @@ class SaveFirst(Callback):
         # no checkpoint between the batches of an accumulated step
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
+        assert isinstance(pl_module, Segmenter)
         told = self._received is not None
-        if trainer.world_size > 1:
-            told = trainer.strategy.reduce_boolean_decision(told, all=False)
+        if pl_module.stop_wanted is not None:
+            # all processes look at the same steps
+            looks = pl_module.device.type == "cpu" or trainer.global_step % _EVERY == 0
+            told = looks and float(pl_module.stop_wanted) > 0
         if told:
             log_this_step(trainer)  # the resumed run begins with the next step
             self._stop(trainer)
 
-    def on_validation_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        # during validation, processes are at different images: several stop together after the next training step
-        if self._received is not None and trainer.state.fn == "fit" and trainer.world_size == 1:
+    def on_validation_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if trainer.state.fn != "fit":
+            return
+        told = self._received is not None
+        if trainer.world_size > 1:
+            looks = (batch_idx + 1) % _EVERY_VALIDATION == 0 and batch_idx < _common_batches(trainer)
+            told = looks and trainer.strategy.reduce_boolean_decision(told, all=False)
+        if told:
             forget_validation_progress(trainer)
             self._stop(trainer)
 
     def _stop(self, trainer: L.Trainer) -> None:
         trainer.save_checkpoint(self._path)
+        if self._received == _TIME_IS_SHORT and trainer.is_global_zero:
+            requeue()
         again = self._command if "resume=auto" in shlex.split(self._command) else f"{self._command} resume=auto"
         signum = self._received or signal.SIGTERM
         raise Interrupted(
@@ -100,3 +133,10 @@ class SaveFirst(Callback):
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
         self._before = {}
+
+
+def _common_batches(trainer: L.Trainer) -> int:
+    """The number of validation batches that every process has."""
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    least = len(data.val_split) // trainer.world_size
+    return int(min(trainer.num_val_batches[0], -(-least // data.eval_batch_size)))

@@ -30,6 +30,11 @@ def validate_now(trainer: L.Trainer) -> None:
     trainer.training = True
 
 
+def leave_signals_alone(trainer: L.Trainer) -> None:
+    """Stop Lightning from asking all processes for SIGTERM in each step, since :class:`SaveFirst` handles it."""
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+
+
 def forget_validation_progress(trainer: L.Trainer) -> None:
     """Reset the progress of a validation, so that a checkpoint saved during it begins that validation anew."""
     _validation_loop(trainer).batch_progress.reset()

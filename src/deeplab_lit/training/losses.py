@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer as Int
 from torch import Tensor
 
 from deeplab_lit.data.labels import VOID
@@ -38,38 +38,39 @@ def _positions(old: int, new: int, align_corners: bool) -> Tensor:
     return torch.floor((index + 0.5) * (old / new)).long().clamp(max=old - 1)
 
 
+def label_weights(
+    mask: Int[Tensor, "batch height width"],
+    sizes: Sequence[tuple[int, int] | None],
+    align_corners: bool = True,
+    class_weights: Float[Tensor, " classes"] | None = None,
+) -> Float[Tensor, " maps"]:
+    """x"""
+    found = []
+    for size in sizes:
+        labels = mask if size is None else shrink_labels(mask, size, align_corners)
+        known = labels != VOID
+        if class_weights is None:
+            found.append(known.sum().float())
+        else:
+            found.append(torch.where(known, class_weights[labels.long().where(known, 0)], 0).sum())
+    return torch.stack(found)
+
+
 def segmentation_loss(
     maps: Sequence[Float[Tensor, "batch classes _ _"]],
     mask: Int[Tensor, "batch height width"],
     resolution: Resolution = "map",
     align_corners: bool = True,
     class_weights: Float[Tensor, " classes"] | None = None,
-    divisor: Callable[[Tensor], Tensor] | None = None,
+    weights: Tensor | None = None,
     summed: Summed | None = None,
 ) -> Float[Tensor, ""]:
-    """The sum over score maps of the mean cross-entropy over labelled pixels; void (255) does not count.
-
-    Args:
-        maps: score maps at their own strides, each with weight 1 (four of them under multi-scale inputs).
-        mask: labels at the size of the input image.
-        resolution: ``"map"`` shrinks the labels to each map, as the papers do; ``"full"`` upsamples each map instead.
-        align_corners: whether either resizing aligns corner pixels.
-        class_weights: of each class's pixels in the mean; None: equal weights.
-        divisor: a function from the number (or weight) of this batch's labelled pixels to the divisor of the sum. With
-            several processes it gives the mean over them, so that their averaged gradients equal those of one process.
-        summed: a compiled :func:`summed_cross_entropy`; None: the function itself.
-
-    Returns:
-        A scalar; 0 (with zero gradients) where every pixel is void.
-    """
+    """x"""
     total = maps[0].new_zeros((), dtype=torch.float32)
-    for scores in maps:
-        if resolution == "full":
-            labels = mask
-        else:
-            labels = shrink_labels(mask, (scores.shape[-2], scores.shape[-1]), align_corners)
-        value, weight = (summed or summed_cross_entropy)(scores, labels, align_corners, class_weights)
-        weight = weight if divisor is None else divisor(weight)
+    for number, scores in enumerate(maps):
+        labels = mask if resolution == "full" else shrink_labels(mask, (scores.shape[-2], scores.shape[-1]), align_corners)
+        value, weight = (summed or summed_cross_entropy)(scores, labels.long(), align_corners, class_weights)
+        weight = weight if weights is None else weights[number]
         total = total + value / torch.where(weight > 0, weight, 1)
     return total
 

@@ -1,8 +1,9 @@
-"""Losses that are not finite (NaN or infinite), detected before the weights are updated."""
+"""Losses and gradients that are not finite (NaN or infinite): their steps do not change the weights."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -12,11 +13,12 @@ OnNan = Literal["stop", "skip"]
 
 
 class LossNotFinite(Exception):
-    """The loss of a step is not finite.
+    """The loss or the gradient of a step is not finite.
 
     Attributes:
         step: the optimiser step, from 0.
-        ids: of the images in the batches whose losses are not finite, over all processes.
+        ids: of the images in the batches whose losses are not finite, over all processes; of all images of the step
+            where only its gradient is not finite.
     """
 
     def __init__(self, step: int, ids: Sequence[str]) -> None:
@@ -24,23 +26,94 @@ class LossNotFinite(Exception):
         self.step, self.ids = step, list(ids)
 
 
-def bad_batches(loss: Tensor, ids: Sequence[str], processes: int) -> list[str]:
-    """The image ids of those batches of a step whose losses are not finite, gathered from all processes.
+@dataclass
+class _Batch:
+    step: int
+    ids: list[str]
+    good: Tensor  # whether its loss is finite
 
-    It is a collective operation: every process of the training has to call it.
+
+class FiniteSteps:
+    """Leaves out the updates of steps that are not finite, without waiting for the device in each step.
+
+    The decision is made on the device: a fused optimiser of PyTorch does nothing where its attribute ``found_inf`` is
+    1. The gradients decide, which are those of all processes, so that all processes agree. :meth:`problems` reads the
+    decisions of several steps at once.
 
     Args:
-        loss: of this process, a scalar.
-        ids: of the images in this process's batch.
-        processes: the number of processes of the training.
+        on_nan: ``"stop"`` leaves out all steps after the first bad one too, so that the weights are those before it.
     """
-    bad = torch.tensor([not bool(loss.isfinite())], dtype=torch.int32, device=loss.device)
-    own = list(ids) if bad else []
-    if processes == 1:
-        return own
-    torch.distributed.all_reduce(bad)
-    if not bad:
-        return []
-    found: list[list[str]] = [[] for _ in range(processes)]
-    torch.distributed.all_gather_object(found, own)
-    return [id for part in found for id in part]
+
+    def __init__(self, on_nan: OnNan) -> None:
+        self._stop = on_nan == "stop"
+        self._batches: list[_Batch] = []
+        self._left_out: dict[int, Tensor] = {}
+        self._found: Tensor | None = None
+
+    def note(self, step: int, ids: Sequence[str], loss: Tensor) -> None:
+        """Note the loss of a batch, a scalar of this process."""
+        self._batches.append(_Batch(step, list(ids), loss.detach().isfinite()))
+
+    def guard(self, optimizer: torch.optim.Optimizer, step: int, scaled: bool) -> None:
+        """Call it between the backward pass and the update: a step whose gradients are not finite is left out.
+
+        Args:
+            optimizer: of :func:`deeplab_lit.training.optim.build_optimizer`.
+            step: the optimiser step, from 0.
+            scaled: whether a gradient scaler (precision 16-mixed) leaves out such steps itself; it lowers its scale
+                after them, so that gradients alone are no fault.
+        """
+        if scaled:
+            return
+        trained = [each for group in optimizer.param_groups for each in group["params"] if each.grad is not None]
+        largest = torch.nn.utils.get_total_norm([each.grad for each in trained], norm_type=float("inf"))
+        bad = largest.isfinite().logical_not().to(torch.float32)
+        if self._stop and self._found is not None:
+            bad = torch.maximum(bad, self._found)
+        self._found = self._left_out[step] = bad
+        if optimizer.defaults.get("fused"):
+            for group in optimizer.param_groups:
+                for each in group["params"] if group.get("momentum") else ():
+                    if "momentum_buffer" not in optimizer.state[each]:
+                        # a first step that is left out would leave the momentum in memory as it was found
+                        optimizer.state[each]["momentum_buffer"] = torch.zeros_like(each)
+            optimizer.found_inf = bad  # type: ignore[attr-defined]
+        elif bad:
+            for each in trained:
+                each.grad = None
+
+    def problems(self, processes: int) -> list[LossNotFinite]:
+        """The steps since the last call that were not finite; it reads them from the device, in one copy.
+
+        It is a collective operation where there are some: every process of the training has to call it.
+
+        Args:
+            processes: the number of processes of the training.
+        """
+        batches, left_out = self._batches, self._left_out
+        self._batches, self._left_out = [], {}
+        if not batches:
+            return []
+        flags = torch.stack([each.good.logical_not().float() for each in batches])
+        steps = list(dict.fromkeys(each.step for each in batches))
+        of_step = torch.stack([
+            torch.stack([*(flag for flag, each in zip(flags, batches, strict=True) if each.step == step),
+                         *([left_out[step]] if step in left_out else [])]).amax()
+            for step in steps
+        ])  # fmt: skip
+        if processes > 1:
+            torch.distributed.all_reduce(of_step, torch.distributed.ReduceOp.MAX)
+        values = torch.cat([flags, of_step]).tolist()
+        bad = [step for step, value in zip(steps, values[len(batches) :], strict=True) if value]
+        return [LossNotFinite(step, _images(step, batches, values, processes)) for step in bad]
+
+
+def _images(step: int, batches: Sequence[_Batch], flags: Sequence[float], processes: int) -> list[str]:
+    """The images of a step whose losses are not finite, of all processes; all its images where there are none."""
+    own = [(each.ids, flag) for each, flag in zip(batches, flags, strict=False) if each.step == step]
+    parts: list[list[tuple[list[str], float]]] = [own]
+    if processes > 1:
+        parts = [[] for _ in range(processes)]
+        torch.distributed.all_gather_object(parts, own)
+    suspects = [id for part in parts for ids, flag in part if flag for id in ids]
+    return suspects or [id for part in parts for ids, _ in part for id in ids]

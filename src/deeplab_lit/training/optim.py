@@ -72,8 +72,13 @@ def train_only_new(network: nn.Module) -> None:
         parameter.requires_grad_(True)
 
 
-def build_optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
+def build_optimizer(network: nn.Module, config: OptimizerConfig, fused: bool = False) -> torch.optim.Optimizer:
     """SGD or AdamW over :func:`parameter_groups`.
+
+    Args:
+        network, config: as there.
+        fused: one operation updates all parameters, on CPUs and CUDA GPUs alone. It can leave a step out without the
+            host (:class:`deeplab_lit.training.not_finite.FiniteSteps`).
 
     Raises:
         UserError: nothing is left to train.
@@ -82,9 +87,9 @@ def build_optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.
     if not groups:
         raise UserError("every parameter is frozen, so there is nothing to train.")
     if isinstance(config, SGDConfig):
-        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, fused=fused)
     if isinstance(config, AdamWConfig):
-        return torch.optim.AdamW(groups, lr=config.lr)
+        return torch.optim.AdamW(groups, lr=config.lr, fused=fused)
     raise TypeError(f"there is no optimiser for {type(config).__name__}")
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
 import lightning as L
-import torch
 
 from deeplab_lit.config.recipes import without_recipe
 from deeplab_lit.config.schemas import CheckpointConfig, CRFConfig, DenseCRFConfig, InitConfig, TrainConfig
@@ -20,13 +18,19 @@ from deeplab_lit.models.atrous import Realisation
 from deeplab_lit.models.multiscale import MscLoss
 from deeplab_lit.training.losses import Resolution
 from deeplab_lit.training.not_finite import OnNan
+from deeplab_lit.training.own_process import launched_outside
 from deeplab_lit.training.runs import Run, find_finished, fingerprint, run_to_resume
 from deeplab_lit.training.segmenter import Compiled
-from deeplab_lit.utils.errors import UserError, closest
-from deeplab_lit.utils.hardware import is_first_process, resolve_precision
+from deeplab_lit.training.step_batch import share
+from deeplab_lit.training.trainer import build_trainer, trainer_arguments
+from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.hardware import is_first_process
 from deeplab_lit.utils.instantiate import locate
+from deeplab_lit.utils.parallel import cores
 from deeplab_lit.weights.description import CHECKPOINT_KEY
 from deeplab_lit.weights.read import read
+
+_MOST_WORKERS = 8
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Plan:
     """What a training will do.
 
     Attributes:
-        config: as composed.
+        config: as composed, with numbers in the place of null for the sizes of batches and ``num_workers``.
         first: whether this is the first process of the training, which alone writes and prints.
         trained: a finished run of the same training, whose checkpoint is scored without training, or None.
         resumed: the run to resume, or None for a new one.
@@ -67,6 +71,7 @@ def make_plan(config: TrainConfig) -> Plan:
     _check_values(config)
     crf = build_crf(config.crf, threads=1)
     trainer = trainer_arguments(config)
+    config = _settled(config, build_trainer(config, trainer, logger=False, enable_checkpointing=False))
     finished = find_finished(Path(config.output).expanduser(), fingerprint(config.as_dict())) if config.row else []
     resumed = None if finished else run_to_resume(config)
     init = CheckpointConfig(path=config.row.start) if config.row and config.row.start else config.init
@@ -89,6 +94,21 @@ def make_plan(config: TrainConfig) -> Plan:
     )
 
 
+def _settled(config: TrainConfig, trainer: L.Trainer) -> TrainConfig:
+    """The config with the sizes of batches and the number of loader processes that fit the trainer's processes."""
+    batch = share(config, trainer.world_size)
+    workers, validated = config.num_workers, config.eval_batch_size
+    if workers is None:
+        # under SLURM each task has cores of its own
+        sharing = 1 if launched_outside() else trainer.num_devices
+        workers = min(_MOST_WORKERS, max(1, cores() // sharing))
+    if validated is None:
+        validated = 8 if trainer.strategy.root_device.type == "cuda" else 1
+    return replace(
+        config, batch_size=batch.each, global_batch_size=batch.total, num_workers=workers, eval_batch_size=validated
+    )
+
+
 def network_spec(config: TrainConfig) -> dict[str, Any]:
     """The description of a config's network, as :func:`deeplab_lit.models.network.build_network` takes it."""
     return {
@@ -100,29 +120,6 @@ def network_spec(config: TrainConfig) -> dict[str, Any]:
         "msc_loss": config.loss.msc,
         "recompute": config.scales.recompute,
     }
-
-
-def trainer_arguments(config: TrainConfig) -> dict[str, Any]:
-    """Arguments of ``lightning.Trainer``, with ``auto`` resolved for this machine.
-
-    Raises:
-        UserError: an argument that ``lightning.Trainer`` does not have, or a GPU where PyTorch sees none.
-    """
-    arguments = without_recipe(config.trainer)
-    known = [name for name in inspect.signature(L.Trainer).parameters if name != "self"]
-    for name in arguments:
-        if name not in known:
-            raise UserError(f"trainer.{name} is not known to lightning.Trainer.{closest(name, known)}")
-    wanted = arguments.get("accelerator")
-    if wanted in ("gpu", "cuda") and not torch.cuda.is_available() and not torch.backends.mps.is_available():
-        raise UserError(
-            f"trainer.accelerator={wanted}, but PyTorch sees no GPU here: type trainer.accelerator=cpu, or trainer="
-            "default, which takes what there is, or install the build of PyTorch for this machine's GPU."
-        )
-    if arguments.get("sync_batchnorm") == "auto":
-        arguments["sync_batchnorm"] = torch.cuda.is_available() and wanted != "cpu"
-    arguments["precision"] = resolve_precision(str(arguments.get("precision", "auto")), wanted)
-    return arguments
 
 
 def _normalization(config: TrainConfig, weights: dict[str, Any] | None) -> Normalization:
@@ -147,9 +144,9 @@ def _last_layer(config: CRFConfig, normalization: Normalization) -> dict[str, An
 
 
 def _check_values(config: TrainConfig) -> None:
-    for name in ("batch_size", "eval_batch_size", "max_steps", "val_every", "crop_size", "eval_size"):
-        if getattr(config, name) < 1:
-            raise UserError(f"{name}={getattr(config, name)}: it is at least 1.")
+    for name in ("eval_batch_size", "max_steps", "val_every", "crop_size", "eval_size"):
+        if (value := getattr(config, name)) is not None and value < 1:
+            raise UserError(f"{name}={value}: it is at least 1.")
     for name, value, allowed in (
         ("loss.resolution", config.loss.resolution, get_args(Resolution)),
         ("loss.msc", config.loss.msc, get_args(MscLoss)),
@@ -166,5 +163,5 @@ def _check_values(config: TrainConfig) -> None:
     if config.compile == "network" and config.scales.recompute:
         raise UserError("compile=network cannot compute scales twice: type compile=loss, or scales.recompute=false.")
     for name in ("num_workers", "decoded_gb", "pictures"):
-        if getattr(config, name) < 0:
-            raise UserError(f"{name}={getattr(config, name)}: it is at least 0.")
+        if (value := getattr(config, name)) is not None and value < 0:
+            raise UserError(f"{name}={value}: it is at least 0.")

@@ -27,6 +27,7 @@ class Result:
     steps: int | None = key("optimiser steps of the whole training", None)
     seconds: float | None = key("of training and validation, summed over resumes", None)
     images: dict[str, int] | None = key("how many the splits `train` and `validation` have", None)
+    global_batch_size: int | None = key("training images in a step, of all processes together", None)
     params: int | None = key("parameters of the network", None)
     images_per_second: float | None = key("validation images, reading and scoring included", None)
     command: str | None = key("what was typed", None)
@@ -36,7 +37,9 @@ class Result:
         None,
     )
     row: dict[str, Any] | None = key(
-        "of a published table: `table`, `name`, `budget`, `marks` and the `published` numbers", None
+        "of a published table: `table`, `name`, `budget`, `marks`, the `published` numbers and, where the run departs "
+        "from the row, in what: `departs`",
+        None,
     )
     pictures: list[str] | None = key("of a row: the validation images in pictures/wall", None)
     trained_by: str | None = key("the run that did the training, where this one scored its checkpoint alone", None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast
 
 import lightning as L
@@ -18,12 +18,13 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from deeplab_lit.config.schemas import OptimizerConfig, ScheduleConfig
 from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.normalization import IMAGENET, Normalization, NormalizeBytes
 from deeplab_lit.data.transforms import Sample
 from deeplab_lit.inference.metrics import ConfusionMatrix, Scores
 from deeplab_lit.models.network import Network
 from deeplab_lit.models.pixel_labels import pixel_labels
-from deeplab_lit.training.losses import Resolution, segmentation_loss, summed_cross_entropy
-from deeplab_lit.training.not_finite import LossNotFinite, OnNan, bad_batches
+from deeplab_lit.training.losses import Resolution, label_weights, segmentation_loss, summed_cross_entropy
+from deeplab_lit.training.not_finite import FiniteSteps, OnNan
 from deeplab_lit.training.optim import build_optimizer, build_schedule, follow
 from deeplab_lit.weights.description import CHECKPOINT_KEY
 
@@ -47,8 +48,14 @@ class Segmenter(L.LightningModule):
         seed: of dropout, whose random numbers depend on seed, step and process alone.
         compiled: what ``torch.compile`` compiles, for training on crops of one size: nothing (``"none"``), the
             ``"loss"`` with its upsampling, or the ``"network"`` too.
-        on_nan: what happens if a loss is not finite: ``"stop"`` raises :class:`LossNotFinite` before the weights are
-            updated, ``"skip"`` leaves the step out.
+        on_nan: what happens if a loss or a gradient is not finite: the step does not change the weights. ``"stop"``
+            raises :class:`LossNotFinite` within the next 50 steps and before a checkpoint is written, and no step
+            changes the weights until then; ``"skip"`` goes on.
+        normalization: of the images, which arrive as bytes.
+
+    Attributes:
+        wants_to_stop: whether this process wants the training to stop.
+        stop_wanted: how many processes want it, as of the last step; a scalar on the device. None in one process.
     """
 
     class_weights: Tensor | None
@@ -67,6 +74,7 @@ class Segmenter(L.LightningModule):
         seed: int = 0,
         compiled: Compiled = "none",
         on_nan: OnNan = "stop",
+        normalization: Normalization = IMAGENET,
     ) -> None:
         super().__init__()
         self._format = torch.channels_last if channels_last else torch.contiguous_format
@@ -75,6 +83,11 @@ class Segmenter(L.LightningModule):
         self._optimizer, self._schedule, self._max_steps = optimizer, schedule, max_steps
         self._description = description or {}
         self.seed, self.on_nan = seed, on_nan
+        self.normalize = NormalizeBytes(normalization)
+        self.finite = FiniteSteps(on_nan)
+        self.wants_to_stop = False
+        self.stop_wanted: Tensor | None = None
+        self._map_sizes: dict[torch.Size, list[tuple[int, int]]] = {}
         # functions are compiled instead of modules, so that the names of weights in checkpoints stay the same
         self._supervised = self.network.supervised
         if compiled == "network":
@@ -88,49 +101,93 @@ class Segmenter(L.LightningModule):
         self.validated_at = -1
 
     def _image(self, batch: Sample) -> Tensor:
-        return batch["image"].contiguous(memory_format=self._format)
-
-    def _loss(self, maps: list[Tensor], batch: Sample) -> Tensor:
-        return segmentation_loss(
-            maps,
-            batch["mask"],
-            self.resolution,
-            self.network.align_corners,
-            self.class_weights,
-            self._share,
-            self._summed,
-        )
-
-    def _share(self, count: Tensor) -> Tensor:
-        """The mean over processes, so that their averaged gradients equal those of one process."""
-        if self.trainer.world_size == 1:
-            return count
-        total = count.clone()
-        torch.distributed.all_reduce(total)
-        return total / self.trainer.world_size
+        return self.normalize(batch["image"]).contiguous(memory_format=self._format)
 
     def on_train_batch_start(self, batch: Sample, batch_index: int) -> None:
         place = (self.seed, 2, self.trainer.global_step, batch_index % self.trainer.accumulate_grad_batches)
         torch.manual_seed(int(np.random.SeedSequence((*place, self.global_rank)).generate_state(1)[0]))
 
-    def training_step(self, batch: Sample, batch_index: int) -> Tensor | None:
-        loss = self._loss(self._supervised(self._image(batch)), batch)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["id"]), sync_dist=True)
-        if bad := bad_batches(loss.detach(), batch["id"], self.trainer.world_size):
-            if self.on_nan == "stop":
-                raise LossNotFinite(self.trainer.global_step, bad)
-            log.warning("the loss of step %d is not finite, left out: %s", self.trainer.global_step, ", ".join(bad))
-            return None
-        groups = self.trainer.optimizers[0].param_groups
-        self.log_dict({f"lr/{group['name']}": group["lr"] for group in groups}, batch_size=1)
+    def training_step(self, batch: Sample, batch_index: int) -> Tensor:
+        image = self._image(batch)
+        sizes = self._map_sizes.get(image.shape)
+        # before the forward pass, so that processes exchange the numbers while they compute
+        shared = None if sizes is None else self._shared(batch, sizes)
+        maps = self._supervised(image)
+        if shared is None:
+            sizes = self._map_sizes[image.shape] = [(each.shape[-2], each.shape[-1]) for each in maps]
+            shared = self._shared(batch, sizes)
+        loss = segmentation_loss(
+            maps, batch["mask"], self.resolution, self.network.align_corners, self.class_weights, shared(), self._summed
+        )
+        step = self.trainer.global_step
+        self.finite.note(step, batch["id"], loss)
+        if self._logs_at(step):
+            self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["id"]), sync_dist=True)
+            groups = self.trainer.optimizers[0].param_groups
+            self.log_dict({f"lr/{group['name']}": group["lr"] for group in groups}, batch_size=1)
         return loss
+
+    def _logs_at(self, step: int) -> bool:
+        """Whether Lightning sends the metrics of a step (from 0) to the loggers; reading them makes the host wait."""
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return bool(every) and (step + 1) % every == 0
+
+    def _shared(self, batch: Sample, sizes: Sequence[tuple[int, int]]) -> Callable[[], Tensor]:
+        """Begin to compute the divisor of the loss of each map; the returned function waits for them, (maps,).
+
+        A divisor is the mean over processes of the number of labelled pixels, so that the averaged gradients of several
+        processes equal those of one.
+        """
+        sizes_or_full = [None if self.resolution == "full" else size for size in sizes]
+        weights = label_weights(batch["mask"], sizes_or_full, self.network.align_corners, self.class_weights)
+        world = self.trainer.world_size
+        if world == 1:
+            return lambda: weights
+        packed = torch.cat([weights, weights.new_full((1,), float(self.wants_to_stop))])
+        exchange = torch.distributed.all_reduce(packed, async_op=True)
+
+        def finish() -> Tensor:
+            exchange.wait()
+            self.stop_wanted = packed[-1]
+            return packed[:-1] / world
+
+        return finish
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        self.finite.guard(optimizer, self.trainer.global_step, self._is_scaled())
+
+    def _is_scaled(self) -> bool:
+        return getattr(self.trainer.precision_plugin, "scaler", None) is not None
+
+    def on_train_batch_end(self, outputs: Any, batch: Sample, batch_index: int) -> None:
+        step = self.trainer.global_step - 1
+        if self._logs_at(step) or step % 50 == 49:
+            self.check_finite()
+
+    def check_finite(self) -> None:
+        """Log or raise the steps since the last call that were not finite, in all processes at the same step.
+
+        Raises:
+            LossNotFinite: there is one, and ``on_nan`` is ``"stop"``.
+        """
+        for problem in self.finite.problems(self.trainer.world_size):
+            if self.on_nan == "stop":
+                raise problem
+            log.warning("the loss of step %d is not finite, left out: %s", problem.step, ", ".join(problem.ids))
+
+    def on_validation_start(self) -> None:
+        self.check_finite()
+
+    def on_train_end(self) -> None:
+        self.check_finite()
 
     def predict_labels(self, batch: Sample) -> Tensor:
         """The class index of every pixel of the (padded) batch: (N, H, W)."""
         return pixel_labels(self.network, self._image(batch))
 
-    def validation_step(self, batch: Sample, batch_index: int) -> None:
-        self.confusion.update(self.predict_labels(batch), batch["mask"])
+    def validation_step(self, batch: list[Sample], batch_index: int) -> None:
+        for each in batch:
+            self.confusion.update(self.predict_labels(each), each["mask"])
 
     def on_validation_epoch_end(self) -> None:
         self.matrix = self.confusion.compute().cpu()
@@ -146,7 +203,9 @@ class Segmenter(L.LightningModule):
                 self.log(f"val/iou/{name}", float(iou))
 
     def configure_optimizers(self) -> Any:
-        optimizer = build_optimizer(self.network, self._optimizer)
+        # a gradient scaler does not go with gradient clipping and a fused optimiser together
+        fused = self.device.type in ("cpu", "cuda") and not self._is_scaled()
+        optimizer = build_optimizer(self.network, self._optimizer, fused)
         schedule = build_schedule(optimizer, self._schedule, self._max_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -157,6 +216,7 @@ class Segmenter(L.LightningModule):
         follow(self.trainer.optimizers[0], restored, told["lr_scheduler"]["scheduler"])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.check_finite()
         checkpoint[CHECKPOINT_KEY] = self._description
         checkpoint["validated_at"] = self.validated_at
 

@@ -25,6 +25,7 @@ from deeplab_lit.models.analysis import (
 from deeplab_lit.models.network import build_network
 from deeplab_lit.models.resize import resize
 from deeplab_lit.training.plan import network_spec
+from deeplab_lit.training.step_batch import processes_told, share
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.instantiate import create
 
@@ -65,7 +66,8 @@ def costs(config: TrainConfig) -> dict[str, Any]:
     parts = parts_of(network)
     stride = int(parts["trunk"].output_stride)  # type: ignore[arg-type]
     operations, size = flops(network, config.crop_size), config.crop_size
-    kept = saved_for_backward(network, size, config.batch_size, lambda maps: _loss(maps, config))
+    batch = share(config, processes_told(config.trainer))
+    kept = saved_for_backward(network, size, batch.each, lambda maps: _loss(maps, config))
     # frozen parameters have neither gradients nor optimiser states
     count = sum(each.numel() for each in network.parameters())
     trained = sum(each.numel() for each in network.parameters() if each.requires_grad)
@@ -93,7 +95,7 @@ def costs(config: TrainConfig) -> dict[str, Any]:
         },
         "taps_in_padding": padding_shares(parts["head"], map_size),
         "crop_size": size,
-        "batch_size": config.batch_size,
+        "batch_size": batch.each,
         "classes": number_of_classes(config),
         "scales": list(config.scales.factors),
     }

@@ -1,0 +1,53 @@
+"""Loader processes of a training: how they are started, and which signals end them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from typing import Any
+
+import torch
+
+
+def loader_processes(number: int, world: int) -> dict[str, Any]:
+    """Arguments of PyTorch's ``DataLoader`` for its processes.
+
+    A process that has threads of a GPU or of several processes' communication must not be forked: the fork can hang
+    while a thread holds a lock. There, loader processes are forked from a server process without threads.
+
+    Args:
+        number: of loader processes.
+        world: the number of processes of the training.
+    """
+    if not number:
+        return {}
+    server = "forkserver" in multiprocessing.get_all_start_methods()
+    if not server or (world == 1 and not torch.cuda.is_available()):
+        return {"worker_init_fn": survive_signals}
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["deeplab_lit.data.loader_server"])
+    return {"worker_init_fn": survive_signals, "multiprocessing_context": context}
+
+
+def survive_signals(worker: int) -> None:
+    """Make a loader process ignore the signals that stop a training, and obey SIGTERM only if the training sends it.
+
+    A signal that goes to all processes of a training would otherwise end the loaders before the training has saved.
+    """
+    for name in ("SIGINT", "SIGUSR1", "SIGUSR2"):  # Windows lacks the last two
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # sigwaitinfo tells the sender; not every platform has it
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_obey_the_training, daemon=True).start()
+
+
+def _obey_the_training() -> None:
+    # the parent of a process that a server has forked is the server
+    training = multiprocessing.parent_process()
+    assert training is not None
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != training.pid:
+        pass
+    os._exit(0)

@@ -1,0 +1,91 @@
+"""The trainer of a config: Lightning's ``Trainer`` with its arguments resolved for this machine."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.plugins.environments import SLURMEnvironment
+from lightning.pytorch.strategies import DDPStrategy
+
+from deeplab_lit.config.recipes import without_recipe
+from deeplab_lit.config.schemas import TrainConfig
+from deeplab_lit.training.checkpoints import WholeFileCheckpoint
+from deeplab_lit.training.synchronised_norms import SynchronisedNorms
+from deeplab_lit.utils.errors import UserError, closest
+from deeplab_lit.utils.hardware import resolve_precision
+from deeplab_lit.utils.slurm import tasks_per_node
+
+
+def trainer_arguments(config: TrainConfig) -> dict[str, Any]:
+    """Arguments of ``lightning.Trainer``, with ``auto`` resolved for this machine.
+
+    Raises:
+        UserError: an argument that ``lightning.Trainer`` does not have, or a GPU where PyTorch sees none.
+    """
+    arguments = without_recipe(config.trainer)
+    known = [name for name in inspect.signature(L.Trainer).parameters if name != "self"]
+    for name in arguments:
+        if name not in known:
+            raise UserError(f"trainer.{name} is not known to lightning.Trainer.{closest(name, known)}")
+    wanted = arguments.get("accelerator")
+    if wanted in ("gpu", "cuda") and not torch.cuda.is_available() and not torch.backends.mps.is_available():
+        raise UserError(
+            f"trainer.accelerator={wanted}, but PyTorch sees no GPU here: type trainer.accelerator=cpu, or trainer="
+            "default, which takes what there is, or install the build of PyTorch for this machine's GPU."
+        )
+    cuda = torch.cuda.is_available() and wanted not in ("cpu", "mps")
+    if arguments.get("sync_batchnorm") == "auto":
+        arguments["sync_batchnorm"] = cuda
+    arguments["precision"] = resolve_precision(str(arguments.get("precision", "auto")), wanted)
+    if cuda:  # training crops have one size, for which cuDNN then measures which of its algorithms is the fastest
+        arguments.setdefault("benchmark", True)
+    return arguments
+
+
+def build_trainer(
+    config: TrainConfig, arguments: dict[str, Any], *, broadcast_buffers: bool = True, **more: Any
+) -> L.Trainer:
+    """The trainer of a config.
+
+    Args:
+        config: of the training.
+        arguments: from :func:`trainer_arguments`.
+        broadcast_buffers: whether each forward pass of ``strategy=ddp`` gives the buffers of the first process to all,
+            which networks need whose batch normalisation updates statistics in each process for itself.
+        more: further arguments of ``lightning.Trainer``, which override those of the config.
+
+    Raises:
+        UserError: ``lightning.Trainer`` refuses them.
+    """
+    plugins = [WholeFileCheckpoint(), *(arguments.get("plugins") or [])]
+    if arguments.get("sync_batchnorm"):
+        plugins.append(SynchronisedNorms())
+    fixed: dict[str, Any] = {
+        "max_steps": config.max_steps,
+        "max_epochs": -1,
+        "val_check_interval": config.val_every * int(arguments.get("accumulate_grad_batches", 1)),
+        "check_val_every_n_epoch": None,
+        "num_sanity_val_steps": 0,
+        "use_distributed_sampler": False,
+        "enable_model_summary": False,
+        "enable_progress_bar": sys.stdout.isatty(),
+    }
+    given = {name: value for name, value in arguments.items() if name not in ("plugins", "sync_batchnorm")}
+    if given.get("strategy") == "ddp":
+        given["strategy"] = DDPStrategy(broadcast_buffers=broadcast_buffers, gradient_as_bucket_view=True)
+    try:
+        if int(os.environ.get("SLURM_NTASKS", 1)) > 1:
+            # Lightning wants the variable, which only srun --ntasks-per-node sets
+            os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(tasks_per_node()))
+        if SLURMEnvironment.detect():
+            # SaveFirst requeues the job, with a checkpoint that resume=auto finds
+            plugins.append(SLURMEnvironment(auto_requeue=False))
+        return L.Trainer(**{**fixed, **given, **more, "plugins": plugins})
+    except (TypeError, ValueError, RuntimeError, MisconfigurationException) as error:
+        raise UserError(f"trainer={arguments} is refused by lightning.Trainer: {error}") from error
