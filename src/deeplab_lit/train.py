@@ -11,7 +11,9 @@ from omegaconf import DictConfig
 
 from deeplab_lit.cli.entry_point import entry_point
 from deeplab_lit.config.checks import check_training
-from deeplab_lit.config.compose import command_line, overrides, typed
+from deeplab_lit.config.compose import command_line, is_of_sweep, overrides, typed
+from deeplab_lit.training.own_process import takes_several_processes, train_in_own_process
+from deeplab_lit.utils.errors import Interrupted
 
 
 @entry_point("train")
@@ -23,6 +25,11 @@ def main(cfg: DictConfig) -> None:
         from deeplab_lit.sweeps.preview import Planned, preview
 
         preview([Planned(config.name, config, trains=True)])
+    elif is_of_sweep() and takes_several_processes(config):
+        try:
+            train_in_own_process(overrides())
+        except Interrupted as stopped:
+            sys.exit(128 + stopped.signum)  # it has said so itself
     elif config.row is not None:
         from deeplab_lit.sweeps.train_row import train_row
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -94,3 +95,71 @@ def test_synchronised_frozen_normalisation_trains_as_in_one_process(tmp_path):
         ends.append(torch.load(last, weights_only=True)["state_dict"])
     for key, value in ends[0].items():
         torch.testing.assert_close(ends[1][key], value, atol=1e-6, rtol=1e-5, msg=key)
+
+
+LIKE_ONE = [*SHARED, "batch_size=null", "global_batch_size=4", "trainer.log_every_n_steps=1", "num_workers=2"]
+
+
+def drawn(run):
+    """The examples of each optimiser step, as the training's own loaders drew them (DEEPLAB_LIT_DRAWN is a folder)."""
+    steps = {}
+    for file in run.glob("rank*.csv"):
+        for line in file.read_text().splitlines():
+            step, id = line.split(",")
+            steps.setdefault(int(step), []).append(id)
+    return {step: sorted(ids) for step, ids in steps.items()}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("before", "after"), [([], TWO), (TWO, [])])
+def test_a_run_that_goes_on_with_other_processes_shows_each_image_as_often(tmp_path, before, after):
+    spy = tmp_path / "spy.py"
+    spy.write_text(SPY)
+    for name in ("whole", "parts"):
+        (tmp_path / name).mkdir()
+    told = {**QUIET, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+
+    def spied(folder, *arguments):
+        line = [sys.executable, "-m", "spy", *" ".join([*LIKE_ONE, *arguments]).split()]
+        done = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=400, env={**os.environ, **told})
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    spied(tmp_path / "whole", "max_steps=6")
+    spied(tmp_path / "parts", "max_steps=3", *before)
+    run = run_folder(tmp_path / "parts")
+    spied(tmp_path / "parts", "max_steps=6", *after, f"resume={run}")
+    whole, parts = drawn(tmp_path / "whole"), drawn(tmp_path / "parts")
+    assert list(sorted(whole)) == list(range(6)) and all(len(ids) == 4 for ids in whole.values())
+    assert parts == whole
+
+
+SPY = """
+import os
+from deeplab_lit.train import main
+from deeplab_lit.training.segmenter import Segmenter
+
+original = Segmenter.training_step
+
+def training_step(self, batch, index):
+    with open(f"rank{self.global_rank}.csv", "a") as file:
+        file.writelines(f"{self.trainer.global_step},{id}\\n" for id in batch["id"])
+    return original(self, batch, index)
+
+Segmenter.training_step = training_step
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("on_nan", ["skip", "stop"])
+def test_two_processes_agree_on_a_loss_that_is_not_finite(tmp_path, on_nan):
+    arguments = [*SHARED, *TWO, "batch_size=2", "optimizer.lr=1e25", f"on_nan={on_nan}", "num_workers=0"]
+    done = train_alone(tmp_path, *arguments, expect=0 if on_nan == "skip" else 1, env=QUIET)
+    run = run_folder(tmp_path)
+    assert "Traceback" not in done.stderr, done.stderr
+    if on_nan == "skip":
+        assert "the loss of step 1 is not finite, left out: " in done.stdout, done.stdout
+    else:
+        assert "error: the loss of step 1 is not finite" in done.stderr
+        assert len(json.loads((run / "not_finite.json").read_text())["ids"]) == 4  # of both processes

@@ -13,9 +13,10 @@ from rich.table import Table
 
 from deeplab_lit.cli.error_messages import explain
 from deeplab_lit.config.compose import compose
-from deeplab_lit.config.hydra_private import combinations
+from deeplab_lit.config.hydra_private import combinations, failures_as_results
 from deeplab_lit.config.schemas import RowConfig, TrainConfig
 from deeplab_lit.sweeps.prerequisites import settle_start
+from deeplab_lit.training.own_process import launched_outside
 from deeplab_lit.training.result import Result
 from deeplab_lit.training.runs import find_finished, find_result, fingerprint
 from deeplab_lit.utils.errors import UserError
@@ -85,6 +86,11 @@ def run_table(name: str, rows: Sequence[list[str]], launcher: Launcher) -> list[
     Raises:
         UserError: a row failed, after all others have been run.
     """
+    if launched_outside():
+        raise UserError(
+            f"experiments={name} starts the processes of its rows itself: run it in one process, with trainer=ddp "
+            "trainer.devices=NUMBER, with launcher=slurm, or one row at a time."
+        )
     jobs = plan(rows)
     if any(job.config.preview for job in jobs):
         _preview(jobs)
@@ -92,7 +98,8 @@ def run_table(name: str, rows: Sequence[list[str]], launcher: Launcher) -> list[
     number = 0
     while wave := _ready(jobs):
         print(f"{name}: {_count(jobs, 'waiting')} of {len(jobs)} rows to run, next {', '.join(j.name for j in wave)}")
-        results = launcher.launch([job.overrides for job in wave], initial_job_idx=number)
+        with failures_as_results():
+            results = launcher.launch([job.overrides for job in wave], initial_job_idx=number)
         number += len(wave)
         for job, result in zip(wave, results, strict=True):
             _finish(job, result)

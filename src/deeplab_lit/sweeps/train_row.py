@@ -8,9 +8,10 @@ from pathlib import Path
 from deeplab_lit.config.compose import compose, train_command
 from deeplab_lit.config.schemas import TrainConfig
 from deeplab_lit.sweeps.prerequisites import settle_start
+from deeplab_lit.training.own_process import launched_outside
 from deeplab_lit.training.runs import find_result, fingerprint
 from deeplab_lit.utils.errors import UserError
-from deeplab_lit.utils.locks import one_at_a_time
+from deeplab_lit.utils.locks import one_at_a_time, one_or_none
 
 
 def train_row(config: TrainConfig, overrides: Sequence[str]) -> None:
@@ -49,7 +50,11 @@ def train_row(config: TrainConfig, overrides: Sequence[str]) -> None:
     if not is_first_process():
         train_or_exit(config, command)
         return
-    lock = root / row.table / fingerprint(config.as_dict())
-    with one_at_a_time(lock, f"another process is training {row.name}: waiting for its end"):
+    lock, busy = root / row.table / fingerprint(config.as_dict()), f"another process is training {row.name}"
+    if launched_outside():  # the other processes of this training do not wait
+        with one_or_none(lock, f"{busy}: wait for its end."):
+            train_or_exit(config, command)
+        return
+    with one_at_a_time(lock, f"{busy}: waiting for its end"):
         if not finished():
             train_or_exit(config, command)

@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-import lightning as L
-
 from deeplab_lit.config.recipes import without_recipe
 from deeplab_lit.config.schemas import CheckpointConfig, CRFConfig, DenseCRFConfig, InitConfig, TrainConfig
 from deeplab_lit.crf.dense import DenseCRF
@@ -71,7 +69,7 @@ def make_plan(config: TrainConfig) -> Plan:
     _check_values(config)
     crf = build_crf(config.crf, threads=1)
     trainer = trainer_arguments(config)
-    config = _settled(config, build_trainer(config, trainer, logger=False, enable_checkpointing=False))
+    config = settle(config, trainer)
     finished = find_finished(Path(config.output).expanduser(), fingerprint(config.as_dict())) if config.row else []
     resumed = None if finished else run_to_resume(config)
     init = CheckpointConfig(path=config.row.start) if config.row and config.row.start else config.init
@@ -94,8 +92,17 @@ def make_plan(config: TrainConfig) -> Plan:
     )
 
 
-def _settled(config: TrainConfig, trainer: L.Trainer) -> TrainConfig:
-    """The config with the sizes of batches and the number of loader processes that fit the trainer's processes."""
+def settle(config: TrainConfig, arguments: dict[str, Any]) -> TrainConfig:
+    """The config with the sizes of batches and the number of loader processes that fit the training's processes.
+
+    Args:
+        config: as composed.
+        arguments: from :func:`deeplab_lit.training.trainer.trainer_arguments`.
+
+    Raises:
+        UserError: the processes cannot share the batch, or ``lightning.Trainer`` refuses its arguments.
+    """
+    trainer = build_trainer(config, arguments, logger=False, enable_checkpointing=False)
     batch = share(config, trainer.world_size)
     workers, validated = config.num_workers, config.eval_batch_size
     if workers is None:

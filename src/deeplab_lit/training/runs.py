@@ -77,7 +77,7 @@ def run_to_resume(config: TrainConfig) -> Run | None:
     """
     if config.resume == "auto":
         runs = [
-            run for run in _of(Path(config.output).expanduser(), fingerprint(config.as_dict())) if run.last.is_file()
+            run for run in with_fingerprint(Path(config.output).expanduser(), fingerprint(config.as_dict())) if run.last.is_file()
         ]
         return replace(runs[-1], resume_from=runs[-1].last) if runs else None
     return _existing(Path(config.resume).expanduser(), config) if config.resume else None
@@ -122,7 +122,7 @@ def _in(*parents: Path) -> list[Run]:
     return [Run(file.parent) for file in sorted(files, key=lambda file: (file.stat().st_mtime, file.parent.name))]
 
 
-def _of(root: Path, wanted: str) -> list[Run]:
+def with_fingerprint(root: Path, wanted: str) -> list[Run]:
     """The runs below ``root`` with this fingerprint, the newest last."""
     # a run's name may have two parts, as TABLE/ROW has
     runs = _in(*root.glob("*"), *root.glob("*/*"))
@@ -131,13 +131,13 @@ def _of(root: Path, wanted: str) -> list[Run]:
 
 def find_finished(root: Path, wanted: str) -> list[Run]:
     """The finished runs below ``root`` with this fingerprint, the newest last."""
-    return [run for run in _of(root, wanted) if run.result.is_file() and run.best.is_file()]
+    return [run for run in with_fingerprint(root, wanted) if run.result.is_file() and run.best.is_file()]
 
 
 def find_result(root: Path, config: TrainConfig) -> Run | None:
     """The newest run below ``root`` with a result of this config, its CRF included, or None."""
     crf = config.as_dict()["crf"]
-    for run in reversed(_of(root, fingerprint(config.as_dict()))):
+    for run in reversed(with_fingerprint(root, fingerprint(config.as_dict()))):
         if run.result.is_file() and read_config(run)["crf"] == crf:
             return run
     return None

@@ -22,6 +22,8 @@ from deeplab_lit.utils.files import write_json
 from deeplab_lit.utils.hardware import is_first_process, lost_another_process, set_tf32
 from deeplab_lit.utils.parallel import own_start_method
 
+_OF_CLUSTERS = [getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
+
 
 def train(config: TrainConfig, command: str, watchers: Sequence[Callback] = ()) -> Result:
     """Run a whole training.
@@ -62,6 +64,9 @@ def train_or_exit(config: TrainConfig, command: str) -> None:
     try:
         train(config, command)
     except Interrupted as stopped:
+        if stopped.signum in _OF_CLUSTERS and callable(signal.getsignal(stopped.signum)):
+            # of the launcher that started this job, such as submitit, which has SLURM start it again
+            signal.raise_signal(stopped.signum)
         # a launcher of several processes takes a status other than 0 for a crash
         if is_first_process():
             print(stopped, file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,8 +16,14 @@ from rich.table import Table
 
 from deeplab_lit.config.command_schemas import TuneConfig
 from deeplab_lit.config.compose import compose, train_command
+from deeplab_lit.config.schemas import TrainConfig
+from deeplab_lit.training.own_process import launched_outside, takes_several_processes, train_in_own_process
+from deeplab_lit.training.plan import settle
+from deeplab_lit.training.result import Result
+from deeplab_lit.training.runs import find_finished, fingerprint, with_fingerprint
 from deeplab_lit.training.train import train
-from deeplab_lit.utils.errors import UserError
+from deeplab_lit.training.trainer import trainer_arguments
+from deeplab_lit.utils.errors import Interrupted, UserError
 from deeplab_lit.utils.locks import one_at_a_time
 from deeplab_lit.utils.terminal import wide_console
 
@@ -39,6 +46,11 @@ def tune(config: TuneConfig, given: Sequence[str]) -> Any:
         UserError: Optuna is not installed, ``search.trials`` is below 1, or the space is empty or malformed.
     """
     search = config.search
+    if launched_outside():
+        raise UserError(
+            "tune starts the processes of its trials itself: run it in one process, with trainer=ddp "
+            "trainer.devices=NUMBER, or in several terminals or jobs with one GPU each."
+        )
     try:
         import optuna
     except ModuleNotFoundError as error:
@@ -57,8 +69,9 @@ def tune(config: TuneConfig, given: Sequence[str]) -> Any:
         told = [*given, *chosen, f"output={folder}", "name=trials", "resume=auto"]
         print(f"trial {trial.number}: {' '.join(chosen)}")
         trial.set_user_attr("overrides", [*given, *chosen])
-        result = train(compose(told), train_command(told), [_Reports(trial)])
-        return result.miou
+        if takes_several_processes(trained := compose(told)):
+            return _tried_in_own_process(trial, trained, told)
+        return train(trained, train_command(told), [_Reports(trial)]).miou
 
     ended = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
     while len(study.get_trials(deepcopy=False, states=ended)) < search.trials:
@@ -115,6 +128,45 @@ class _Reports(Callback):
         self.trial.report(float(trainer.callback_metrics["val/miou"]), trainer.global_step)
         if trainer.global_step < trainer.max_steps and self.trial.should_prune():
             raise optuna.TrialPruned
+
+
+def _tried_in_own_process(trial: Any, config: TrainConfig, overrides: Sequence[str]) -> float:
+    """Train a trial in processes of its own; its validations are read from its metrics.csv."""
+    import optuna
+
+    root = Path(config.output).expanduser()
+    mark = fingerprint(settle(config, trainer_arguments(config)).as_dict())
+    reported, pruned = -1, False
+
+    def look() -> bool:
+        nonlocal reported, pruned
+        for step, score in validations(root, mark):
+            if step > reported:
+                reported = step
+                trial.report(score, step)
+                pruned = step < config.max_steps and trial.should_prune()
+        return pruned
+
+    try:
+        train_in_own_process(overrides, look)
+    except Interrupted:
+        if not pruned:
+            raise
+    if pruned:
+        raise optuna.TrialPruned
+    look()
+    return Result.read(find_finished(root, mark)[-1].result).miou
+
+
+def validations(root: Path, mark: str) -> list[tuple[int, float]]:
+    """The steps and mIoUs of the validations of the newest run below ``root`` with this fingerprint."""
+    runs = with_fingerprint(root, mark)
+    file = runs[-1].folder / "metrics.csv" if runs else None
+    if file is None or not file.is_file():
+        return []
+    with file.open(newline="") as lines:
+        rows = [row for row in csv.DictReader(lines) if row.get("val/miou")]
+    return [(int(row["step"]), float(row["val/miou"])) for row in rows]
 
 
 def _proposals(space: Mapping[str, Any]) -> Callable[[Any], list[str]]:
