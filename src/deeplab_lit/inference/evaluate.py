@@ -46,7 +46,7 @@ def evaluate(config: EvaluateConfig, command: str) -> dict[str, Any]:
         raise UserError(
             f"trimap={config.trimap}, pictures={config.pictures}: a band of at least 1, 0 or more pictures."
         )
-    crf = build_crf(config.crf, threads=1)
+    crf = build_crf(config.crf, threads=1, device=config.device)
     eval_size = recipe(config.data or {}, DataRecipe).eval_size
     with preparing() as progress:
         trained, predictor = open_network(config, eval_size)

@@ -45,7 +45,7 @@ def predict(config: PredictConfig) -> None:
         validate(Path(config.validate).expanduser(), images, LabelSet.voc(), config.comp)
         print(f"{config.validate}: fit for the server, {len(images)} images")
         return
-    crf = build_crf(config.crf, threads=1)
+    crf = build_crf(config.crf, threads=1, device=config.device)
     trained, predictor = open_network(config)
     if config.format == "voc_server" and trained.labels.names != LabelSet.voc().names:
         raise UserError(
