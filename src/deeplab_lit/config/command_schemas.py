@@ -28,7 +28,7 @@ class UseConfig:
     crf: CRFConfig = key("after the network")
 
 
-_SHARD = "I/N: of each N images every I-th; null: all, or those of the process's rank under torchrun and srun"
+_SHARD = "I/N: the I-th of N parts of the images; null: all, or under torchrun and srun the part of the rank"
 
 
 @dataclass(kw_only=True)
