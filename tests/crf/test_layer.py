@@ -1,11 +1,16 @@
 """The CRF as a layer: its gradients by finite differences, batches and single images, the other engine's lattice."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from deeplab_lit.crf import DenseCRF, tensor_lattice
 from deeplab_lit.crf import lattice as lattices
-from deeplab_lit.crf import tensor_lattice
+from deeplab_lit.crf import layer as engine
 from deeplab_lit.crf.layer import CRFLayer
 from tests.crf.test_dense import SMALL, coarse_probabilities, photograph
 
@@ -85,3 +90,63 @@ def test_training_the_weights_lowers_the_loss():
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0] and layer.bilateral_weight > 0.1
+
+
+class Reads(TorchFunctionMode):
+    """Counts what brings a value from the device to Python, as the caller writes it."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        name = getattr(function, "__name__", "")
+        if name in ("item", "tolist", "__int__", "__float__", "__bool__", "__index__", "cpu", "nonzero"):
+            self.names.append(name)
+        return function(*args, **(kwargs or {}))
+
+
+class ScalarReads(TorchDispatchMode):
+    """Counts the scalars among them as PyTorch reads them, in inference mode and outside."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.item.default)
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("iterations", [1, 7])
+@pytest.mark.parametrize("classes", [3, 11])
+def test_the_values_read_from_the_device_are_few_whatever_the_iterations_and_classes(iterations, classes):
+    image = photograph(18, 22)
+    crf = DenseCRF(**SMALL, iterations=iterations, engine="torch", prune_threshold=0)
+    with Reads() as reads, ScalarReads() as scalars:
+        crf(image, coarse_probabilities(image, classes))
+    # of each of the two lattices its features' range and its points' range; then the result
+    assert sorted(reads.names) == ["__float__", "__float__", "cpu", "tolist", "tolist"]
+    assert scalars.count == 2
+
+
+def test_the_engine_takes_the_device_that_it_is_given(monkeypatch):
+    asked = []
+    monkeypatch.setattr("deeplab_lit.crf.layer.own_device", lambda name: asked.append(name) or torch.device("cpu"))
+    image = photograph(10, 12)
+    for device in ("auto", "cuda:3"):
+        DenseCRF(**SMALL, iterations=1, engine="torch", device=device)(image, coarse_probabilities(image, 3))
+    assert asked == ["auto", "cuda:3"]
+
+
+def test_threads_share_two_streams_of_a_gpu(monkeypatch):
+    made = []
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: made.append(device) or len(made))
+    monkeypatch.setattr(torch.cuda, "stream", lambda chosen: chosen)
+    engine._streams.cache_clear()
+    gpu = torch.device("cuda", 1)
+    engine._stream(gpu)
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: engine._stream(gpu), range(64))) <= {1, 2}
+    engine._streams.cache_clear()
+    assert made == [gpu, gpu] and not hasattr(engine._stream(torch.device("cpu")), "device")

@@ -47,6 +47,18 @@ def use_alone(name, folder, *arguments, expect=0, env=None, within=400):
     return Done(done.stdout, done.stderr)
 
 
+def use_together(name, folder, *arguments, within=400):
+    """The command in two processes at once, with what torchrun tells each of them."""
+    whole, started = command(name, *arguments), []
+    for rank in range(2):
+        told = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+        pipe = subprocess.PIPE
+        started.append(subprocess.Popen(whole, cwd=folder, stdout=pipe, stderr=pipe, text=True, env=os.environ | told))
+    done = [Done(*process.communicate(timeout=within)) for process in started]
+    assert all(process.returncode == 0 for process in started), done
+    return done
+
+
 def train(folder, *arguments, expect=0):
     return use("train", folder, *arguments, expect=expect)
 

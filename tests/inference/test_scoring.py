@@ -7,7 +7,8 @@ from deeplab_lit.crf import DenseCRF
 from deeplab_lit.data.split import Example
 from deeplab_lit.data.voc import VOC
 from deeplab_lit.inference.metrics import Scores
-from deeplab_lit.inference.scoring import score_split
+from deeplab_lit.inference.scoring import Evaluation, ImageResult, score_split
+from deeplab_lit.utils.shards import Shard
 from tests.conftest import write_voc
 from tests.crf.test_dense import SMALL, coarse_probabilities
 
@@ -79,3 +80,37 @@ def test_an_image_without_labels_counts_nothing(split):
     crf = DenseCRF(**SMALL, threads=1)
     found = score_split(Remembered(split), AllVoid(), [0], 21, crf, 5, 2, 2, lambda *_: None)
     assert found.matrices[0].sum() == 0 and np.isnan(found.images[0][1]).all() and not found.helped
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+@pytest.mark.parametrize("with_crf", [True, False])
+def test_the_evaluations_of_shards_together_are_that_of_the_whole(split, count, with_crf):
+    """Seven shards of five images: two have none."""
+
+    def score(shard):
+        crf = DenseCRF(**SMALL, threads=1) if with_crf else None
+        indices = shard.of(range(len(split)))
+        return score_split(Remembered(split), split, indices, 21, crf, 10, 2, 2, lambda *_: None)
+
+    whole = score(Shard())
+    found = Evaluation.merged([score(Shard(index, count)) for index in range(1, count + 1)], 2)
+    for ours, theirs in zip(found.matrices + found.trimaps, whole.matrices + whole.trimaps, strict=True):
+        np.testing.assert_array_equal(getattr(ours, "rings", ours), getattr(theirs, "rings", theirs))
+    assert found.images == whole.images and bool(found.helped or found.hurt) == with_crf
+    for name in ("helped", "hurt"):
+        for ours, theirs in zip(getattr(found, name), getattr(whole, name), strict=True):
+            assert ours.example.id == theirs.example.id and ours.accuracies == theirs.accuracies
+            np.testing.assert_array_equal(ours.labels, theirs.labels)
+
+
+def test_of_equal_changes_the_earlier_image_comes_first():
+    def part(*ids):
+        found = Evaluation.empty(2, 3, 4)
+        found.images = [(id, (0.25, 0.5)) for id in ids]
+        picture = np.zeros((2, 2), np.uint8)
+        found.helped = [ImageResult(Example(picture, picture, id), (picture, picture), (0.25, 0.5)) for id in ids]
+        return found
+
+    found = Evaluation.merged([part("a", "c", "e"), part("b", "d")], 4)
+    assert [each.example.id for each in found.helped] == list("abcd")
+    assert [id for id, _ in found.images] == list("abcde")

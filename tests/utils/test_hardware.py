@@ -39,3 +39,8 @@ def test_gpus_get_bf16_where_it_is_in_hardware(monkeypatch, capability, expected
 def test_processors_get_bf16_where_they_have_its_instructions(monkeypatch, supported):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: supported, raising=False)
     assert resolve_precision("auto", "cpu") == ("bf16-mixed" if supported else "32-true")
+
+
+def test_apples_gpus_get_float32(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
+    assert resolve_precision("auto", "mps") == "32-true"

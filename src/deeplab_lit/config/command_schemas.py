@@ -28,6 +28,9 @@ class UseConfig:
     crf: CRFConfig = key("after the network")
 
 
+_SHARD = "I/N: the I-th of N parts of the images; null: all, or under torchrun and srun the part of the rank"
+
+
 @dataclass(kw_only=True)
 class EvaluateConfig(UseConfig):
     """The config of `python -m deeplab_lit.evaluate`."""
@@ -37,6 +40,7 @@ class EvaluateConfig(UseConfig):
     images: int | None = key("evaluate on so many, evenly spaced; null: all", None)
     trimap: int = key("the widest band, pixels", 40)
     pictures: int = key("images in each picture of what the CRF did", 6, decides=False)
+    shard: str | None = key(_SHARD, None, decides=False)
     output: str = key("folder for the folders of results", "evaluations", decides=False)
 
 
@@ -49,6 +53,7 @@ class PredictConfig(UseConfig):
     format: str = key("or voc_server: a package for the PASCAL VOC test server", "png", decides=False)
     overlays: bool = key("also the images with the labels painted over them", True, decides=False)
     probabilities: bool = key("also float16 .npz, (classes, height, width)", False, decides=False)
+    shard: str | None = key(_SHARD, None, decides=False)
     overwrite: bool = key("write files that are there already", False, decides=False)
     comp: int = key("the server's competition: 6 with other training data than VOC's, 5 without", 6, decides=False)
     list: str | None = key("of the ids that the package must hold; null: all images", None, decides=False)
@@ -65,6 +70,7 @@ class RefineConfig:
     classes: str | None = key("a class list for the palette; null: VOC's palette", None, decides=False)
     save_probabilities: bool = key("also the refined ones, float16 .npz", False, decides=False)
     overlays: bool = key("also the images with the labels painted over them", False, decides=False)
+    shard: str | None = key(_SHARD, None, decides=False)
     overwrite: bool = key("write files that are there already", False, decides=False)
     workers: int | None = key("threads; null: one for each core", None, decides=False)
     crf: CRFConfig = key("its parameters")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deeplab_lit.config.command_schemas import CRFSearchConfig, PredictConfig, RefineConfig
+from deeplab_lit.config.command_schemas import CRFSearchConfig, EvaluateConfig, PredictConfig, RefineConfig
 from deeplab_lit.config.keys import deciding_keys
 from deeplab_lit.config.schemas import ScalesConfig, TrainConfig
 
@@ -24,6 +24,9 @@ _OF_THE_TRAINER = (
     "limit_val_batches", "overfit_batches",
 )  # fmt: skip
 """Arguments of ``lightning.Trainer`` that change the weights or which checkpoint is the best."""
+
+EVALUATION = deciding_keys(EvaluateConfig)
+"""Keys of ``evaluate`` that decide the scores."""
 
 PREDICTION = deciding_keys(PredictConfig)
 """Keys of ``predict`` that decide the labels."""

@@ -33,12 +33,14 @@ class DenseCRF:
             before and after filtering (``"symmetric"``, pydensecrf's default), by the response ``"before"`` or
             ``"after"`` (the papers' code, to which the published weights belong), or ``"none"``.
         engine: ``"permutohedral"`` (this library's), ``"pydensecrf"`` (the reference), or ``"torch"`` (the layer
-            for training, slower; on the GPU if there is one). ``"permutohedral"`` passes images with more than 96
-            labels after pruning to ``"torch"``.
+            for training, slower). ``"permutohedral"`` passes images with more than 96 labels after pruning to
+            ``"torch"``.
         prune_threshold: classes whose probability is below it at every pixel of an image are left out and get 0; 0
             keeps all classes.
         threads: None: all cores for one image, or as many threads as PyTorch is set to use. 1: one core, for
             callers that refine several images in threads of their own; the global interpreter lock is released.
+        device: of the engine ``"torch"``, as :func:`deeplab_lit.utils.device.own_device` takes it; ``"auto"`` is the
+            process's GPU if there is one. In place of Apple's GPUs it takes the CPU.
 
     Raises:
         UserError: a width or weight that is not one number, a width that is not positive, a negative weight, an
@@ -57,6 +59,7 @@ class DenseCRF:
         engine: str = DenseCRFConfig.engine,
         prune_threshold: float = DenseCRFConfig.prune_threshold,
         threads: int | None = None,
+        device: str = "auto",
     ) -> None:
         for name, value, least in (
             ("bilateral_weight", bilateral_weight, "at least 0"),
@@ -86,7 +89,7 @@ class DenseCRF:
         self.bilateral_rgb_std = bilateral_rgb_std
         self.gaussian_weight, self.gaussian_xy_std = gaussian_weight, gaussian_xy_std
         self.iterations, self.normalization, self.engine = int(iterations), normalization, engine
-        self.prune_threshold, self.threads = prune_threshold, threads
+        self.prune_threshold, self.threads, self.device = prune_threshold, threads, device
 
     def __call__(self, image: Bytes, probabilities: Floats) -> Floats:
         """The marginals (C, H, W) after the mean field.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import threading
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,7 @@ from torch import Tensor, nn
 from deeplab_lit.crf import tensor_lattice
 from deeplab_lit.crf.parameters import Normalization, Parameters
 from deeplab_lit.utils.arrays import Bytes, Floats
+from deeplab_lit.utils.device import own_device
 
 _LEAST = 1e-5  # lower bound of probabilities, as in pydensecrf
 
@@ -93,12 +97,32 @@ def _positions(height: int, width: int) -> Tensor:
 
 
 def refine(crf: Parameters, image: Bytes, probabilities: Floats) -> Floats:
-    """Marginals (C, H, W) of an image, on the GPU if there is one; see :class:`deeplab_lit.crf.DenseCRF`."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Marginals (C, H, W) of an image, on the device of ``crf``; see :class:`deeplab_lit.crf.DenseCRF`.
+
+    Whatever the iterations and the classes, four values are read from the device, and then the result.
+    """
+    device = own_device(crf.device)
+    if device.type == "mps":  # Apple's GPUs lack some of the operations
+        device = torch.device("cpu")
     names = ("bilateral_weight", "bilateral_xy_std", "bilateral_rgb_std", "gaussian_weight", "gaussian_xy_std")
     settings: dict[str, Any] = {name: getattr(crf, name) for name in (*names, "iterations", "normalization")}
-    layer = CRFLayer(**settings).to(device)
-    with torch.inference_mode():
+    with torch.inference_mode(), _stream(device):
+        layer = CRFLayer(**settings).to(device)
         scores = torch.from_numpy(np.maximum(probabilities, np.float32(_LEAST))).to(device).log()
         pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).to(device)
         return layer(pixels[None], scores[None])[0].exp().cpu().numpy()
+
+
+def _stream(device: torch.device) -> Any:
+    """A stream of a GPU for the calling thread, beside the default one, on which the network runs.
+
+    All threads share two, since memory that one stream has freed is not given to another.
+    """
+    if device.type != "cuda":
+        return nullcontext()
+    return torch.cuda.stream(_streams(device)[threading.get_native_id() % 2])
+
+
+@functools.cache
+def _streams(device: torch.device) -> tuple[torch.cuda.Stream, torch.cuda.Stream]:
+    return torch.cuda.Stream(device), torch.cuda.Stream(device)  # type: ignore[no-untyped-call]

@@ -18,3 +18,4 @@ class Parameters(Protocol):
     iterations: int
     normalization: Normalization
     threads: int | None
+    device: str

@@ -14,12 +14,12 @@ from deeplab_lit.utils.errors import UserError, closest
 _NOT_THE_CRF = ("name", "trainable")
 
 
-def build_crf(config: CRFConfig, threads: int | None = None) -> DenseCRF | None:
+def build_crf(config: CRFConfig, threads: int | None = None, device: str = "auto") -> DenseCRF | None:
     """The CRF of a config; None for ``crf=none``.
 
     Args:
         config: the config of the group ``crf``.
-        threads: see :class:`DenseCRF`.
+        threads, device: see :class:`DenseCRF`.
 
     Raises:
         UserError: a parameter is not possible.
@@ -27,7 +27,7 @@ def build_crf(config: CRFConfig, threads: int | None = None) -> DenseCRF | None:
     if not isinstance(config, DenseCRFConfig):
         return None
     values = {each.name: getattr(config, each.name) for each in fields(config) if each.name not in _NOT_THE_CRF}
-    return DenseCRF(**values, threads=threads)
+    return DenseCRF(**values, threads=threads, device=device)
 
 
 def preset(name: str, folder: Path | None = None) -> DenseCRF | None:

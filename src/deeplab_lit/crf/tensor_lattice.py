@@ -31,6 +31,7 @@ class TensorLattice:
         starts, pixels, shares: the same by lattice point: entries ``starts[p]:starts[p + 1]`` belong to point p.
         neighbours: each point and its two neighbours along each direction (d + 1, M, 3); M, a row of zeros, stands
             for none.
+        blur: the weights of a point and of its two neighbours (M, 3).
     """
 
     vertices: Tensor
@@ -39,6 +40,7 @@ class TensorLattice:
     pixels: Tensor
     shares: Tensor
     neighbours: Tensor
+    blur: Tensor
 
     def filter(self, values: Tensor) -> Tensor:
         """Filter values (N, L) with the Gaussian of the features; differentiable in the values, to any order."""
@@ -47,11 +49,10 @@ class TensorLattice:
     def _run(self, values: Tensor, reverse: bool) -> Tensor:
         # an empty bag has the sum zero
         points = F.embedding_bag(self.pixels, values, self.starts, mode="sum", per_sample_weights=self.shares)
-        blur = points.new_tensor([1, 0.5, 0.5]).expand(len(points), 3).contiguous()
         directions = range(len(self.neighbours))
         for direction in reversed(directions) if reverse else directions:
             padded = torch.cat([points, points.new_zeros(1, points.shape[1])])
-            points = F.embedding_bag(self.neighbours[direction], padded, mode="sum", per_sample_weights=blur)
+            points = F.embedding_bag(self.neighbours[direction], padded, mode="sum", per_sample_weights=self.blur)
         found = F.embedding_bag(self.vertices, points, mode="sum", per_sample_weights=self.weights)
         # the weights of the blurs add up to more than 1
         return found / (1 + 2.0 ** -(self.vertices.shape[1] - 1))
@@ -71,6 +72,9 @@ class _Filter(torch.autograd.Function):
 def build(features: Tensor) -> TensorLattice:
     """The lattices of the images of a batch.
 
+    Two values are read from the device: the range of the features, and that of the lattice points. The filter reads
+    none.
+
     Args:
         features: (B, P, d), float32 or float64, in units of the Gaussian's deviation. Images have no common points.
 
@@ -87,11 +91,12 @@ def build(features: Tensor) -> TensorLattice:
     count = len(found)
     itself = torch.arange(count, device=features.device)
     neighbours = [torch.stack([itself, _find(found, found + s), _find(found, found - s)], 1) for s in deltas]
-    order = torch.argsort(vertices.reshape(-1), stable=True)
-    points = torch.bincount(vertices.reshape(-1), minlength=count)
-    starts = torch.cat([points.new_zeros(1), points.cumsum(0)[:-1]])
+    by_point, order = torch.sort(vertices.reshape(-1), stable=True)
+    starts = torch.searchsorted(by_point, itself)
     pixel_of = torch.div(order, d + 1, rounding_mode="floor")
-    return TensorLattice(vertices, weights, starts, pixel_of, weights.reshape(-1)[order], torch.stack(neighbours))
+    blur = weights.new_full((count, 3), 0.5)
+    blur[:, 0] = 1
+    return TensorLattice(vertices, weights, starts, pixel_of, weights.reshape(-1)[order], torch.stack(neighbours), blur)
 
 
 def _find(found: Tensor, wanted: Tensor) -> Tensor:
@@ -122,25 +127,25 @@ def _embed(features: Tensor) -> tuple[Tensor, Tensor, list[int]]:
     value = (elevated - rest) / (d + 1)
     share.scatter_add_(1, d - rank, value).scatter_add_(1, d + 1 - rank, -value)
     share[:, 0] += 1 + share[:, d + 1]
-    strides, first, size = _packing(rest.long(), batch)
+    steps, first, size = _packing(rest.long(), batch)
+    strides = first.new_tensor(steps)
     image = torch.arange(batch, device=features.device).repeat_interleave(pixels) * size
     key = ((rest[:, :d].long() - first) * strides).sum(1) + image
     # at the next vertex every coordinate is larger by 1, except the one of the last remaining rank, smaller by d
     own_stride = torch.cat([strides, strides.new_zeros(1)]).expand(len(scaled), d + 1)
     by_rank = torch.empty_like(rank).scatter_(1, rank, own_stride)
-    moves = strides.sum() - (d + 1) * by_rank.flip(1)[:, :d]
+    moves = sum(steps) - (d + 1) * by_rank.flip(1)[:, :d]
     keys = torch.cat([key[:, None], key[:, None] + moves.cumsum(1)], 1)
-    deltas = [(d + 1) * int(strides[j] if j < d else 0) - int(strides.sum()) for j in range(d + 1)]
+    deltas = [(d + 1) * step - sum(steps) for step in (*steps, 0)]
     return keys, share[:, : d + 1].contiguous(), deltas
 
 
-def _packing(rest: Tensor, batch: int) -> tuple[Tensor, Tensor, int]:
+def _packing(rest: Tensor, batch: int) -> tuple[list[int], Tensor, int]:
     """Strides and origin that pack a point's first d coordinates into one integer, and the range of an image's keys."""
     d = rest.shape[1] - 1
     margin = 3 * (d + 1)  # the largest distance of a vertex and a neighbour
     low, high = rest[:, :d].amin(0) - margin, rest[:, :d].amax(0) + margin
-    sizes = [int(size) for size in high - low + 1]
+    sizes = (high - low + 1).tolist()
     if math.prod(sizes) * batch >= 2**62:
         raise UserError(_TOO_SMALL)
-    strides = [math.prod(sizes[j + 1 :]) for j in range(d)]
-    return low.new_tensor(strides), low, math.prod(sizes)
+    return [math.prod(sizes[j + 1 :]) for j in range(d)], low, math.prod(sizes)

@@ -43,11 +43,14 @@ class Cached:
         folder: the folder that holds ID.npy for each image once :meth:`fill` has run.
         num_classes: the number of classes of the split.
         threads: the number of threads for the CRF.
+        device: of the CRF, as :class:`deeplab_lit.crf.DenseCRF` takes it.
     """
 
-    def __init__(self, split: Split, indices: Sequence[int], folder: Path, num_classes: int, threads: int) -> None:
+    def __init__(
+        self, split: Split, indices: Sequence[int], folder: Path, num_classes: int, threads: int, device: str
+    ) -> None:
         self._split, self._indices, self._folder = split, list(indices), folder
-        self._num_classes, self._pool = num_classes, ThreadPoolExecutor(threads)
+        self._num_classes, self._pool, self._device = num_classes, ThreadPoolExecutor(threads), device
 
     def _file(self, index: int) -> Path:
         return self._folder / f"{self._split.ids[index]}.npy"
@@ -64,7 +67,7 @@ class Cached:
 
     def miou(self, config: DenseCRFConfig | None) -> float:
         """The mIoU over all images with the CRF of ``config``; None: without a CRF."""
-        crf = None if config is None else build_crf(config, threads=1)
+        crf = None if config is None else build_crf(config, threads=1, device=self._device)
 
         def counts(index: int) -> NDArray[np.int64]:
             example = self._split[index]
@@ -103,7 +106,7 @@ def crf_search(config: CRFSearchConfig, command: str) -> dict[str, Any]:
         folder = Path(config.output).expanduser() / run_name(config.checkpoint) / _key(config, trained.step)
         seen, others = _parts(len(split), config)
         cache = folder / "probabilities"
-        inside, outside = (Cached(split, each, cache, len(labels), threads) for each in (seen, others))
+        inside, outside = (Cached(split, each, cache, len(labels), threads, config.device) for each in (seen, others))
         for part in (inside, outside):
             part.fill(predictor, threads, progress)
         ledger = _Ledger(folder / "scores.csv")

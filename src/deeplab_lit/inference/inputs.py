@@ -17,6 +17,7 @@ from deeplab_lit.utils.hardware import set_tf32
 from deeplab_lit.utils.instantiate import OWN
 from deeplab_lit.utils.parallel import cores
 from deeplab_lit.utils.progress import Progress
+from deeplab_lit.utils.shards import processes_here
 
 
 def open_network(config: UseConfig, eval_size: int | None = None) -> tuple[Trained, Predictor]:
@@ -96,12 +97,14 @@ def every(count: int, wanted: int | None) -> list[int]:
 def workers(given: int | None) -> int:
     """The number of threads for reading, the CRF and writing: ``given``, or one for each core.
 
+    Processes that torchrun started on this machine share its cores.
+
     Raises:
         UserError: ``given`` is less than 1.
     """
     if given is not None and given < 1:
         raise UserError(f"workers={given}: it is at least 1, or null for one for each core.")
-    return given or cores()
+    return given or max(1, cores() // processes_here())
 
 
 def run_name(checkpoint: str | None) -> str:

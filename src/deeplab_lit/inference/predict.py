@@ -21,12 +21,14 @@ from deeplab_lit.inference.predictor import Predictor
 from deeplab_lit.inference.voc_server import pack, validate
 from deeplab_lit.utils.arrays import Bytes, Floats
 from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.locks import one_at_a_time
 from deeplab_lit.utils.parallel import ahead
 from deeplab_lit.utils.progress import preparing
+from deeplab_lit.utils.shards import own_shard
 
 
 def predict(config: PredictConfig) -> None:
-    """Predict the labels of images; a call with the same settings continues an earlier one.
+    """Predict the labels of images, all or those of a shard; a call with the same settings continues an earlier one.
 
     Args:
         config: the config of the command.
@@ -38,6 +40,12 @@ def predict(config: PredictConfig) -> None:
         raise UserError(f"format={config.format!r}: choose png or voc_server.")
     if config.comp not in (5, 6):
         raise UserError(f"comp={config.comp}: 6, trained on data other than VOC's too, or 5, on VOC's alone.")
+    shard = own_shard(config.shard)
+    if shard.count > 1 and config.format == "voc_server" and config.overwrite:
+        raise UserError(
+            "format=voc_server with overwrite=true cannot tell the labels of other shards from old ones: choose "
+            "another out=FOLDER, without overwrite=true."
+        )
     images = find_images(config.images)
     if config.list is not None:
         images = _listed(images, Path(config.list).expanduser())
@@ -45,7 +53,7 @@ def predict(config: PredictConfig) -> None:
         validate(Path(config.validate).expanduser(), images, LabelSet.voc(), config.comp)
         print(f"{config.validate}: fit for the server, {len(images)} images")
         return
-    crf = build_crf(config.crf, threads=1)
+    crf = build_crf(config.crf, threads=1, device=config.device)
     trained, predictor = open_network(config)
     if config.format == "voc_server" and trained.labels.names != LabelSet.voc().names:
         raise UserError(
@@ -54,13 +62,27 @@ def predict(config: PredictConfig) -> None:
         )
     settings = {key: value for key, value in asdict(config).items() if key in PREDICTION} | {"step": trained.step}
     out = Outputs(config.out, trained.labels, settings, config.overlays, config.probabilities, config.overwrite)
-    waiting = {name: path for name, path in images.items() if not out.is_done(name)}
+    names = shard.of(list(images))
+    waiting = {name: images[name] for name in names if not out.is_done(name)}
     bad = _run(waiting, predictor, crf, out, workers(config.workers))
     if config.format == "voc_server" and not bad:
-        package = pack(out, images, config.comp)
-        validate(package, images, trained.labels, config.comp)
-        print(f"package for the server, checked: {package}")
-    conclude(len(waiting) - len(bad), len(images) - len(waiting), bad, out.folder)
+        _package(out, images, trained.labels, config.comp)
+    conclude(len(waiting) - len(bad), len(names) - len(waiting), bad, out.folder)
+
+
+def _package(out: Outputs, images: dict[str, Path], labels: LabelSet, comp: int) -> None:
+    """Pack the labels for the server if those of all images are there; the shard that ends last finds them all."""
+    missing = sum(not out.path("masks", name).is_file() for name in images)
+    if missing:
+        print(
+            f"no package yet, {missing} of {len(images)} images have no labels: the shard that writes the last ones "
+            "packs them; if it was stopped, type the same command without shard."
+        )
+        return
+    with one_at_a_time(out.folder / "results.tar.gz"):
+        package = pack(out, images, comp)
+        validate(package, images, labels, comp)
+    print(f"package for the server, checked: {package}")
 
 
 def _listed(images: dict[str, Path], file: Path) -> dict[str, Path]:

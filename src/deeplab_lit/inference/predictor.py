@@ -13,6 +13,7 @@ from deeplab_lit.data.transforms import EvalTransform
 from deeplab_lit.models.network import Network
 from deeplab_lit.models.pixel_labels import pixel_labels
 from deeplab_lit.utils.arrays import Bytes, Floats
+from deeplab_lit.utils.device import own_device
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.hardware import resolve_precision
 from deeplab_lit.weights.onnx_graph import OnnxNetwork
@@ -33,7 +34,7 @@ class Predictor:
         window: the longest side in pixels of an image that is processed whole; larger images are processed in windows
             of this size.
         overlap: pixels by which neighbouring windows overlap; the weights of their probabilities fall off there.
-        device: ``"auto"``, or PyTorch's name of a device.
+        device: ``"auto"``, or PyTorch's name of a device; see :func:`deeplab_lit.utils.device.own_device`.
         precision: ``"auto"`` (bf16 where the device has it in hardware), or Lightning's name of a precision.
 
     Raises:
@@ -53,7 +54,7 @@ class Predictor:
     ) -> None:
         if window < 64 or not 0 <= overlap < window:
             raise UserError(f"window={window}, overlap={overlap}: a window has at least 64 pixels, more than overlaps.")
-        self.device = _device(device)
+        self.device = own_device(device)
         chosen = resolve_precision(precision, self.device.type)
         if chosen not in PRECISIONS:
             raise UserError(f"precision={precision!r}: choose auto, {', '.join(PRECISIONS)}.")
@@ -157,16 +158,3 @@ class Predictor:
         """The weight of a window along one side: 1 inside, falling towards both ends, never 0."""
         inward = np.minimum(np.arange(length), np.arange(length)[::-1]) + 1.0
         return np.minimum(inward / (self.overlap + 1), 1).astype(np.float32)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(
-            f"device={name} is not to be had here ({str(error).splitlines()[0]}): type device=auto."
-        ) from error
-    return device

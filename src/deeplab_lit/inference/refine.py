@@ -22,10 +22,11 @@ from deeplab_lit.utils.arrays import Floats
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.parallel import ahead
 from deeplab_lit.utils.progress import preparing
+from deeplab_lit.utils.shards import own_shard
 
 
 def refine(config: RefineConfig) -> None:
-    """Refine saved probabilities; a call with the same settings continues an earlier one.
+    """Refine saved probabilities, all or those of a shard; a call with the same settings continues an earlier one.
 
     An image and its probabilities have the same name. Images without probabilities are ignored.
 
@@ -45,7 +46,8 @@ def refine(config: RefineConfig) -> None:
     labels = _labels(config.classes)
     settings = {key: value for key, value in asdict(config).items() if key in REFINEMENT}
     out = Outputs(config.out, labels, settings, config.overlays, config.save_probabilities, config.overwrite)
-    waiting = [name for name in saved if not out.is_done(name)]
+    names = own_shard(config.shard).of(list(saved))
+    waiting = [name for name in names if not out.is_done(name)]
 
     def work(name: str) -> str | None:
         try:
@@ -65,7 +67,7 @@ def refine(config: RefineConfig) -> None:
         for done, fault in enumerate(ahead(work, waiting, workers(config.workers)), 1):
             bad += [fault] if fault else []
             progress("refining", done, len(waiting))
-    conclude(len(waiting) - len(bad), len(saved) - len(waiting), bad, out.folder)
+    conclude(len(waiting) - len(bad), len(names) - len(waiting), bad, out.folder)
 
 
 def _saved(folder: Path) -> dict[str, Path]:

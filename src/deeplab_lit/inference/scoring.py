@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,6 @@ from deeplab_lit.utils.progress import Progress
 
 Counts = NDArray[np.int64]
 
-
 Found = NDArray[Any]
 """The network's result for an image: labels (H, W) without a CRF, probabilities (C, H, W) with one."""
 
@@ -33,19 +33,17 @@ class ImageResult:
     Attributes:
         example: the image with its truth.
         labels: predicted class indices (H, W).
-        counts: confusion matrices (C, C).
-        rings: the image's counts in the bands of the trimap (widest, C, C).
+        accuracies: the share of labelled pixels that are correct; NaN without labelled pixels.
     """
 
     example: Example
     labels: tuple[Bytes, ...]
-    counts: tuple[Counts, ...]
-    rings: tuple[Counts, ...]
+    accuracies: tuple[float, ...]
 
     @property
-    def accuracies(self) -> tuple[float, ...]:
-        """The share of labelled pixels that are correct, before and after the CRF; NaN without labelled pixels."""
-        return tuple(float(np.trace(each) / each.sum()) if each.any() else float("nan") for each in self.counts)
+    def gain(self) -> float:
+        """The accuracy after the CRF minus that before it."""
+        return self.accuracies[1] - self.accuracies[0]
 
 
 @dataclass
@@ -56,7 +54,8 @@ class Evaluation:
         matrices: confusion matrices (C, C) over all images, before the CRF and, if there is one, after it.
         trimaps: trimaps over all images, before the CRF and, if there is one, after it.
         images: the id and the accuracies of each image.
-        helped, hurt: the images whose accuracy the CRF raised most and lowered most, the largest change first.
+        helped, hurt: the images whose accuracy the CRF raised most and lowered most, the largest change first, the
+            earlier image first where changes are equal.
     """
 
     matrices: list[Counts]
@@ -64,6 +63,43 @@ class Evaluation:
     images: list[tuple[str, tuple[float, ...]]]
     helped: list[ImageResult]
     hurt: list[ImageResult]
+
+    @classmethod
+    def empty(cls, stages: int, num_classes: int, widest: int) -> Evaluation:
+        """An evaluation of no images.
+
+        Args:
+            stages: 1 without a CRF, 2 with one.
+            num_classes: the number of classes.
+            widest: width in pixels of the widest band of the trimap.
+        """
+        matrices = [np.zeros((num_classes, num_classes), np.int64) for _ in range(stages)]
+        return cls(matrices, [Trimap(num_classes, widest) for _ in range(stages)], [], [], [])
+
+    @classmethod
+    def merged(cls, parts: Sequence[Evaluation], keep: int) -> Evaluation:
+        """The evaluation of a whole list of images, equal to that in one piece.
+
+        Args:
+            parts: the evaluations of its shards, from the first to the last
+                (:class:`deeplab_lit.utils.shards.Shard`).
+            keep: how many images to keep of those that the CRF helped most, and of those that it hurt most; each part
+                has kept as many.
+        """
+        widest, num_classes, _ = parts[0].trimaps[0].rings.shape
+        total = cls.empty(len(parts[0].matrices), num_classes, widest)
+        for part in parts:
+            for stage, matrix in enumerate(part.matrices):
+                total.matrices[stage] += matrix
+                total.trimaps[stage].rings += part.trimaps[stage].rings
+        turns = zip_longest(*(part.images for part in parts))
+        total.images = [row for turn in turns for row in turn if row is not None]
+        place = {id: number for number, (id, _) in enumerate(total.images)}
+        helped = [each for part in parts for each in part.helped]
+        hurt = [each for part in parts for each in part.hurt]
+        total.helped = sorted(helped, key=lambda each: (-each.gain, place[each.example.id]))[:keep]
+        total.hurt = sorted(hurt, key=lambda each: (each.gain, place[each.example.id]))[:keep]
+        return total
 
     @property
     def scores(self) -> list[Scores]:
@@ -98,14 +134,7 @@ def score_split(
     Raises:
         UserError: an example cannot be read.
     """
-    stages = 1 if crf is None else 2
-    total = Evaluation(
-        [np.zeros((num_classes, num_classes), np.int64) for _ in range(stages)],
-        [Trimap(num_classes, widest) for _ in range(stages)],
-        [],
-        [],
-        [],
-    )
+    total = Evaluation.empty(1 if crf is None else 2, num_classes, widest)
     finish = _finisher(crf, total.trimaps)
 
     # only the CRF needs probabilities
@@ -116,10 +145,10 @@ def score_split(
             yield example, look(example.image)
 
     progress("evaluating", 0, len(indices))
-    for done, result in enumerate(ahead(finish, forward(), threads), 1):
-        for stage in range(stages):
-            total.matrices[stage] += result.counts[stage]
-            total.trimaps[stage].rings += result.rings[stage]
+    for done, (result, counts, rings) in enumerate(ahead(finish, forward(), threads), 1):
+        for stage, matrix in enumerate(counts):
+            total.matrices[stage] += matrix
+            total.trimaps[stage].rings += rings[stage]
         total.images.append((result.example.id, result.accuracies))
         if crf is not None:
             _keep(total, result, keep)
@@ -127,36 +156,31 @@ def score_split(
     return total
 
 
-def _finisher(crf: DenseCRF | None, trimaps: Sequence[Trimap]) -> Callable[[tuple[Example, Found]], ImageResult]:
-    def finish(item: tuple[Example, Found]) -> ImageResult:
+Finished = tuple[ImageResult, list[Counts], list[Counts]]
+"""The result for an image, and before and after the CRF its confusion matrix (C, C) and its counts in the bands."""
+
+
+def _finisher(crf: DenseCRF | None, trimaps: Sequence[Trimap]) -> Callable[[tuple[Example, Found]], Finished]:
+    def finish(item: tuple[Example, Found]) -> Finished:
         example, found = item
         labels = [found.astype(np.uint8) if crf is None else found.argmax(0).astype(np.uint8)]
         if crf is not None:
             labels.append(crf.labels(example.image, found))
         distance = boundary_distance(example.mask)
         classes = trimaps[0].rings.shape[1]
-        return ImageResult(
-            example,
-            tuple(labels),
-            tuple(count_pairs(each, example.mask, classes) for each in labels),
-            tuple(trimap.count(each, example.mask, distance) for each, trimap in zip(labels, trimaps, strict=True)),
-        )
+        counts = [count_pairs(each, example.mask, classes) for each in labels]
+        rings = [trimap.count(each, example.mask, distance) for each, trimap in zip(labels, trimaps, strict=True)]
+        accuracies = [float(np.trace(each) / each.sum()) if each.any() else float("nan") for each in counts]
+        return ImageResult(example, tuple(labels), tuple(accuracies)), counts, rings
 
     return finish
 
 
 def _keep(total: Evaluation, result: ImageResult, count: int) -> None:
-    before, after = result.accuracies
-    if np.isnan(before):
-        return
-
-    def gain(each: ImageResult) -> float:
-        return each.accuracies[1] - each.accuracies[0]
-
-    if after > before:
-        total.helped = sorted([*total.helped, result], key=gain, reverse=True)[:count]
-    elif after < before:
-        total.hurt = sorted([*total.hurt, result], key=gain)[:count]
+    if result.gain > 0:
+        total.helped = sorted([*total.helped, result], key=lambda each: -each.gain)[:count]
+    elif result.gain < 0:
+        total.hurt = sorted([*total.hurt, result], key=lambda each: each.gain)[:count]
 
 
 def numbers(scores: Scores, labels: LabelSet) -> dict[str, Any]:

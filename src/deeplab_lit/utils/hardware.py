@@ -18,11 +18,16 @@ def lost_another_process(error: BaseException) -> bool:
 
 
 def resolve_precision(precision: str, accelerator: str | None) -> str:
-    """Lightning's name of a precision. ``"auto"`` is bf16 where the device has it in hardware, float32 elsewhere."""
+    """Lightning's name of a precision. ``"auto"`` is bf16 where the device has it in hardware, float32 elsewhere.
+
+    Apple's GPUs (``mps``) get float32.
+    """
     if precision != "auto":
         return precision
-    if torch.cuda.is_available() and accelerator != "cpu":
+    if torch.cuda.is_available() and accelerator not in ("cpu", "mps"):
         fast = torch.cuda.get_device_capability()[0] >= 8
+    elif accelerator == "mps":
+        fast = False
     else:
         # without the instructions PyTorch emulates bf16, far slower than float32
         probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
