@@ -22,7 +22,7 @@ from tests.end_to_end.running import command, train, train_alone, use, use_alone
 EXPERIMENTS = conf_folder().parent / "experiments"
 TABLES = sorted(file.stem for file in EXPERIMENTS.glob("*.yaml") if (EXPERIMENTS / file.stem).is_dir())
 TINY = [
-    "budget=mini", "data.train_images=24", "data.val_images=5", "max_steps=2", "val_every=2", "batch_size=2",
+    "budget=mini", "data.train_images=24", "data.val_images=5", "max_steps=2", "val_every=2", "global_batch_size=2",
     "crop_size=49", "num_workers=0", "trainer.accelerator=cpu", "trainer.precision=32-true", "logger=csv", "pictures=0",
     "backbone=timm", "backbone.name=test_resnet", "init=random", "optimizer.lr=0.001",
 ]  # fmt: skip
@@ -309,3 +309,37 @@ def test_the_summary_is_of_what_train_would_build():
 def test_a_scale_is_for_rows(tmp_path):
     done = train_alone(tmp_path, "budget=mini", "logger=csv", expect=1)
     assert "budget=mini is for the rows of published tables: type experiments=" in done.stderr
+
+
+TWO = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "trainer.precision=32-true"]
+
+
+@pytest.mark.long
+def test_rows_of_several_processes_train_in_processes_of_their_own(tmp_path):
+    """Row crf is only evaluated; the processes of one sweep went different ways after such a row, and hung."""
+    names = ["coco_pretraining", "aspp", "crf"]
+    rows = ",".join(f"table4_resnet101/{name}" for name in names)
+    arguments = ["-m", f"experiments={rows}", *TINY, *TWO]
+    done = train_alone(tmp_path, *arguments, env={"OMP_NUM_THREADS": "1"})
+    results = {path.parts[-3]: json.loads(path.read_text()) for path in tmp_path.glob("runs/*/*/*/result.json")}
+    assert list(results) == sorted(names) and done.stdout.count("2 steps of batch 2 = 1 x 2 processes") == 2
+    assert "trained_by" in results["crf"] and results["aspp"]["global_batch_size"] == 2
+    assert results["aspp"]["row"]["departs"] == "batch 2, published 10"
+    again = train_alone(tmp_path, *arguments, env={"OMP_NUM_THREADS": "1"})
+    assert again.stdout.count("is finished: ") >= 3 and len(list(tmp_path.glob("runs/*/*/*/result.json"))) == 3
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("launcher", ["serial", "joblib"])
+def test_a_table_of_several_processes(tmp_path, launcher):
+    done = train_alone(
+        tmp_path, "experiments=v1_multiscale_features", *TINY, *TWO, f"launcher={launcher}", env={"OMP_NUM_THREADS": "1"}
+    )
+    results = {path.parts[-3] for path in tmp_path.glob("runs/*/*/*/result.json")}
+    assert results == {"deeplab_4x4", "largefov", "msc", "msc_largefov"}, done.stdout
+
+
+def test_a_table_or_a_search_as_one_of_several_processes_is_refused(tmp_path):
+    for command, word in ((["train", "experiments=table3_aspp_vgg16"], "experiments=table3"), (["tune"], "tune")):
+        done = use_alone(command[0], tmp_path, *command[1:], expect=1, env={"WORLD_SIZE": "2", "RANK": "0"})
+        assert f"error: {word}" in done.stderr and "it in one process" in done.stderr and not list(tmp_path.iterdir())

@@ -10,7 +10,7 @@ import pytest
 
 from deeplab_lit.training.tune import _proposals, open_study
 from deeplab_lit.utils.errors import UserError
-from tests.end_to_end.running import command, use
+from tests.end_to_end.running import command, use, use_alone
 
 optuna = pytest.importorskip("optuna")
 
@@ -126,3 +126,30 @@ def test_proposals_are_overrides():
     space = {"a": {"b": {"low": 1, "high": 3}, "c": {"choices": [[1, 2]]}}, "d": {"low": 0.1, "high": 0.3, "step": 0.1}}
     trial = optuna.trial.FixedTrial({"a.b": 2, "a.c": "[1, 2]", "d": 0.30000000000000004})
     assert _proposals(space)(trial) == ["a.b=2", "a.c=[1, 2]", "d=0.3"]
+
+
+@pytest.mark.long
+def test_a_trial_takes_several_processes(tmp_path):
+    """Each process asked the study for a trial of its own, and their gradients were averaged."""
+    two = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "trainer.precision=32-true"]
+    use_alone("tune", tmp_path, "search.trials=2", *TINY, *two, env={"OMP_NUM_THREADS": "1"})
+    trials = study(tmp_path).trials
+    runs = sorted((tmp_path / "runs/tune/trials").iterdir())
+    assert len(trials) == len(runs) == 2
+    for trial, run in zip(trials, runs, strict=True):
+        result = json.loads((run / "result.json").read_text())
+        assert trial.value == pytest.approx(result["miou"]) and result["global_batch_size"] == 4
+        assert len(trial.intermediate_values) == 2
+
+
+@pytest.mark.long
+def test_a_trial_of_several_processes_is_pruned(tmp_path, monkeypatch):
+    """By a study whose pruner stops every trial at its first validation."""
+    monkeypatch.setattr(optuna.trial.Trial, "should_prune", lambda self: True)
+    two = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "trainer.precision=32-true"]
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    with pytest.raises(ValueError):  # no trial is complete, so there is no best one
+        use("tune", tmp_path, "search.trials=1", *TINY, *two, "max_steps=400")
+    (trial,) = study(tmp_path).trials
+    (run,) = (tmp_path / "runs/tune/trials").iterdir()
+    assert trial.state.name == "PRUNED" and not (run / "result.json").exists()
