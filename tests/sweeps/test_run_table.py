@@ -1,7 +1,9 @@
 """The papers' tables: the published numbers, what rows depend on, and what a sweep does when rows fail or are done."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import time
 
@@ -12,6 +14,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from deeplab_lit.config.compose import typed
+from deeplab_lit.config.hydra_private import failures_as_results
 from deeplab_lit.config.hydra_store import register_schemas
 from deeplab_lit.config.paths import conf_folder
 from deeplab_lit.sweeps.run_table import Job, _ready
@@ -92,7 +95,7 @@ def test_full_scale_is_the_papers():
     for config, lr, batch, steps in ((vgg, 1e-3, 30, 6000), (resnet, 2.5e-4, 10, 20000)):
         assert config["data"]["_target_"].endswith("VOCAug") and config["crop_size"] == 321
         assert config["optimizer"] == {**config["optimizer"], "name": "sgd", "lr": lr, "momentum": 0.9, "new_lr": 10.0}
-        assert (config["batch_size"], config["max_steps"]) == (batch, steps)
+        assert (config["global_batch_size"], config["max_steps"]) == (batch, steps)
         assert config["parity"]["align_corners"] and config["loss"]["resolution"] == "map"
     assert vgg["schedule"] == {**vgg["schedule"], "name": "step", "every": 2000, "factor": 0.1}
     assert resnet["schedule"]["name"] == "poly" and resnet["schedule"]["power"] == 0.9
@@ -333,10 +336,28 @@ def test_rows_of_several_processes_train_in_processes_of_their_own(tmp_path):
 @pytest.mark.parametrize("launcher", ["serial", "joblib"])
 def test_a_table_of_several_processes(tmp_path, launcher):
     done = train_alone(
-        tmp_path, "experiments=v1_multiscale_features", *TINY, *TWO, f"launcher={launcher}", env={"OMP_NUM_THREADS": "1"}
+        tmp_path, "experiments=table3_aspp_vgg16", *TINY, *TWO, f"launcher={launcher}", env={"OMP_NUM_THREADS": "1"}
     )
     results = {path.parts[-3] for path in tmp_path.glob("runs/*/*/*/result.json")}
-    assert results == {"deeplab_4x4", "largefov", "msc", "msc_largefov"}, done.stdout
+    assert results == {"largefov", "aspp_s", "aspp_l"}, done.stdout
+
+
+def _ends(how):
+    if how == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return how
+
+
+@pytest.mark.slow
+def test_a_job_that_a_cluster_kills_is_one_that_failed(tmp_path):
+    """Hydra's launcher raised its error and forgot the other jobs of the table."""
+    submitit = pytest.importorskip("submitit")
+    jobs = submitit.LocalExecutor(tmp_path).map_array(_ends, ["killed", "done"])
+    with failures_as_results():
+        killed, done = (job.results()[0] for job in jobs)
+    assert done == "done"
+    with pytest.raises(RuntimeError, match="its job ended without a result"):
+        _ = killed.return_value
 
 
 def test_a_table_or_a_search_as_one_of_several_processes_is_refused(tmp_path):

@@ -27,8 +27,10 @@ from deeplab_lit.utils.errors import Interrupted
 from deeplab_lit.utils.slurm import requeue
 
 log = logging.getLogger("deeplab_lit")
-_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
-_TIME_IS_SHORT = getattr(signal, "SIGUSR1", None)  # SLURM requeues the job that asks for it
+OF_CLUSTERS = [getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
+"""The signals that clusters send before the end of a job's time."""
+_SIGNALS = [signal.SIGTERM, signal.SIGINT, *OF_CLUSTERS]
+_TIME_IS_SHORT = getattr(signal, "SIGUSR1", None)  # at SIGUSR2, submitit has SLURM start the job again
 _EVERY = 8  # steps between two looks at the other processes' signals, where looking makes the host wait for a GPU
 _EVERY_VALIDATION = 4  # the same in batches of a validation
 

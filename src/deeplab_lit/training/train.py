@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from deeplab_lit.config.schemas import TrainConfig
 from deeplab_lit.training.build import Training, build
 from deeplab_lit.training.final_score import score_best, score_finished
+from deeplab_lit.training.interrupts import OF_CLUSTERS
 from deeplab_lit.training.log import quiet_libraries
 from deeplab_lit.training.not_finite import LossNotFinite
 from deeplab_lit.training.plan import make_plan
@@ -21,8 +22,6 @@ from deeplab_lit.utils.errors import Interrupted, UserError
 from deeplab_lit.utils.files import write_json
 from deeplab_lit.utils.hardware import is_first_process, lost_another_process, set_tf32
 from deeplab_lit.utils.parallel import own_start_method
-
-_OF_CLUSTERS = [getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
 
 
 def train(config: TrainConfig, command: str, watchers: Sequence[Callback] = ()) -> Result:
@@ -64,9 +63,11 @@ def train_or_exit(config: TrainConfig, command: str) -> None:
     try:
         train(config, command)
     except Interrupted as stopped:
-        if stopped.signum in _OF_CLUSTERS and callable(signal.getsignal(stopped.signum)):
-            # of the launcher that started this job, such as submitit, which has SLURM start it again
-            signal.raise_signal(stopped.signum)
+        for signum in OF_CLUSTERS:
+            if signal.getsignal(signum) == signal.SIG_DFL:  # clusters repeat their signals, while this process ends
+                signal.signal(signum, signal.SIG_IGN)
+            elif signum == stopped.signum:  # that of the launcher of this job: submitit has SLURM start it again
+                signal.raise_signal(signum)
         # a launcher of several processes takes a status other than 0 for a crash
         if is_first_process():
             print(stopped, file=sys.stderr)

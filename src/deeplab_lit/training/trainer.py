@@ -12,6 +12,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.strategies import DDPStrategy
+from torch.nn.parallel import DistributedDataParallel
 
 from deeplab_lit.config.recipes import without_recipe
 from deeplab_lit.config.schemas import TrainConfig
@@ -20,6 +21,13 @@ from deeplab_lit.training.synchronised_norms import SynchronisedNorms
 from deeplab_lit.utils.errors import UserError, closest
 from deeplab_lit.utils.hardware import resolve_precision
 from deeplab_lit.utils.slurm import tasks_per_node
+
+# the name of the argument changed between the versions of PyTorch
+_BROADCAST = next(
+    name
+    for name in ("forward_sync_buffers", "broadcast_buffers")
+    if name in inspect.signature(DistributedDataParallel).parameters
+)
 
 
 def trainer_arguments(config: TrainConfig) -> dict[str, Any]:
@@ -78,7 +86,7 @@ def build_trainer(
     }
     given = {name: value for name, value in arguments.items() if name not in ("plugins", "sync_batchnorm")}
     if given.get("strategy") == "ddp":
-        given["strategy"] = DDPStrategy(broadcast_buffers=broadcast_buffers, gradient_as_bucket_view=True)
+        given["strategy"] = DDPStrategy(gradient_as_bucket_view=True, **{_BROADCAST: broadcast_buffers})
     try:
         if int(os.environ.get("SLURM_NTASKS", 1)) > 1:
             # Lightning wants the variable, which only srun --ntasks-per-node sets
