@@ -22,7 +22,7 @@ from deeplab_lit.data.transforms import Sample
 from deeplab_lit.inference.metrics import ConfusionMatrix, Scores
 from deeplab_lit.models.network import Network
 from deeplab_lit.models.pixel_labels import pixel_labels
-from deeplab_lit.training.losses import Resolution, segmentation_loss, summed_cross_entropy
+from deeplab_lit.training.losses import Resolution, label_weights, map_size, segmentation_loss, summed_cross_entropy
 from deeplab_lit.training.not_finite import LossNotFinite, OnNan, bad_batches
 from deeplab_lit.training.optim import build_optimizer, build_schedule, follow
 from deeplab_lit.weights.description import CHECKPOINT_KEY
@@ -91,13 +91,15 @@ class Segmenter(L.LightningModule):
         return batch["image"].contiguous(memory_format=self._format)
 
     def _loss(self, maps: list[Tensor], batch: Sample) -> Tensor:
+        sizes = [map_size(scores, self.resolution) for scores in maps]
+        weights = label_weights(batch["mask"], sizes, self.network.align_corners, self.class_weights)
         return segmentation_loss(
             maps,
             batch["mask"],
             self.resolution,
             self.network.align_corners,
             self.class_weights,
-            self._share,
+            self._share(weights),
             self._summed,
         )
 
