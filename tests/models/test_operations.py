@@ -53,12 +53,12 @@ def operations(whole):
 NORMS = 20
 
 
-@pytest.mark.parametrize(("affine", "more"), [(True, 0), (False, 10)])
+@pytest.mark.parametrize(("affine", "more"), [(True, 0), (False, 3)])
 def test_a_step(affine, more):
     assert operations(network(affine)) <= operations(network(affine, folding=False)) + more * NORMS
 
 
-@pytest.mark.parametrize(("affine", "more"), [(True, -4), (False, 4)])
+@pytest.mark.parametrize(("affine", "more"), [(True, -4), (False, -3)])
 def test_scales_share_their_filters(affine, more):
     plain = operations(MultiScaleInput(network(affine, folding=False)))
     assert operations(MultiScaleInput(network(affine))) <= plain + more * NORMS
@@ -102,7 +102,7 @@ def test_a_validation_between_two_steps():
     keep_folded(whole, True)
     with torch.no_grad():
         for weight in whole.parameters():
-            weight.data.mul_(1.1)  # as a moving average is swapped in, which PyTorch does not count
+            weight.data.mul_(1.01)  # as a moving average is swapped in, which PyTorch does not count
     whole.eval()
     with torch.inference_mode():
         first, expected = whole(image), copy.deepcopy(whole)(image)

@@ -89,8 +89,15 @@ def test_no_whole_map_is_stored(monkeypatch):
     assert peaks[0] > 2 * whole and peaks[1] < whole / 2
 
 
-def test_autocast_and_tf32_change_nothing():
+def test_autocast_and_tf32_change_nothing(monkeypatch):
     torch.manual_seed(0)
+    precisions, whole = [], module._of_block
+
+    def noting(*arguments):
+        precisions.append(torch.get_float32_matmul_precision())
+        return whole(*arguments)
+
+    monkeypatch.setattr(module, "_of_block", noting)
     scores, labels = 3 * torch.randn(1, 5, 9, 9), torch.randint(0, 5, (1, 65, 65))
     expected = with_gradient(cross_entropy_by_products, scores, labels, True, None)
     before = torch.get_float32_matmul_precision()
@@ -101,7 +108,7 @@ def test_autocast_and_tf32_change_nothing():
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision(before)
-    assert all(map(torch.equal, found, expected))
+    assert all(map(torch.equal, found, expected)) and precisions == ["highest", "highest"]
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])

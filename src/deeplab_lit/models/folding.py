@@ -35,30 +35,39 @@ class FoldableBatchNorm2d(nn.BatchNorm2d):
     absorbed: bool = False  # it is folded permanently: the weights of the filters before it include it
     statistics: ComputedOnce  # what frozen statistics alone determine
     line: ComputedOnce  # scale and shift, where scale and shift are frozen too
+    given: tuple[Tensor, Tensor] | None = None  # scale and shift, computed with those of other layers for this pass
 
     @property
     def is_folded(self) -> bool:
         """Whether it is folded now: in evaluation mode, or with frozen statistics."""
         return self.absorbed or (self.folding and not self.training and self.running_mean is not None)
 
+    @property
+    def trains_line(self) -> bool:
+        """Whether it is folded now, with frozen statistics, and has a scale and a shift that are trained."""
+        frozen = isinstance(self, FrozenBatchNorm2d) and self.is_folded and not self.absorbed
+        return frozen and all(each is not None and each.requires_grad for each in (self.weight, self.bias))
+
     def folded(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Filters (out, in, h, w) and bias (out,) of the convolution and this normalisation together."""
         mean, variance = self.running_mean, self.running_var
-        if not isinstance(self, FrozenBatchNorm2d):  # PyTorch does not count the changes of statistics in training
-            scale, shift = self._line(bias, *self._standardisation())
+        if self.given is not None:
+            scale, shift = self.given
+        elif not isinstance(self, FrozenBatchNorm2d):  # PyTorch does not count the changes of statistics in training
+            scale, shift = self._scale_and_shift(bias, *self.standardisation())
         elif bias is None and not any(each.requires_grad for each in self.parameters(recurse=False)):
-            compute = lambda: self._line(None, *self._standardisation())  # noqa: E731
+            compute = lambda: self._scale_and_shift(None, *self.standardisation())  # noqa: E731
             scale, shift = self.line.of(compute, mean, variance, self.weight, self.bias)
         else:
-            scale, shift = self._line(bias, *self.statistics.of(self._standardisation, mean, variance))
+            scale, shift = self._scale_and_shift(bias, *self.statistics.of(self.standardisation, mean, variance))
         return weight * scale[:, None, None, None], shift
 
-    def _standardisation(self) -> tuple[Tensor, Tensor]:
+    def standardisation(self) -> tuple[Tensor, Tensor]:
         """The inverse of the standard deviation, and the negated mean; (out,) each."""
         assert self.running_mean is not None and self.running_var is not None
         return torch.rsqrt(self.running_var + self.eps), -self.running_mean
 
-    def _line(self, bias: Tensor | None, inverse: Tensor, negated: Tensor) -> tuple[Tensor, Tensor]:
+    def _scale_and_shift(self, bias: Tensor | None, inverse: Tensor, negated: Tensor) -> tuple[Tensor, Tensor]:
         """Scale and shift (out,) of each channel, of a convolution without its ``bias``."""
         scale = inverse if self.weight is None else inverse * self.weight
         shift = (negated if bias is None else bias + negated) * scale
