@@ -8,8 +8,11 @@ from torch import nn
 from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.inference.predictor import Predictor
 from deeplab_lit.models import ASPP, DeepLab, ResNet
+from deeplab_lit.models.folding import folds
 from deeplab_lit.utils.errors import UserError
 from tests.crf.test_dense import photograph
+from tests.models.test_folding import with_statistics
+from tests.models.test_operations import Operations
 
 PLAIN = Normalization((0.0, 0.0, 0.0), (255.0, 255.0, 255.0))
 
@@ -116,3 +119,29 @@ def test_labels_are_the_likeliest_classes(changes):
     top = np.sort(probabilities, 0)[-2:]
     clear = top[1] - top[0] > 1e-5
     assert clear.mean() > 0.99 and np.array_equal(found[clear], probabilities.argmax(0)[clear])
+
+
+def test_filters_are_folded_once_into_a_copy():
+    network = DeepLab(with_statistics(ResNet(18)), ASPP(512, 5), False).eval()
+    image, counts = photograph(60, 50), []
+    before = [weight.clone() for weight in network.parameters()]
+    p = predictor(network)
+    expected = predictor(Unfolding(network)).probabilities(image)
+    np.testing.assert_array_equal(p.probabilities(image), expected)
+    assert all(map(torch.equal, before, network.parameters())) and folds(network) and not folds(p.network)
+    for each in (p, predictor(Unfolding(network))):
+        with Operations() as found:
+            each.probabilities(image)
+        counts.append(found.count)
+    assert counts[0] == counts[1] - 7 * 20
+
+
+class Unfolding(nn.Module):
+    """Folds in each pass: the predictor does not see what is inside."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.inside = [network]
+
+    def scores(self, image):
+        return self.inside[0].scores(image)

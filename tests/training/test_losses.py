@@ -4,8 +4,9 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from deeplab_lit.training.losses import segmentation_loss, shrink_labels
+from deeplab_lit.training.losses import label_weights, segmentation_loss, shrink_labels
 
 
 def test_321_to_41_is_every_eighth_label():
@@ -77,6 +78,58 @@ def test_processes_that_share_a_batch_add_up_to_one(weights):
     parts = []
     for rank in range(2):
         mine = slice(2 * rank, 2 * rank + 2)
-        loss = segmentation_loss([scores[mine]], mask[mine], class_weights=weights, divisor=lambda _: mean)
+        loss = segmentation_loss([scores[mine]], mask[mine], class_weights=weights, weights=mean[None])
         parts.append(torch.autograd.grad(loss, scores)[0])
     torch.testing.assert_close((parts[0] + parts[1]) / 2, whole)  # processes average their gradients
+
+
+SIZES = [(5, 5), None, (9, 3), (5, 5)]
+
+
+@pytest.mark.parametrize("align_corners", [True, False])
+@pytest.mark.parametrize("classes", [None, torch.tensor([0.5, 1.0, 2.0])])
+def test_weights_are_those_of_the_labels_that_each_map_meets(align_corners, classes):
+    torch.manual_seed(3)
+    mask = torch.randint(0, 3, (2, 33, 33))
+    mask[:, 4:20] = 255
+    found = label_weights(mask.byte(), SIZES, align_corners, classes)
+    for weight, size in zip(found, SIZES, strict=True):
+        labels = mask if size is None else shrink_labels(mask, size, align_corners)
+        known = labels[labels != 255]
+        assert float(weight) == (len(known) if classes is None else float(classes[known].double().sum()))
+    assert found.dtype is torch.float32
+    assert label_weights(torch.full_like(mask, 255), SIZES, align_corners, classes).tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("resolution", ["map", "full"])
+def test_bytes_are_the_same_labels(resolution):
+    maps, mask = [torch.randn(2, 3, 5, 5), torch.randn(2, 3, 3, 3)], torch.randint(0, 3, (2, 33, 33))
+    mask[0, :9] = 255
+    expected = segmentation_loss(maps, mask, resolution)
+    assert torch.equal(segmentation_loss(maps, mask.byte(), resolution), expected)
+    weights = label_weights(mask, [None if resolution == "full" else each.shape[-2:] for each in maps])
+    assert torch.equal(segmentation_loss(maps, mask, resolution, weights=weights), expected)
+
+
+class Names(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.seen = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.seen.add(function.__name__.split(".")[0])
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("resolution", ["map", "full"])
+@pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 1.0, 2.0])])
+@pytest.mark.parametrize("numba", [True, False])
+def test_a_later_step_reads_no_value_and_makes_no_positions(resolution, weights, numba, monkeypatch):
+    monkeypatch.setattr("deeplab_lit.training.upsampled_loss.has_numba", lambda: numba)
+    maps = [torch.randn(2, 3, side, side, requires_grad=True) for side in (5, 5, 3)]
+    mask = torch.randint(0, 3, (2, 33, 33), dtype=torch.uint8)
+    segmentation_loss(maps, mask, resolution, True, weights).backward()
+    with Names() as names:
+        segmentation_loss(maps, mask, resolution, True, weights).backward()
+    copied = {"lift_fresh"} if not numba else set()  # numba's results become tensors
+    assert not names.seen & {"_local_scalar_dense", "floor", "nonzero", "is_nonzero", *copied}

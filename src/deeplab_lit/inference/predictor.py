@@ -10,6 +10,7 @@ import torch
 
 from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.data.transforms import EvalTransform
+from deeplab_lit.models.folding import folded_for_good, folds
 from deeplab_lit.models.network import Network
 from deeplab_lit.models.pixel_labels import pixel_labels
 from deeplab_lit.utils.arrays import Bytes, Floats
@@ -27,7 +28,8 @@ class Predictor:
     """A network that takes RGB bytes.
 
     Args:
-        network: the network in evaluation mode, with ``scores(image)``.
+        network: the network in evaluation mode, with ``scores(image)``. One with batch normalisation that is folded
+            into filters is copied, and folded once, so that later changes of its weights have no effect.
         normalization: the normalisation of its input.
         size: the least height and width in pixels that images are padded to, as in its evaluation.
         flip: average the probabilities of the image and of its mirror image.
@@ -60,7 +62,8 @@ class Predictor:
             raise UserError(f"precision={precision!r}: choose auto, {', '.join(PRECISIONS)}.")
         self.precision, self._type = chosen, PRECISIONS[chosen]
         self._format = torch.channels_last if self._type is not None else torch.contiguous_format
-        self.network: Scorer = network.to(self.device, memory_format=self._format)  # type: ignore[call-overload]
+        ready = folded_for_good(network) if folds(network) else network
+        self.network: Scorer = ready.to(self.device, memory_format=self._format)  # type: ignore[call-overload]
         self._transform = EvalTransform(min(size, window), normalization)
         self.flip, self.window, self.overlap = flip, window, overlap
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Literal, Protocol, TypeVar, get_args
+from typing import Any, Literal, Protocol, TypeVar, get_args
 
 import torch
 import torch.nn.functional as F
@@ -49,15 +49,14 @@ class AtrousConv2d(nn.Conv2d):
     realisation: Realisation = "auto"
     end_padding: int = 0
     norm: tuple[FoldedNorm, ...] = ()  # in a tuple, so that PyTorch does not register it as a submodule
+    # folded filters of earlier passes, by the mode of autograd; None: none are kept
+    kept: dict[tuple[bool, bool], tuple[Tensor, Tensor | None]] | None = None
 
     def forward(
         self, input: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch filters new_height new_width"]:
         x = F.pad(input, (0, self.end_padding, 0, self.end_padding)) if self.end_padding else input
-        weight, bias = self.weight, self.bias
-        for norm in self.norm:
-            if norm.is_folded:
-                weight, bias = norm.folded(weight, bias)
+        weight, bias = self._filters()
         if self.realisation == "interlace" and max(self.dilation) > 1:
             return self._interlaced(x, weight, bias)
         if self.realisation != "auto" or not self._is_slow_here(x):
@@ -66,6 +65,23 @@ class AtrousConv2d(nn.Conv2d):
             y = depthwise_conv2d(x, weight, *_geometry(self))
             return y if bias is None else y + bias.to(y.dtype)[:, None, None]
         return widely_padded_conv2d(x, weight, bias, *_geometry(self))
+
+    def _filters(self) -> tuple[Tensor, Tensor | None]:
+        """Filters and bias, with the normalisation that is folded into them."""
+        norms = [norm for norm in self.norm if norm.is_folded]
+        kept = {} if self.kept is None or torch.compiler.is_compiling() else self.kept
+        mode = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+        if norms and mode in kept:
+            return kept[mode]
+        filters: tuple[Tensor, Tensor | None] = (self.weight, self.bias)
+        for norm in norms:
+            filters = norm.folded(*filters)
+        if norms:
+            kept[mode] = filters
+        return filters
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "kept": None}  # a copy has weights of its own
 
     def _is_slow_here(self, x: Tensor) -> bool:
         depthwise = self.groups == self.in_channels == self.out_channels > 1

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from deeplab_lit.models.folding import fold_norms
+from deeplab_lit.models.lines_at_once import LinesAtOnce
 from deeplab_lit.models.resize import resize
 
 Image = Float[Tensor, "batch 3 height width"]
@@ -29,8 +31,15 @@ class DeepLab(nn.Module):
     def __init__(self, trunk: nn.Module, head: nn.Module, align_corners: bool = True) -> None:
         super().__init__()
         self.trunk, self.head, self.align_corners = fold_norms(trunk), head, align_corners
+        self._lines = LinesAtOnce(trunk)
 
     def forward(self, image: Image) -> Logits:
+        if torch.compiler.is_compiling():  # which joins operations itself
+            return self._scores(image)
+        with self._lines.computed():
+            return self._scores(image)
+
+    def _scores(self, image: Image) -> Logits:
         if getattr(self.head, "takes_taps", False):
             return self.head(*self.trunk.forward_taps(image))  # type: ignore[operator]
         return self.head(self.trunk(image))

@@ -1,15 +1,19 @@
 """Folding of batch normalisation with frozen statistics into the filters of the convolution before it.
 
 With frozen statistics, batch normalisation is a scale ``s`` and a shift for each channel, so that a convolution with
-the filters ``W * s`` computes both layers. The product is computed in every pass. The trained parameter is still ``W``,
-with its own learning rate and weight decay. Folding saves the time and the memory of a separate normalised map.
+the filters ``W * s`` computes both layers. The trained parameter is still ``W``, with its own learning rate and weight
+decay. Folding saves the time and the memory of a separate normalised map.
+
+The product is computed in every pass, from constants that are computed once. Passes that share their weights, such as
+those of a validation, can share the product too: :func:`folded_once` and :func:`keep_folded`.
 """
 
 from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -17,6 +21,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from deeplab_lit.models.atrous import AtrousConv2d
+from deeplab_lit.models.computed_once import ComputedOnce
+from deeplab_lit.models.norm import FrozenBatchNorm2d
 
 Trunk = TypeVar("Trunk", bound=nn.Module)
 _PROBE_SIZE = 256
@@ -27,21 +33,45 @@ class FoldableBatchNorm2d(nn.BatchNorm2d):
 
     folding: bool = True  # False: it is not folded
     absorbed: bool = False  # it is folded permanently: the weights of the filters before it include it
+    statistics: ComputedOnce  # what frozen statistics alone determine
+    line: ComputedOnce  # scale and shift, where scale and shift are frozen too
+    given: tuple[Tensor, Tensor] | None = None  # scale and shift, computed with those of other layers for this pass
 
     @property
     def is_folded(self) -> bool:
         """Whether it is folded now: in evaluation mode, or with frozen statistics."""
         return self.absorbed or (self.folding and not self.training and self.running_mean is not None)
 
+    @property
+    def trains_line(self) -> bool:
+        """Whether it is folded now, with frozen statistics, and has a scale and a shift that are trained."""
+        frozen = isinstance(self, FrozenBatchNorm2d) and self.is_folded and not self.absorbed
+        return frozen and all(each is not None and each.requires_grad for each in (self.weight, self.bias))
+
     def folded(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Filters (out, in, h, w) and bias (out,) of the convolution and this normalisation together."""
+        mean, variance = self.running_mean, self.running_var
+        if self.given is not None:
+            scale, shift = self.given
+        elif not isinstance(self, FrozenBatchNorm2d):  # PyTorch does not count the changes of statistics in training
+            scale, shift = self._scale_and_shift(bias, *self.standardisation())
+        elif bias is None and not any(each.requires_grad for each in self.parameters(recurse=False)):
+            compute = lambda: self._scale_and_shift(None, *self.standardisation())  # noqa: E731
+            scale, shift = self.line.of(compute, mean, variance, self.weight, self.bias)
+        else:
+            scale, shift = self._scale_and_shift(bias, *self.statistics.of(self.standardisation, mean, variance))
+        return weight * scale[:, None, None, None], shift
+
+    def standardisation(self) -> tuple[Tensor, Tensor]:
+        """The inverse of the standard deviation, and the negated mean; (out,) each."""
         assert self.running_mean is not None and self.running_var is not None
-        scale = torch.rsqrt(self.running_var + self.eps)
-        if self.weight is not None:
-            scale = scale * self.weight
-        shift = -self.running_mean if bias is None else bias - self.running_mean
-        shift = shift * scale
-        return weight * scale[:, None, None, None], shift if self.bias is None else shift + self.bias
+        return torch.rsqrt(self.running_var + self.eps), -self.running_mean
+
+    def _scale_and_shift(self, bias: Tensor | None, inverse: Tensor, negated: Tensor) -> tuple[Tensor, Tensor]:
+        """Scale and shift (out,) of each channel, of a convolution without its ``bias``."""
+        scale = inverse if self.weight is None else inverse * self.weight
+        shift = (negated if bias is None else bias + negated) * scale
+        return scale, shift if self.bias is None else shift + self.bias
 
     def forward(self, input: Tensor) -> Tensor:
         if not self.is_folded:
@@ -67,6 +97,7 @@ def fold_norms(trunk: Trunk) -> Trunk:
         layer.__class__ = AtrousConv2d
         layer.norm = (after,)  # type: ignore[assignment]
         after.__class__ = _foldable(type(after))  # type: ignore[arg-type]
+        after.statistics, after.line = ComputedOnce(), ComputedOnce()  # type: ignore[assignment]
     return trunk
 
 
@@ -75,6 +106,39 @@ def set_folding(module: nn.Module, folding: bool) -> None:
     for layer in module.modules():
         if isinstance(layer, FoldableBatchNorm2d):
             layer.folding = folding
+
+
+def keep_folded(network: nn.Module, keep: bool) -> None:
+    """Keep filters from the next pass on, in which they are folded (True), or drop those that are kept (False).
+
+    While they are kept, weights must not change, except before the first pass. Passes with gradients, without
+    gradients and in inference mode have filters of their own.
+    """
+    for layer in network.modules():
+        if isinstance(layer, AtrousConv2d):
+            layer.kept = {} if keep else None
+
+
+@contextmanager
+def folded_once(network: nn.Module) -> Iterator[None]:
+    """A context whose passes share their folded filters, as :func:`keep_folded` describes.
+
+    Filters that are kept already stay so, also after it.
+    """
+    layers = [layer for layer in network.modules() if isinstance(layer, AtrousConv2d) and layer.kept is None]
+    for layer in layers:
+        layer.kept = {}
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.kept = None
+
+
+def folds(network: nn.Module) -> bool:
+    """Whether a normalisation inside ``network`` is folded now, in each pass."""
+    return any(isinstance(layer, FoldableBatchNorm2d) and layer.is_folded and not layer.absorbed
+               for layer in network.modules())  # fmt: skip
 
 
 def folded_for_good(network: Trunk) -> Trunk:

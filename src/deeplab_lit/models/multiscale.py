@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from deeplab_lit.models.deeplab import DeepLab, Image, Logits
+from deeplab_lit.models.folding import folded_once
 from deeplab_lit.models.norm import unchanged_running_statistics
 from deeplab_lit.models.resize import resize, scaled_size
 
@@ -51,6 +52,12 @@ class MultiScaleInput(nn.Module):
         self.align_corners, self.msc_loss, self.recompute = network.align_corners, msc_loss, recompute
 
     def _maps(self, image: Image) -> list[Tensor]:
+        if torch.compiler.is_compiling() or (self.recompute and torch.is_grad_enabled()):
+            return self._maps_of_scales(image)  # the repeated pass folds its filters again, as the first one did
+        with folded_once(self.network):
+            return self._maps_of_scales(image)
+
+    def _maps_of_scales(self, image: Image) -> list[Tensor]:
         size = (image.shape[-2], image.shape[-1])
         maps = {}
         # the backward pass begins with the scale that was computed last, and frees it before it recomputes the others

@@ -23,7 +23,7 @@ from deeplab_lit.data.transforms import Sample
 from deeplab_lit.inference.metrics import ConfusionMatrix, Scores
 from deeplab_lit.models.network import Network
 from deeplab_lit.models.pixel_labels import pixel_labels
-from deeplab_lit.training.losses import Resolution, label_weights, segmentation_loss, summed_cross_entropy
+from deeplab_lit.training.losses import Resolution, label_weights, map_size, segmentation_loss, summed_cross_entropy
 from deeplab_lit.training.not_finite import FiniteSteps, OnNan
 from deeplab_lit.training.optim import build_optimizer, build_schedule, follow
 from deeplab_lit.weights.description import CHECKPOINT_KEY
@@ -87,7 +87,7 @@ class Segmenter(L.LightningModule):
         self.finite = FiniteSteps(on_nan)
         self.wants_to_stop = False
         self.stop_wanted: Tensor | None = None
-        self._map_sizes: dict[torch.Size, list[tuple[int, int]]] = {}
+        self._map_sizes: dict[torch.Size, list[tuple[int, int] | None]] = {}  # of images of a size
         # functions are compiled instead of modules, so that the names of weights in checkpoints stay the same
         self._supervised = self.network.supervised
         if compiled == "network":
@@ -114,7 +114,7 @@ class Segmenter(L.LightningModule):
         shared = None if sizes is None else self._shared(batch, sizes)
         maps = self._supervised(image)
         if shared is None:
-            sizes = self._map_sizes[image.shape] = [(each.shape[-2], each.shape[-1]) for each in maps]
+            sizes = self._map_sizes[image.shape] = [map_size(each, self.resolution) for each in maps]
             shared = self._shared(batch, sizes)
         loss = segmentation_loss(
             maps, batch["mask"], self.resolution, self.network.align_corners, self.class_weights, shared(), self._summed
@@ -132,14 +132,13 @@ class Segmenter(L.LightningModule):
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         return bool(every) and (step + 1) % every == 0
 
-    def _shared(self, batch: Sample, sizes: Sequence[tuple[int, int]]) -> Callable[[], Tensor]:
+    def _shared(self, batch: Sample, sizes: Sequence[tuple[int, int] | None]) -> Callable[[], Tensor]:
         """Begin to compute the divisor of the loss of each map; the returned function waits for them, (maps,).
 
         A divisor is the mean over processes of the number of labelled pixels, so that the averaged gradients of several
         processes equal those of one.
         """
-        sizes_or_full = [None if self.resolution == "full" else size for size in sizes]
-        weights = label_weights(batch["mask"], sizes_or_full, self.network.align_corners, self.class_weights)
+        weights = label_weights(batch["mask"], sizes, self.network.align_corners, self.class_weights)
         world = self.trainer.world_size
         if world == 1:
             return lambda: weights

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -23,7 +22,7 @@ from deeplab_lit.models.analysis import (
     saved_for_backward,
 )
 from deeplab_lit.models.network import build_network
-from deeplab_lit.models.resize import resize
+from deeplab_lit.training.losses import Resolution, segmentation_loss
 from deeplab_lit.training.plan import network_spec
 from deeplab_lit.training.step_batch import processes_told, share
 from deeplab_lit.utils.errors import UserError
@@ -120,14 +119,9 @@ def number_of_classes(config: TrainConfig) -> int:
 
 
 def _loss(maps: list[Tensor], config: TrainConfig) -> Tensor:
-    """The training loss on meta tensors, which have shapes but no values; so no label can be void."""
-    total = maps[0].new_zeros(())
-    for scores in maps:
-        if config.loss.resolution == "full":
-            scores = resize(scores, (config.crop_size, config.crop_size), config.align_corners)
-        labels = torch.empty((scores.shape[0], *scores.shape[2:]), dtype=torch.long, device="meta")
-        total = total + F.cross_entropy(scores, labels)
-    return total
+    """The training loss on meta tensors, which have shapes but no values."""
+    mask = torch.empty((maps[0].shape[0], config.crop_size, config.crop_size), dtype=torch.uint8, device="meta")
+    return segmentation_loss(maps, mask, cast(Resolution, config.loss.resolution), config.align_corners)
 
 
 def _show(found: dict[str, Any]) -> None:
