@@ -173,7 +173,9 @@ def test_images_of_several_sizes_are_not_padded_to_one():
     samples = [transform(marked(height, width, 1, 1)) for height, width in ((17, 33), (25, 9), (10, 30))]
     found = of_equal_size(samples)
     assert [each["image"].shape for each in found] == [(2, 3, 17, 33), (1, 3, 25, 9)]
-    assert torch.equal(found[0]["image"][1], samples[2]["image"]) and torch.equal(found[1]["mask"][0], samples[1]["mask"])
+    assert torch.equal(found[0]["image"][1], samples[2]["image"]) and torch.equal(
+        found[1]["mask"][0], samples[1]["mask"]
+    )
 
 
 @pytest.mark.parametrize("norm", [IMAGENET, BGR_BYTES])

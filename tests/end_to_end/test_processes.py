@@ -129,7 +129,7 @@ def test_a_run_that_goes_on_with_other_processes_shows_each_image_as_often(tmp_p
     run = run_folder(tmp_path / "parts")
     spied(tmp_path / "parts", "max_steps=6", *after, f"resume={run}")
     whole, parts = drawn(tmp_path / "whole"), drawn(tmp_path / "parts")
-    assert list(sorted(whole)) == list(range(6)) and all(len(ids) == 4 for ids in whole.values())
+    assert sorted(whole) == list(range(6)) and all(len(ids) == 4 for ids in whole.values())
     assert parts == whole
 
 

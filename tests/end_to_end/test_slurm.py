@@ -75,7 +75,8 @@ def started(folder, job, *arguments):
              "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}  # fmt: skip
     return [
         subprocess.Popen(
-            [sys.executable, "-m", "spy", *" ".join(arguments).split()], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            [sys.executable, "-m", "spy", *" ".join(arguments).split()], cwd=folder,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             env={**os.environ, **QUIET, **slurm, "PYTHONPATH": path, "SLURM_PROCID": rank, "SLURM_LOCALID": rank},
         )
         for rank in ("0", "1")

@@ -62,7 +62,13 @@ def test_a_training_is_known_by_the_batch_of_all_processes():
 
 @pytest.mark.parametrize(
     ("trainer", "processes"),
-    [({}, 1), ({"devices": 4}, 4), ({"devices": [0, 2]}, 2), ({"devices": 8, "num_nodes": 2}, 16), ({"devices": "auto"}, 1)],
+    [
+        ({}, 1),
+        ({"devices": 4}, 4),
+        ({"devices": [0, 2]}, 2),
+        ({"devices": 8, "num_nodes": 2}, 16),
+        ({"devices": "auto"}, 1),
+    ],
 )
 def test_processes_that_a_config_tells(trainer, processes):
     assert processes_told(trainer) == processes

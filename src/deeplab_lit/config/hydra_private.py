@@ -42,11 +42,11 @@ def failures_as_results() -> Iterator[None]:
         except (FailedJobError, UncompletedJobError) as error:
             return [JobReturn(status=JobStatus.FAILED, _return_value=RuntimeError(_last_line(error)))]
 
-    Job.results = results
+    Job.results = results  # type: ignore
     try:
         yield
     finally:
-        Job.results = original
+        Job.results = original  # type: ignore[method-assign]
 
 
 def _last_line(error: Exception) -> str:

@@ -34,6 +34,7 @@ def build_data(config: TrainConfig, normalization: Normalization, progress: Prog
         augment.flip,
         extra_transforms(augment.extra),
     )
+    assert config.batch_size and config.eval_batch_size and config.num_workers is not None  # the plan has settled them
     data = SegmentationData(
         source,
         train_transform,

@@ -97,7 +97,7 @@ def seconds_per_step(config: TrainConfig, spec: dict[str, Any], classes: int, im
     steps = 1 + _MEASURED
     batches = [batch] * (steps * int(arguments.get("accumulate_grad_batches", 1)))
     clock = _Clock()
-    only_steps = {"max_steps": steps, "limit_val_batches": 0, "callbacks": [clock]}
+    only_steps: dict[str, Any] = {"max_steps": steps, "limit_val_batches": 0, "callbacks": [clock]}
     quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
     trainer = build_trainer(config, arguments, **dict.fromkeys(quiet, False), **only_steps)
     trainer.fit(segmenter, DataLoader(batches, batch_size=None))  # type: ignore[arg-type]

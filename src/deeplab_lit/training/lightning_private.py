@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import RichProgressBar, WeightAveraging
 from lightning.pytorch.loops.evaluation_loop import _EvaluationLoop
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from deeplab_lit.training.callbacks import Pictures
 
@@ -57,13 +57,37 @@ class MovingAverage(WeightAveraging):
     comes_after = (Pictures,)  # Pictures uses the averaged network at the end of a validation
 
     def __init__(self, decay: float) -> None:
-        def average(averaged: Any, current: Any, count: Any) -> None:
-            now = min(decay, (1 + float(count)) / (10 + float(count)))
-            ema = get_ema_multi_avg_fn(now)  # type: ignore[no-untyped-call]
-            ema(averaged, current, count)
-
-        super().__init__(multi_avg_fn=average)
+        super().__init__()
+        self._decay = decay
         self._shown = False  # whether the network holds the average, swapped with its own weights
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # Lightning copies the network before it moves it to its device; the counter stays where the host reads it
+        assert self._average_model is not None
+        self._average_model.module.to(pl_module.device)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step > self._latest_update_step:
+            self._update(pl_module)
+            self._latest_update_step = trainer.global_step
+
+    @torch.no_grad()
+    def _update(self, network: L.LightningModule) -> None:
+        """Lightning's own update makes the host wait for the device several times in each step."""
+        assert self._average_model is not None
+        done = int(self._average_model.n_averaged)
+        share = 1 - min(self._decay, (1 + done) / (10 + done)) if done else 1.0
+        averaged, current = (
+            [*module.parameters(), *module.buffers()] for module in (self._average_model.module, network)
+        )
+        floats = [pair for pair in zip(averaged, current, strict=True) if pair[0].is_floating_point()]
+        torch._foreach_lerp_([mine for mine, _ in floats], [theirs for _, theirs in floats], share)
+        for mine, theirs in zip(averaged, current, strict=True):
+            if not mine.is_floating_point():  # counters
+                mine.copy_(theirs)
+        self._average_model.n_averaged += 1
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.state.fn == "fit":  # after fit, the network already holds the weights to score

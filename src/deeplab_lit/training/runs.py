@@ -76,9 +76,8 @@ def run_to_resume(config: TrainConfig) -> Run | None:
         UserError: ``resume`` names a path that does not exist, or a run directory without checkpoints/last.ckpt.
     """
     if config.resume == "auto":
-        runs = [
-            run for run in with_fingerprint(Path(config.output).expanduser(), fingerprint(config.as_dict())) if run.last.is_file()
-        ]
+        same = with_fingerprint(Path(config.output).expanduser(), fingerprint(config.as_dict()))
+        runs = [run for run in same if run.last.is_file()]
         return replace(runs[-1], resume_from=runs[-1].last) if runs else None
     return _existing(Path(config.resume).expanduser(), config) if config.resume else None
 

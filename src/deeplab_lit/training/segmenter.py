@@ -21,6 +21,7 @@ from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.normalization import IMAGENET, Normalization, NormalizeBytes
 from deeplab_lit.data.transforms import Sample
 from deeplab_lit.inference.metrics import ConfusionMatrix, Scores
+from deeplab_lit.models.folding import keep_folded
 from deeplab_lit.models.network import Network
 from deeplab_lit.models.pixel_labels import pixel_labels
 from deeplab_lit.training.losses import Resolution, label_weights, map_size, segmentation_loss, summed_cross_entropy
@@ -176,6 +177,10 @@ class Segmenter(L.LightningModule):
 
     def on_validation_start(self) -> None:
         self.check_finite()
+        keep_folded(self.network, True)
+
+    def on_validation_end(self) -> None:
+        keep_folded(self.network, False)
 
     def on_train_end(self) -> None:
         self.check_finite()

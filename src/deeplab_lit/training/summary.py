@@ -147,8 +147,8 @@ def _show(found: dict[str, Any]) -> None:
         f"a training step of batch {batch} in float32 holds {as_bytes(memory['total'])}: {rest}; convolutions need "
         "room of their own besides"
     )
-    for name, share in found["taps_in_padding"].items():
-        console.print(f"{name}: {100 * share:.0f} % of its taps lie in the padding of the map")
+    for name, part in found["taps_in_padding"].items():
+        console.print(f"{name}: {100 * part:.0f} % of its taps lie in the padding of the map")
 
 
 def _millions(value: float) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from torch.nn.parallel import DistributedDataParallel
 
@@ -86,7 +86,7 @@ def build_trainer(
     }
     given = {name: value for name, value in arguments.items() if name not in ("plugins", "sync_batchnorm")}
     if given.get("strategy") == "ddp":
-        given["strategy"] = DDPStrategy(gradient_as_bucket_view=True, **{_BROADCAST: broadcast_buffers})
+        given["strategy"] = DDPStrategy(gradient_as_bucket_view=True, **{_BROADCAST: broadcast_buffers})  # type: ignore[arg-type]
     try:
         if int(os.environ.get("SLURM_NTASKS", 1)) > 1:
             # Lightning wants the variable, which only srun --ntasks-per-node sets
