@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from deeplab_lit.inference.trimap import Trimap, boundary_distance
 from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.parallel import ahead
 from deeplab_lit.utils.progress import Progress
+from deeplab_lit.utils.shards import interleaved
 
 Counts = NDArray[np.int64]
 
@@ -92,8 +92,7 @@ class Evaluation:
             for stage, matrix in enumerate(part.matrices):
                 total.matrices[stage] += matrix
                 total.trimaps[stage].rings += part.trimaps[stage].rings
-        turns = zip_longest(*(part.images for part in parts))
-        total.images = [row for turn in turns for row in turn if row is not None]
+        total.images = interleaved([part.images for part in parts])
         place = {id: number for number, (id, _) in enumerate(total.images)}
         helped = [each for part in parts for each in part.helped]
         hurt = [each for part in parts for each in part.hurt]

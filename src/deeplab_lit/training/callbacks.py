@@ -18,6 +18,7 @@ from deeplab_lit.data.labels import VOID
 from deeplab_lit.training.loggers import CsvLogger
 from deeplab_lit.training.segmenter import Segmenter
 from deeplab_lit.utils.arrays import Bytes
+from deeplab_lit.utils.shards import Shard
 
 
 def in_order(callbacks: Sequence[Callback]) -> list[Callback]:
@@ -111,9 +112,9 @@ class Pictures(Callback):
         self.count = count
 
     def predict(
-        self, segmenter: Segmenter, data: SegmentationData
+        self, segmenter: Segmenter, data: SegmentationData, shard: Shard | None = None
     ) -> tuple[list[tuple[Bytes, Bytes, Bytes]], list[str]]:
-        """Predict labels for the chosen validation images.
+        """Predict labels for the chosen validation images, or for a shard of them.
 
         Returns:
             (image, truth, prediction) of each, uint8 of shapes (H, W, 3), (H, W) and (H, W); and their ids.
@@ -123,7 +124,7 @@ class Pictures(Callback):
         rows, ids = [], []
         segmenter.eval()
         with torch.inference_mode():
-            for index in chosen:
+            for index in chosen if shard is None else shard.of(chosen):
                 example, sample = data.val_split[index], data.val_sample(index)
                 batch = {**sample, "image": sample["image"][None].to(segmenter.device)}
                 labels = segmenter.predict_labels(batch)[0].byte().cpu().numpy()

@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import Logger
 from deeplab_lit.crf.dense import DenseCRF
 from deeplab_lit.data.drawing import panel, save_png
 from deeplab_lit.inference.predictor import PRECISIONS, Predictor
-from deeplab_lit.inference.scoring import numbers, score_split
+from deeplab_lit.inference.scoring import Evaluation, numbers, score_split
 from deeplab_lit.training.build import Training
 from deeplab_lit.training.log import log
 from deeplab_lit.training.loggers import log_result
@@ -23,8 +23,10 @@ from deeplab_lit.training.result_table import show_result
 from deeplab_lit.training.row_pictures import write_row_pictures
 from deeplab_lit.training.runs import Run
 from deeplab_lit.utils.arrays import Bytes
+from deeplab_lit.utils.hardware import of_all
 from deeplab_lit.utils.parallel import cores
 from deeplab_lit.utils.progress import preparing
+from deeplab_lit.utils.shards import Shard, interleaved
 from deeplab_lit.weights.read import read
 
 
@@ -102,13 +104,16 @@ def _score(training: Training, checkpoint: Path, of_training: dict[str, Any], lo
         result.row = {name: getattr(config.row, name) for name in ("table", "name", "budget", "marks", "published")}
         if config.global_batch_size != config.row.batch:
             result.row["departs"] = f"batch {config.global_batch_size}, published {config.row.batch}"
+    segmenter.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
+    shard = Shard(trainer.global_rank + 1, trainer.world_size)
+    rows, ids = training.pictures.predict(segmenter, data, shard)
+    refined: list[Bytes] = []
+    if crf is not None:
+        predictor = _predictor(training)
+        result.crf = {**_with_crf(predictor, training, crf, shard), "parameters": asdict(config.crf)}
+        refined = [crf.labels(image, predictor.probabilities(image)) for image, _, _ in rows]
+    rows, ids, refined = interleaved(of_all(rows)), interleaved(of_all(ids)), interleaved(of_all(refined))
     if trainer.is_global_zero:
-        rows, ids = training.pictures.predict(segmenter, data)
-        refined: list[Bytes] = []
-        if crf is not None:
-            predictor = _predictor(training)
-            result.crf = {**_with_crf(predictor, training, crf), "parameters": asdict(config.crf)}
-            refined = [crf.labels(image, predictor.probabilities(image)) for image, _, _ in rows]
         if config.row is not None:
             result.pictures = ids
             write_row_pictures(rows, refined, data.labels, run.folder / "pictures" / "wall")
@@ -137,20 +142,24 @@ def _predictor(training: Training) -> Predictor:
         training.segmenter.network.eval(),
         training.plan.normalization,
         training.config.eval_size,
+        device=str(training.trainer.strategy.root_device),
         precision=precision if precision in PRECISIONS else "auto",
     )
 
 
-def _with_crf(predictor: Predictor, training: Training, crf: DenseCRF) -> dict[str, Any]:
-    """The scores with the CRF, and the trimap curves before and after it."""
+def _with_crf(predictor: Predictor, training: Training, crf: DenseCRF, shard: Shard) -> dict[str, Any]:
+    """The scores with the CRF, and the trimap curves before and after it; each process scores its shard."""
     split, labels = training.data.val_split, training.data.labels
     threads = torch.get_num_threads()
     # idle threads of the network would occupy cores that the CRF's threads need
     torch.set_num_threads(max(1, threads // 2))
     try:
         with preparing() as progress:
-            scored = score_split(predictor, split, range(len(split)), len(labels), crf, 40, 0, cores(), progress)
+            own = shard.of(range(len(split)))
+            workers = max(1, cores() // training.trainer.num_devices)
+            scored = score_split(predictor, split, own, len(labels), crf, 40, 0, workers, progress)
     finally:
         torch.set_num_threads(threads)
+    scored = Evaluation.merged(of_all(scored), 0)
     before, after = (trimap.curve() for trimap in scored.trimaps)
     return {**numbers(scored.scores[1], labels), "trimap": {"before": before, "after": after}}

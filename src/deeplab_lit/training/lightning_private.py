@@ -114,10 +114,15 @@ class MovingAverage(WeightAveraging):
 class TrainingBar(RichProgressBar):
     """A progress bar of the whole training: finished steps, elapsed and remaining time, loss and mIoU."""
 
+    _items: dict[str, Any] | None = None
+
     def _get_train_description(self, current_epoch: int) -> str:
         return "Training"
 
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
-        items = super().get_metrics(trainer, pl_module)
-        items.pop("v_num", None)
-        return items
+        every = trainer.log_every_n_steps or 1  # type: ignore[attr-defined]
+        # reading the values of other steps, which have not changed, would make the host wait for the device
+        if not trainer.training or trainer.global_step % every == 0 or self._items is None:
+            self._items = super().get_metrics(trainer, pl_module)
+            self._items.pop("v_num", None)
+        return self._items

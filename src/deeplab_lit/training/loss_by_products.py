@@ -31,8 +31,8 @@ def cross_entropy_by_products(
 
     Everything is computed in float32, also under autocast and where TF32 is allowed: with factors rounded as in TF32,
     gradients of random scores were off by a thousandth of the largest. The precision of products is a setting of the
-    whole process, which is changed for the time of this function. The sum over pixels is in float64. The loss is not
-    finite if a score is not.
+    whole process, which is changed for the time of this function. The sum over pixels is in float64, except on Apple's
+    GPUs, which lack it. The loss is not finite if a score is not.
 
     Args:
         scores: float32 (N, C, h, w).
@@ -86,7 +86,7 @@ def _loss_and_gradient(
     above, below, _ = places(height, size[0], align_corners)
     wide = scores @ columns.T
     of_wide = torch.zeros_like(wide)
-    loss = scores.new_zeros((), dtype=torch.float64)
+    loss = scores.new_zeros((), dtype=_exact(scores.device))
     step = max(1, _BLOCK // (batch * classes * width))
     for top in range(0, height, step):
         bottom = min(height, top + step)
@@ -104,10 +104,14 @@ def _of_block(taps: Tensor, wide: Tensor, labels: Tensor, class_weights: Tensor 
     weight = torch.ones_like(void, dtype=torch.float32) if class_weights is None else class_weights[label]
     weight = weight.masked_fill_(void, 0)
     logs = F.log_softmax(taps @ wide, 1)
-    loss = -(logs.gather(1, label) * weight).sum(dtype=torch.float64)
+    loss = -(logs.gather(1, label) * weight).sum(dtype=_exact(logs.device))
     classes = torch.arange(wide.shape[1], device=wide.device)[:, None, None]
     grad = logs.exp_().add_(label == classes, alpha=-1).mul_(weight)
     return loss, taps.T @ grad
+
+
+def _exact(device: torch.device) -> torch.dtype:
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 @functools.lru_cache(64)

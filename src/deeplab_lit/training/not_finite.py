@@ -9,6 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from deeplab_lit.utils.hardware import of_all
+
 OnNan = Literal["stop", "skip"]
 
 
@@ -105,15 +107,12 @@ class FiniteSteps:
             torch.distributed.all_reduce(of_step, torch.distributed.ReduceOp.MAX)
         values = torch.cat([flags, of_step]).tolist()
         bad = [step for step, value in zip(steps, values[len(batches) :], strict=True) if value]
-        return [LossNotFinite(step, _images(step, batches, values, processes)) for step in bad]
+        return [LossNotFinite(step, _images(step, batches, values)) for step in bad]
 
 
-def _images(step: int, batches: Sequence[_Batch], flags: Sequence[float], processes: int) -> list[str]:
+def _images(step: int, batches: Sequence[_Batch], flags: Sequence[float]) -> list[str]:
     """The images of a step whose losses are not finite, of all processes; all its images where there are none."""
     own = [(each.ids, flag) for each, flag in zip(batches, flags, strict=False) if each.step == step]
-    parts: list[list[tuple[list[str], float]]] = [own]
-    if processes > 1:
-        parts = [[] for _ in range(processes)]
-        torch.distributed.all_gather_object(parts, own)
+    parts = of_all(own)
     suspects = [id for part in parts for ids, flag in part if flag for id in ids]
     return suspects or [id for part in parts for ids, _ in part for id in ids]

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 import torch
 from lightning.pytorch.utilities import rank_zero_only
+
+Value = TypeVar("Value")
 
 
 def is_first_process() -> bool:
     """Whether this is the process that writes files and prints, among all processes of a training."""
     return getattr(rank_zero_only, "rank", 0) == 0
+
+
+def of_all(value: Value) -> list[Value]:
+    """The values of all processes of a training, from the first to the last; each of them has to call it."""
+    if not torch.distributed.is_available() or not torch.distributed.is_initialized():
+        return [value]
+    found: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(found, value)
+    return found
 
 
 def lost_another_process(error: BaseException) -> bool:

@@ -6,11 +6,13 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from itertools import zip_longest
+from typing import Any, TypeVar
 
 from deeplab_lit.utils.errors import UserError
 
 Item = TypeVar("Item")
+_NOTHING: Any = object()
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,11 @@ class Shard:
     def of(self, items: Sequence[Item]) -> list[Item]:
         """Every ``count``-th item, from the ``index``-th on."""
         return list(items[self.index - 1 :: self.count])
+
+
+def interleaved(parts: Sequence[Sequence[Item]]) -> list[Item]:
+    """The whole list of which ``parts`` are the shards, from the first to the last."""
+    return [item for turn in zip_longest(*parts, fillvalue=_NOTHING) for item in turn if item is not _NOTHING]
 
 
 def own_shard(given: str | None = None) -> Shard:
