@@ -163,3 +163,31 @@ def test_two_processes_agree_on_a_loss_that_is_not_finite(tmp_path, on_nan):
     else:
         assert "error: the loss of step 1 is not finite" in done.stderr
         assert len(json.loads((run / "not_finite.json").read_text())["ids"]) == 4  # of both processes
+
+
+@pytest.mark.long
+def test_no_loader_process_outlives_a_training_that_is_killed(tmp_path):
+    """They are forked from a server, whose end PyTorch's loaders wait for, while the server waits for theirs."""
+    process = subprocess.Popen(
+        command("train", *SHARED, *TWO, "max_steps=4000", "val_every=2", "num_workers=1"), cwd=tmp_path,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env={**os.environ, **QUIET},
+    )  # fmt: skip
+    deadline = time.monotonic() + 200
+    while not list(tmp_path.glob("runs/*/*/checkpoints/last.ckpt")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+    def group(*more):
+        found = subprocess.run(["pgrep", "-g", str(process.pid), *more], capture_output=True, text=True)
+        return found.stdout.split()
+
+    assert len(group()) > 4
+    trainers = subprocess.run(
+        ["pgrep", "-g", str(process.pid), "-f", "deeplab_lit.train "], capture_output=True, text=True
+    )
+    for pid in trainers.stdout.split():
+        os.kill(int(pid), signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + 20
+    while group() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not group()

@@ -327,7 +327,7 @@ def test_rows_of_several_processes_train_in_processes_of_their_own(tmp_path):
     results = {path.parts[-3]: json.loads(path.read_text()) for path in tmp_path.glob("runs/*/*/*/result.json")}
     assert list(results) == sorted(names) and done.stdout.count("2 steps of batch 2 = 1 x 2 processes") == 2
     assert "trained_by" in results["crf"] and results["aspp"]["global_batch_size"] == 2
-    assert results["aspp"]["row"]["departs"] == "batch 2, published 10"
+    assert results["aspp"]["row"]["departs"] == "2 instead of 10"
     again = train_alone(tmp_path, *arguments, env={"OMP_NUM_THREADS": "1"})
     assert again.stdout.count("is finished: ") >= 3 and len(list(tmp_path.glob("runs/*/*/*/result.json"))) == 3
 

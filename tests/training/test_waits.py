@@ -7,6 +7,7 @@ made from Python values would be copied to a GPU.
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -79,7 +80,8 @@ def started(self, *arguments):
     calls.append("step")
     return whole(self, *arguments)
 Segmenter.on_train_batch_start = started
-run(sys.argv[1], "trainer=ddp", "trainer.devices=2", "trainer.log_every_n_steps=4", "max_steps=4", "val_every=4", "scales=msc")
+two = ["trainer=ddp", "trainer.devices=2", "trainer.log_every_n_steps=4"]
+run(sys.argv[1], *two, "max_steps=4", "val_every=4", "scales=msc")
 if int(__import__("os").environ.get("LOCAL_RANK", 0)) == 0:
     print("CALLS", " ".join(calls))
 """
@@ -93,7 +95,7 @@ def test_processes_exchange_one_reduction_a_step_beside_the_gradients(tmp_path):
     """
     script = tmp_path / "count.py"
     script.write_text(SCRIPT)
-    here = os.getcwd()
+    here = str(Path.cwd())
     done = subprocess.run(
         [sys.executable, str(script), str(tmp_path / "runs")], cwd=here, capture_output=True, text=True, timeout=300,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{here}:{os.environ.get('PYTHONPATH', '')}"},

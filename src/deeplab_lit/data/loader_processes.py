@@ -34,7 +34,8 @@ def loader_processes(number: int, world: int) -> dict[str, Any]:
 def survive_signals(worker: int) -> None:
     """Make a loader process ignore the signals that stop a training, and obey SIGTERM only if the training sends it.
 
-    A signal that goes to all processes of a training would otherwise end the loaders before the training has saved.
+    A signal that goes to all processes of a training would otherwise end the loaders before the training has saved. The
+    process ends with the training, however that ends.
     """
     for name in ("SIGINT", "SIGUSR1", "SIGUSR2"):  # Windows lacks the last two
         if hasattr(signal, name):
@@ -42,6 +43,15 @@ def survive_signals(worker: int) -> None:
     if hasattr(signal, "sigwaitinfo"):  # sigwaitinfo tells the sender; not every platform has it
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_obey_the_training, daemon=True).start()
+    # PyTorch's own watch looks at the parent, which is the server that forked this process
+    threading.Thread(target=_end_with_the_training, daemon=True).start()
+
+
+def _end_with_the_training() -> None:
+    training = multiprocessing.parent_process()
+    assert training is not None
+    training.join()
+    os._exit(0)
 
 
 def _obey_the_training() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from deeplab_lit.config.compose import compose
+from deeplab_lit.config.identity import deciding
 from deeplab_lit.config.paths import experiments_folder
 from deeplab_lit.training.result import Result
 from deeplab_lit.training.runs import Run, read_config
@@ -53,6 +54,13 @@ class FinishedRun:
         if count := self.result.images:
             words.append(f"({count['train']})")
         return " ".join(words)
+
+    @property
+    def batch(self) -> str:
+        """The images of a step, with the published number where the run departs from it."""
+        decided = deciding(self.config)  # of earlier releases too, whose results lack the number
+        departs = (self.result.row or {}).get("departs")
+        return str(departs or self.result.global_batch_size or decided.get("global_batch_size", ""))
 
     def value(self, measure: str) -> float | None:
         """The value of a measure; None if it was not measured.

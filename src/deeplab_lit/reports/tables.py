@@ -57,6 +57,7 @@ def _about(row: Row, budget: str) -> dict[str, str]:
     results = row.results.get(budget, [])
     return {
         "seeds": " ".join(str(each.seed) for each in results),
+        "batch": "; ".join(sorted({each.batch for each in results})),
         "iterations": " ".join(sorted({str(each.result.steps) for each in results})),
         "data": "; ".join(sorted({each.data for each in results})),
         "note": row.failures.get(budget, "") if row.status(budget) == "failed" else row.notes,
@@ -80,7 +81,7 @@ def lines(report: Report, budget: str) -> tuple[list[str], list[list[str]]]:
     titles = ["row", "with"]
     for title in [MEASURES[measure] for measure in others] + ["mIoU"]:
         titles += [f"{title}: published", budget, *(["difference"] if full else [])]
-    titles += ["gain: published", f"gain: {budget}", "seeds", "iterations", "data", "status"]
+    titles += ["gain: published", f"gain: {budget}", "seeds", "batch", "iterations", "data", "status"]
     found = []
     for index, row in enumerate(report.rows):
         line = [row.name, " ".join(row.marks)]
@@ -92,7 +93,8 @@ def lines(report: Report, budget: str) -> tuple[list[str], list[list[str]]]:
         line.append(_signed(report.gain(index, _best_published)))
         line.append(_signed(report.gain(index, lambda each: _best(each, budget))))
         about = _about(row, budget)
-        found.append([*line, about["seeds"], about["iterations"], about["data"], row.status(budget)])
+        facts = [about[name] for name in ("seeds", "batch", "iterations", "data")]
+        found.append([*line, *facts, row.status(budget)])
     return titles, found
 
 

@@ -103,7 +103,7 @@ def _score(training: Training, checkpoint: Path, of_training: dict[str, Any], lo
     if config.row is not None:
         result.row = {name: getattr(config.row, name) for name in ("table", "name", "budget", "marks", "published")}
         if config.global_batch_size != config.row.batch:
-            result.row["departs"] = f"batch {config.global_batch_size}, published {config.row.batch}"
+            result.row["departs"] = f"{config.global_batch_size} instead of {config.row.batch}"
     segmenter.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
     shard = Shard(trainer.global_rank + 1, trainer.world_size)
     rows, ids = training.pictures.predict(segmenter, data, shard)

@@ -234,7 +234,7 @@ def log_result(
         columns = {column: column for column in counts.columns}
         chart = wandb.plot_table("wandb/confusion_matrix/v1", counts, columns, {"title": "pixels by class"})
         logger.experiment.log({"per_class_iou": ious, "confusion_matrix": chart})
-        scalars = ("miou", "pixel_accuracy", "mean_accuracy", "steps", "best_step", "seconds")
+        scalars = ("miou", "pixel_accuracy", "mean_accuracy", "global_batch_size", "steps", "best_step", "seconds")
         logger.experiment.summary.update({name: getattr(result, name) for name in scalars})
         if result.crf is not None:
             logger.experiment.summary["crf/miou"] = result.crf["miou"]

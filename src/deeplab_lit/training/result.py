@@ -37,8 +37,8 @@ class Result:
         None,
     )
     row: dict[str, Any] | None = key(
-        "of a published table: `table`, `name`, `budget`, `marks`, the `published` numbers and, where the run departs "
-        "from the row, in what: `departs`",
+        "of a published table: `table`, `name`, `budget`, `marks`, the `published` numbers and, where the images of a "
+        "step are not the published number, `departs`",
         None,
     )
     pictures: list[str] | None = key("of a row: the validation images in pictures/wall", None)
