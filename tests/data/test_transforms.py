@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deeplab_lit.data.crops import planes, scaled_crop
-from deeplab_lit.data.datamodule import of_equal_size
+from deeplab_lit.data.datamodule import of_equal_size, stacked
 from deeplab_lit.data.normalization import BGR_BYTES, IMAGENET, Normalization, NormalizeBytes
 from deeplab_lit.data.split import Example
 from deeplab_lit.data.transforms import EvalTransform, TrainTransform, extra_transforms
@@ -183,6 +183,13 @@ def test_a_batch_is_normalised_to_the_bits_of_one_image(norm):
     images = np.random.default_rng(0).integers(0, 256, (2, 9, 7, 3), np.uint8)
     batch = torch.from_numpy(images).permute(0, 3, 1, 2)
     assert torch.equal(NormalizeBytes(norm)(batch), torch.stack([norm(image) for image in images]))
+
+
+def test_a_batch_of_ten_crops_is_four_megabytes():
+    """As floats and int64 it was 20.6 MB: four of them overflow the 64 MB of shared memory that Docker gives."""
+    transform = TrainTransform(321, Normalization())
+    batch = stacked([transform(marked(375, 500, 9, 9), seed) for seed in range(10)])
+    assert sum(batch[name].nbytes for name in ("image", "mask")) == 10 * 321 * 321 * 4
 
 
 def test_a_transform_that_makes_floats_is_refused():

@@ -48,8 +48,9 @@ def show_summary(training: Training) -> None:
         "optimizer": f"{config.optimizer.name}, lr {config.optimizer.lr:g}, {config.schedule.name} policy, "
         f"{multipliers}",
         "CRF": _crf(config.crf),
-        "device": f"{_device(trainer)}, precision {trainer['precision']}"
-        + (f", {config.compile} compiled" if config.compile != "none" else ""),
+        "device": f"{_device(training.trainer.strategy.root_device)}, precision {trainer['precision']}"
+        + (f", {config.compile} compiled" if config.compile != "none" else "")
+        + _faster(training.trainer.strategy.root_device, trainer["precision"]),
         "outputs": f"{run.folder}" + (f", resumed from {run.resume_from}" if run.resume_from else ""),
     }
     for name, text in rows.items():
@@ -76,7 +77,16 @@ def _list(values: Any) -> str:
     return ", ".join(f"{value:g}" for value in values)
 
 
-def _device(trainer: dict[str, Any]) -> str:
-    if torch.cuda.is_available() and trainer.get("accelerator") != "cpu":
-        return torch.cuda.get_device_name()
+def _device(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)} ({device})"
+    if device.type == "mps":
+        return "Apple GPU"
     return f"CPU, {torch.get_num_threads()} threads of {cores()} cores"
+
+
+def _faster(device: torch.device, precision: str) -> str:
+    """A hint for GPUs that lack bf16 in hardware."""
+    if device.type != "cuda" or precision != "32-true" or torch.cuda.get_device_capability(device)[0] != 7:
+        return ""
+    return "; this GPU is faster with trainer.precision=16-mixed"
