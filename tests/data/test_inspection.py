@@ -145,5 +145,5 @@ def test_weighted_passes_keep_to_the_weights_and_repeat():
     np.testing.assert_allclose(np.bincount(draws) / 4000, weights / 8, atol=0.01)
     for start in range(0, 4000, 400):
         assert np.abs(np.bincount(draws[start : start + 4], minlength=4) - weights / 2).max() <= 1
-    assert [index for index, _ in TrainSampler(4, 4000, seed=0, start=1234, weights=weights)] == draws[1234:]
+    assert [index for index, _ in TrainSampler(4, 4000 - 1234, 0, 1234, weights=weights)] == draws[1234:]
     assert draws != [index for index, _ in TrainSampler(4, 4000, seed=1, weights=weights)]

@@ -4,6 +4,7 @@ import re
 import tomllib
 
 import lightning
+import torch
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -37,3 +38,14 @@ def test_private_parts_of_hydra_stand_in_one_file():
     for file in (ROOT / "src").rglob("*.py"):
         if file.name != "hydra_private.py":
             assert "hydra._internal" not in file.read_text() and "_return_value" not in file.read_text(), file
+
+
+def test_the_average_lies_on_the_device_of_the_network_and_its_counter_on_the_cpu():
+    """Lightning copies the network before it moves it, so that the average stayed on the CPU beside a GPU."""
+    average, network = lightning_private.MovingAverage(0.9), lightning.LightningModule()
+    network.layer = torch.nn.Linear(2, 2)
+    average.setup(None, network, "fit")
+    network.to("meta")  # as to a GPU
+    average.on_fit_start(None, network)
+    assert all(each.is_meta for each in average._average_model.module.parameters())
+    assert average._average_model.n_averaged.device.type == "cpu"

@@ -87,7 +87,7 @@ class SegmentationData(L.LightningDataModule):
         self.num_workers, self.seed = num_workers, seed
         self.weights: NDArray[np.float64] | None = None
         self._resumed: int | None = None  # draws before the resume
-        self._started = (0, 0)  # optimiser steps and draws when the training loader was made
+        self._started: tuple[int, int] | None = None  # optimiser steps and draws when the training loader was made
 
     def val_sample(self, index: int) -> Sample:
         """One validation sample, as the loader gives it."""
@@ -105,11 +105,18 @@ class SegmentationData(L.LightningDataModule):
     def state_dict(self) -> dict[str, Any]:
         """The number of training examples that all processes together have drawn."""
         assert self.trainer is not None
-        steps, drawn = self._started
+        steps, drawn = self._started or self._begin()
         return {"drawn": drawn + (self.trainer.global_step - steps) * self._each_step * self._world()[1]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._resumed = state_dict["drawn"]
+
+    def _begin(self) -> tuple[int, int]:
+        """The optimiser steps and the draws of a new or resumed training before its first step."""
+        assert self.trainer is not None
+        step = self.trainer.global_step
+        # checkpoints of earlier releases lack the number of draws
+        return step, step * self._each_step * self._world()[1] if self._resumed is None else self._resumed
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Batches from the trainer's current step to its last one."""
@@ -120,14 +127,12 @@ class SegmentationData(L.LightningDataModule):
                 f"{len(self._val)} validation image(s) for {world} processes: each needs at least one; lower "
                 "trainer.devices."
             )
-        step = self.trainer.global_step
-        # checkpoints of earlier releases lack the number
-        self._started = step, step * self._each_step * world if self._resumed is None else self._resumed
+        step, drawn = self._started = self._begin()
         sampler = TrainSampler(
             len(self.train_split),
             draws=(self.trainer.max_steps - step) * self._each_step,
             seed=self.seed,
-            start=self._started[1],
+            start=drawn,
             rank=rank,
             world=world,
             weights=self.weights,

@@ -160,6 +160,8 @@ class Segmenter(L.LightningModule):
         return getattr(self.trainer.precision_plugin, "scaler", None) is not None
 
     def on_train_batch_end(self, outputs: Any, batch: Sample, batch_index: int) -> None:
+        if (batch_index + 1) % self.trainer.accumulate_grad_batches:
+            return
         step = self.trainer.global_step - 1
         if self._logs_at(step) or step % 50 == 49:
             self.check_finite()
@@ -173,7 +175,8 @@ class Segmenter(L.LightningModule):
         for problem in self.finite.problems(self.trainer.world_size):
             if self.on_nan == "stop":
                 raise problem
-            log.warning("the loss of step %d is not finite, left out: %s", problem.step, ", ".join(problem.ids))
+            if self.trainer.is_global_zero:
+                log.warning("the loss of step %d is not finite, left out: %s", problem.step, ", ".join(problem.ids))
 
     def on_validation_start(self) -> None:
         self.check_finite()
