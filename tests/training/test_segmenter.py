@@ -1,10 +1,12 @@
 """One training step, as it stands and compiled."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from deeplab_lit.config.schemas import PolyConfig, SGDConfig
+from deeplab_lit.data.datamodule import of_equal_size, stacked
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.models import ASPP, DeepLab, MultiScaleInput, dilate
 from deeplab_lit.models.norm import freeze_norm
@@ -67,6 +69,23 @@ def test_a_compiled_step_is_the_same_step(compiled):
         torch.testing.assert_close(
             found[name], grad, msg=lambda text, name=name: f"{name}: {text}", atol=1e-5, rtol=1e-4
         )
+
+
+def test_a_validation_batch_of_several_sizes_counts_what_single_images_count():
+    module, generator = segmenter("none").eval(), np.random.default_rng(0)
+    samples = [
+        {"image": torch.from_numpy(generator.integers(0, 256, (3, *size), np.uint8)),
+         "mask": torch.from_numpy(generator.integers(0, 3, size, np.uint8)), "id": "x"}
+        for size in ((33, 41), (49, 33), (33, 41), (33, 41))
+    ]  # fmt: skip
+    with torch.no_grad():
+        module.validation_step(of_equal_size(samples), 0)
+        together = module.confusion.compute().clone()
+        module.confusion.reset()
+        for number, sample in enumerate(samples):
+            module.validation_step([stacked([sample])], number)
+    assert torch.equal(module.confusion.compute(), together)
+    assert together.sum() == sum(sample["mask"].numel() for sample in samples)
 
 
 def test_the_loss_upsamples_in_single_precision():

@@ -153,7 +153,7 @@ def _wandb(arguments: dict[str, Any], folder: Path, config: TrainConfig) -> Logg
     from lightning.pytorch.loggers import WandbLogger
 
     if config.row is not None:
-        arguments = _with_row(arguments, config.row)
+        arguments = _with_row(arguments, config.row, config.global_batch_size)
     try:
         run = wandb.init(
             name=f"{config.name}/{folder.name}",
@@ -171,13 +171,17 @@ def _wandb(arguments: dict[str, Any], folder: Path, config: TrainConfig) -> Logg
     return WandbLogger(experiment=run)
 
 
-def _with_row(arguments: dict[str, Any], row: RowConfig) -> dict[str, Any]:
-    """The arguments of ``wandb.init`` for a row of a table; the runs of one table and budget are a W&B group."""
+def _with_row(arguments: dict[str, Any], row: RowConfig, batch: int | None) -> dict[str, Any]:
+    """The arguments of ``wandb.init`` for a row of a table; the runs of one table and budget are a W&B group.
+
+    A run with another batch than the published one has a tag that says so.
+    """
+    other = [] if batch == row.batch else [f"batch {batch} instead of {row.batch}"]
     return {
         **arguments,
         "group": arguments.get("group") or f"{row.table}-{row.budget}",
         "job_type": row.name,
-        "tags": [*(arguments.get("tags") or []), row.budget, *row.marks],
+        "tags": [*(arguments.get("tags") or []), row.budget, *row.marks, *other],
         "notes": row.notes,
     }
 
