@@ -10,7 +10,8 @@ import time
 import pytest
 import torch
 
-from deeplab_lit.utils.errors import UserError
+from deeplab_lit.training.interrupts import scoring_is_interruptible
+from deeplab_lit.utils.errors import Interrupted, UserError
 from deeplab_lit.utils.slurm import requeue, tasks_per_node
 from tests.end_to_end.test_processes import QUIET, SHARED
 from tests.end_to_end.test_train import run_folder
@@ -61,6 +62,14 @@ def test_a_job_and_a_part_of_an_array_are_requeued(scontrol, monkeypatch):
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
     requeue()
     assert scontrol.read_text().splitlines() == ["requeue 17", "requeue 16_2"]
+
+
+def test_a_job_whose_time_ends_while_it_is_scored_is_requeued(scontrol, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    message = "SIGUSR1 after the last step; score it with: train a=1 resume=auto"
+    with pytest.raises(Interrupted, match=message), scoring_is_interruptible("train a=1"):
+        signal.raise_signal(signal.SIGUSR1)
+    assert scontrol.read_text().splitlines() == ["requeue 17"] and signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
 
 
 def started(folder, job, *arguments):

@@ -7,6 +7,8 @@ import shlex
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,6 +26,7 @@ from deeplab_lit.training.lightning_private import (
 )
 from deeplab_lit.training.segmenter import Segmenter
 from deeplab_lit.utils.errors import Interrupted
+from deeplab_lit.utils.hardware import is_first_process
 from deeplab_lit.utils.slurm import requeue
 
 log = logging.getLogger("deeplab_lit")
@@ -123,18 +126,52 @@ class SaveFirst(Callback):
         trainer.save_checkpoint(self._path)
         if self._received == _TIME_IS_SHORT and trainer.is_global_zero:
             requeue()
-        again = self._command if "resume=auto" in shlex.split(self._command) else f"{self._command} resume=auto"
         signum = self._received or signal.SIGTERM
         raise Interrupted(
             signum,
             f"stopped by {signal.Signals(signum).name} at step {trainer.global_step}, saved as {self._path}; go on "
-            f"with: {again}",
+            f"with: {_again(self._command)}",
         )
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
         self._before = {}
+
+
+@contextmanager
+def scoring_is_interruptible(command: str) -> Iterator[None]:
+    """A context for what follows the last step, whose checkpoint is saved: signals of clusters raise an error.
+
+    Outside it, their default action ends the process, and SLURM does not requeue the job.
+
+    Args:
+        command: what the user typed; the error's message repeats it.
+
+    Raises:
+        Interrupted: such a signal has come.
+    """
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        if signum == _TIME_IS_SHORT and is_first_process():
+            requeue()
+        name = signal.Signals(signum).name
+        raise Interrupted(signum, f"stopped by {name} after the last step; score it with: {_again(command)}")
+
+    mine = [each for each in OF_CLUSTERS if signal.getsignal(each) == signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():
+        mine = []
+    for signum in mine:
+        signal.signal(signum, stop)
+    try:
+        yield
+    finally:
+        for signum in mine:
+            signal.signal(signum, signal.SIG_DFL)
+
+
+def _again(command: str) -> str:
+    return command if "resume=auto" in shlex.split(command) else f"{command} resume=auto"
 
 
 def _common_batches(trainer: L.Trainer) -> int:

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from deeplab_lit.config.schemas import TrainConfig
 from deeplab_lit.training.build import Training, build
 from deeplab_lit.training.final_score import score_best, score_finished
-from deeplab_lit.training.interrupts import OF_CLUSTERS
+from deeplab_lit.training.interrupts import OF_CLUSTERS, scoring_is_interruptible
 from deeplab_lit.training.log import quiet_libraries
 from deeplab_lit.training.not_finite import LossNotFinite
 from deeplab_lit.training.plan import make_plan
@@ -49,7 +49,8 @@ def train(config: TrainConfig, command: str, watchers: Sequence[Callback] = ()) 
         if plan.first:
             show_summary(training)
         fit(training)
-        return score_best(training, command)
+        with scoring_is_interruptible(command):
+            return score_best(training, command)
 
 
 def train_or_exit(config: TrainConfig, command: str) -> None:
