@@ -1,0 +1,136 @@
+"""Two processes beside one in benchmarks/gpu.py: whole trainings on the embedded data, by the command.
+
+Two cards train over NCCL, as ``trainer=ddp`` has it. NCCL refuses two processes on one card, so there, as on a CPU,
+they are started as two machines of one device each, and exchange over gloo. This file is then the command: it names
+that strategy to Lightning and trains.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from common import table
+from gpu_training import Place
+
+_BY_GLOO = "ddp_by_gloo"
+
+
+def processes(place: Place) -> None:
+    """Losses and weights of two processes beside those of one with the same images a step, and images a second."""
+    steps = 4 if place.quick else 40
+    cuda = place.device.type == "cuda"
+    accelerator = "gpu" if cuda else "cpu"
+    words = [
+        "data=shapes", "data.train_images=24", "data.val_images=4", "backbone=resnet18", "backbone.frozen_norm=true",
+        "scales=msc", "augment=crop_flip", "optimizer=sgd", "optimizer.lr=1e-5", "global_batch_size=4", "logger=csv",
+        f"crop_size={49 if place.quick else 97}", f"max_steps={steps}", f"val_every={steps}", "num_workers=1",
+        "trainer.precision=32-true", "tf32=false", "trainer.log_every_n_steps=1", f"trainer.accelerator={accelerator}",
+        "pictures=0",
+    ]  # fmt: skip
+    cards = cuda and torch.cuda.device_count() > 1
+    how = "one card each, NCCL" if cards else f"sharing one {'card' if cuda else 'CPU'}, gloo"
+    with tempfile.TemporaryDirectory() as folder:
+        runs = [Path(folder) / name for name in ("one", "two")]
+        for run in runs:
+            run.mkdir()
+        _wait_for(runs[0], [_started(runs[0], [*_command(), *words], {})])
+        if cards:
+            two = [_started(runs[1], [*_command(), *words, "trainer=ddp", "trainer.devices=2"], {})]
+        else:
+            two = _sharing(runs[1], words)
+        _wait_for(runs[1], two)
+        one, both = (_Trained(run) for run in runs)
+    rows = [
+        ["one", one.speed, 1.0, "", ""],
+        [f"two, {how}", both.speed, both.speed / one.speed, _apart(both.losses, one.losses), both.apart(one)],
+    ]
+    table(["processes", "images a second", "over one", "losses differ by", "weights differ by"], rows)
+    print(f"ResNet-18 with multi-scale inputs, float32, {steps} steps of 4 images, logged each. Losses: the largest")
+    print("difference over the largest loss; weights: over the largest change that training one made in a weight.")
+
+
+def _command() -> list[str]:
+    return [sys.executable, "-m", "deeplab_lit.train"]
+
+
+def _sharing(folder: Path, words: list[str]) -> list[subprocess.Popen[str]]:
+    """Two processes that take one device, as two machines of one process each."""
+    strategy = [f"trainer.strategy={_BY_GLOO}", "trainer.devices=1", "trainer.num_nodes=2"]
+    command = [sys.executable, __file__, *words, *(f"+{word}" for word in (strategy[0], strategy[2])), strategy[1]]
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "LOCAL_RANK": "0"}
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    return [_started(folder, command, {**address, "NODE_RANK": str(rank), "CUDA_VISIBLE_DEVICES": first})
+            for rank in range(2)]  # fmt: skip
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def _started(folder: Path, command: list[str], told: dict[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command, cwd=folder, env={**os.environ, **told}, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def _wait_for(folder: Path, trainings: list[subprocess.Popen[str]]) -> None:
+    """Wait for the end of all; raise with the last lines of one that failed."""
+    said = []
+    try:
+        for each in trainings:
+            said.append(each.communicate(timeout=200)[0])
+    finally:
+        for each in trainings:
+            each.kill()
+    for each, text in zip(trainings, said, strict=True):
+        if each.returncode:
+            raise RuntimeError(f"a training ended with status {each.returncode}: {' '.join(text.splitlines()[-3:])}")
+
+
+class _Trained:
+    """What a training has left in the folder where it was started."""
+
+    def __init__(self, folder: Path) -> None:
+        (run,) = (path.parent for path in folder.glob("runs/*/*/config.yaml"))
+        with (run / "metrics.csv").open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["train/loss"]]
+        self.losses = torch.tensor([float(row["train/loss"]) for row in rows])
+        speeds = [float(row["train/images_per_second"]) for row in rows if row["train/images_per_second"]]
+        self.speed = statistics.median(speeds[len(speeds) // 2 :])
+        last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True, map_location="cpu")
+        self.weights = last["state_dict"]
+        self.momentum = {key: state["momentum_buffer"] for key, state in last["optimizer_states"][0]["state"].items()}
+
+    def apart(self, other: _Trained) -> float:
+        """The largest difference of a weight."""
+        return max(float((self.weights[key].double() - each.double()).abs().max())
+                   for key, each in other.weights.items())  # fmt: skip
+
+
+def _apart(found: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((found - expected).abs().max() / expected.abs().max())
+
+
+def _train() -> None:
+    from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
+
+    from deeplab_lit.train import main
+
+    StrategyRegistry.register(
+        _BY_GLOO, DDPStrategy, "over gloo", process_group_backend="gloo", gradient_as_bucket_view=True
+    )
+    main()
+
+
+if __name__ == "__main__":
+    _train()
