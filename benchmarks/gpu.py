@@ -11,12 +11,12 @@ from __future__ import annotations
 import argparse
 import gc
 import io
+import subprocess
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from subprocess import run as run_program
 
 import run
 import torch
@@ -78,8 +78,8 @@ def machine(place: Place) -> str:
 def _driver() -> str:
     asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
-        return run_program(asked, capture_output=True, text=True, check=True).stdout.splitlines()[0]
-    except (OSError, IndexError, ValueError, RuntimeError):
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    except (OSError, subprocess.SubprocessError, IndexError):
         return "unknown"
 
 
@@ -110,8 +110,8 @@ def summary(place: Place) -> None:
             print(f"- {title}, at least {wanted:g}: not measured")
             continue
         least, most = min(numbers), max(numbers)
-        verdict = "met" if least >= wanted else "not met"
-        print(f"- {title}, at least {wanted:g}: {verdict}, {least:.4g} to {most:.4g}, {least / wanted:.3g} times the aim")
+        verdict = f"met, {least:.4g}" if least >= wanted else f"not met, {least:.4g}"
+        print(f"- {title}, at least {wanted:g}: {verdict} to {most:.4g}, {least / wanted:.3g} times the aim")
 
 
 def place_of(given: argparse.Namespace) -> Place:

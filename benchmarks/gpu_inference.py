@@ -37,10 +37,10 @@ def evaluation(place: Place) -> None:
     with photographs(None, images, size=_SMALL if place.quick else None) as split:
         for name, scales, crf in work:
             predictor = Predictor(at_scales(network, scales), IMAGENET, size, device=str(place.device))
-            _score(predictor, split, images // 4, crf)  # warms up
+            _score(predictor, split, max(1, images // 4), crf)  # warms up
             rows.append([name, images / timed(_later(predictor, split, images, crf))])
     table([f"evaluation, padded to {size}, {predictor.precision}", "images a second"], rows)
-    print(f"{images} drawn images, {cores()} threads for reading, counts and the CRF; random weights, so all labels stay.")
+    print(f"{images} drawn images, {cores()} threads for reading, counts and the CRF. Random weights: all labels stay.")
 
 
 def _later(predictor: Predictor, split: Split, images: int, crf: DenseCRF | None) -> Callable[[], None]:

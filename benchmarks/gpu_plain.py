@@ -1,4 +1,4 @@
-"""The plain PyTorch network and training loop that a user would write: what benchmarks/gpu.py measures trainings against.
+"""The plain PyTorch network and training loop that a user would write, beside which benchmarks/gpu.py trains.
 
 torchvision's ResNet with holes, its batch normalisation in evaluation mode and not trained, the head of ASPP-L, bf16
 by autocast where the device has it, channels last, cuDNN's choice of algorithms, images normalised and pinned
@@ -53,11 +53,16 @@ class PlainDeepLab(nn.Module):
         """The maps that have a loss: of the one scale, or the fused one and that of each scale."""
         if list(scales) == [1.0]:
             return [self(image)]
-        each = [self(image if scale == 1 else F.interpolate(image, scale_factor=scale, mode="bilinear"))
-                for scale in scales]  # fmt: skip
+        each = [self(_scaled(image, scale)) for scale in scales]
         size = max(map_.shape[-2:] for map_ in each)
         same = [F.interpolate(map_, size, mode="bilinear", align_corners=True) for map_ in each]
         return [torch.stack(same).amax(0), *each]
+
+
+def _scaled(image: Tensor, scale: float) -> Tensor:
+    """The image at a scale, with its corners on each other: 321 becomes 241 and 161."""
+    size = [round((side - 1) * scale) + 1 for side in image.shape[-2:]]
+    return F.interpolate(image, size, mode="bilinear", align_corners=True)
 
 
 def _branch(width: int, hidden: int | None, classes: int, rate: int) -> nn.Module:

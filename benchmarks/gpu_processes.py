@@ -48,13 +48,12 @@ def processes(place: Place) -> None:
             two = _sharing(runs[1], words)
         _wait_for(runs[1], two)
         one, both = (_Trained(run) for run in runs)
-    rows = [
-        ["one", one.speed, 1.0, "", ""],
-        [f"two, {how}", both.speed, both.speed / one.speed, _apart(both.losses, one.losses), both.apart(one)],
-    ]
-    table(["processes", "images a second", "over one", "losses differ by", "weights differ by"], rows)
-    print(f"ResNet-18 with multi-scale inputs, float32, {steps} steps of 4 images, logged each. Losses: the largest")
-    print("difference over the largest loss; weights: over the largest change that training one made in a weight.")
+    parts = ("losses", "weights", "momentum")
+    apart = [_apart(getattr(both, part), getattr(one, part)) for part in parts]
+    rows = [["one", one.speed, 1.0, "", "", ""], [f"two, {how}", both.speed, both.speed / one.speed, *apart]]
+    table(["processes", "images a second", "over one", *(f"{part} differ by" for part in parts)], rows)
+    print(f"ResNet-18 with multi-scale inputs, float32, {steps} steps of 4 images, all logged. A difference is the")
+    print("largest one over the largest value. Momentum holds the gradients themselves.")
 
 
 def _command() -> list[str]:
@@ -108,13 +107,9 @@ class _Trained:
         speeds = [float(row["train/images_per_second"]) for row in rows if row["train/images_per_second"]]
         self.speed = statistics.median(speeds[len(speeds) // 2 :])
         last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True, map_location="cpu")
-        self.weights = last["state_dict"]
-        self.momentum = {key: state["momentum_buffer"] for key, state in last["optimizer_states"][0]["state"].items()}
-
-    def apart(self, other: _Trained) -> float:
-        """The largest difference of a weight."""
-        return max(float((self.weights[key].double() - each.double()).abs().max())
-                   for key, each in other.weights.items())  # fmt: skip
+        states = last["optimizer_states"][0]["state"].values()
+        self.weights = torch.cat([each.flatten().float() for each in last["state_dict"].values()])
+        self.momentum = torch.cat([state["momentum_buffer"].flatten() for state in states])
 
 
 def _apart(found: torch.Tensor, expected: torch.Tensor) -> float:

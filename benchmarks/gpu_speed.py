@@ -12,6 +12,7 @@ from common import photographs, table, timed
 from gpu_plain import PlainDeepLab, PlainLoop, matmul_peak, wait
 from gpu_training import CLASSES, Batch, Inside, Place, calm, fit, network_of, random_batch, segmenter_of
 from lightning.pytorch.callbacks import Callback
+from torch._dynamo.utils import counters
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -134,18 +135,21 @@ def _check_same_size(*networks: torch.nn.Module) -> None:
 
 
 def compiled(place: Place) -> None:
-    """compile=network beside eager: the time of the first step, and images a second."""
+    """compile=network beside eager: the time of the first step, the graphs that it makes, and images a second."""
     crop, images = (33, 1) if place.quick else (321, 10)
     torch.compiler.reset()
+    counters.clear()
     options = ("loss.resolution=full", *(("backbone=resnet18",) if place.quick else ()))
     variants = {name: Ours(place, place.config(crop, *options, f"compile={name}"), random_batch(images, crop))
                 for name in ("none", "network")}  # fmt: skip
     for each in variants.values():
         each.seconds(1, 1)
     first = {name: each.first for name, each in variants.items()}
+    graphs, breaks = counters["stats"]["unique_graphs"], sum(counters["graph_break"].values())
     best = _best(variants, place)
     rows = [[f"compile={name}", first[name], images / best[name], best["none"] / best[name]] for name in variants]
     table([f"crops of {crop}, batch {images}", "seconds of the first step", "images a second", "over eager"], rows)
+    print(f"Compiled graphs of network and loss: {graphs}, which {breaks} breaks have cut.")
 
 
 def loading(place: Place) -> None:

@@ -71,7 +71,7 @@ class Place:
         register_schemas()
         accelerator = "gpu" if self.device.type == "cuda" else "cpu"
         recipe = [
-            "name=gpu", f"backbone=resnet{self.depth}", "model=aspp_l", "model.rate_scale=1", "parity=caffe",
+            "name=gpu", f"backbone=resnet{self.depth}", "model=aspp_l", "model.rate_scale=1.0", "parity=caffe",
             "backbone.frozen_norm=true", "optimizer=sgd", "optimizer.lr=0", "logger=csv", f"crop_size={crop}",
             f"trainer.accelerator={accelerator}", "trainer.log_every_n_steps=1000000",
         ]  # fmt: skip
@@ -175,7 +175,7 @@ def agreement(place: Place) -> None:
 
 
 def _agreement_of(place: Place, loss: str) -> Iterator[list[object]]:
-    crop = 65 if place.quick else 161
+    crop = 33 if place.quick else 161
     config = place.config(
         crop, "scales=msc", f"loss.resolution={loss}", "tf32=false", "on_nan=skip", "trainer.precision=32-true"
     )
@@ -230,7 +230,7 @@ class Operations(TorchDispatchMode):
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.names.append(function._schema.name)
-        self.launched += not (getattr(function, "is_view", False) or self.names[-1].startswith(("aten::empty", "aten::detach")))
+        self.launched += not (getattr(function, "is_view", False) or "aten::empty" in self.names[-1])
         return function(*args, **(kwargs or {}))
 
 

@@ -34,8 +34,9 @@ WHOLE = {
 
 HEAD = """# Benchmarks
 
-Written by `make bench` (`python benchmarks/run.py`), a section a script; that of a GPU by `make gpu`. They measure and print; nothing asserts a
-time. Ratios are taken side by side in one run: on another machine the seconds differ, the ratios much less.
+Written by `make bench` (`python benchmarks/run.py`) and `make gpu` (`python benchmarks/gpu.py`), a section a script.
+They measure and print; nothing asserts a time. Ratios are taken side by side in one run: on another machine the seconds
+differ, the ratios much less.
 """
 _PACKAGES = ("torch", "torchvision", "numpy", "numba", "opencv-python-headless", "pillow", "albumentations")
 _FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16")
