@@ -21,6 +21,7 @@ from common import table
 from gpu_training import Place
 
 _BY_GLOO = "ddp_by_gloo"
+_LONGEST = 200  # seconds of a training
 
 
 def processes(place: Place) -> None:
@@ -41,12 +42,12 @@ def processes(place: Place) -> None:
         runs = [Path(folder) / name for name in ("one", "two")]
         for run in runs:
             run.mkdir()
-        _wait_for(runs[0], [_started(runs[0], [*_command(), *words], {})])
+        train = [sys.executable, "-m", "deeplab_lit.train", *words]
+        _run(runs[0], train, [{}])
         if cards:
-            two = [_started(runs[1], [*_command(), *words, "trainer=ddp", "trainer.devices=2"], {})]
+            _run(runs[1], [*train, "trainer=ddp", "trainer.devices=2"], [{}])
         else:
-            two = _sharing(runs[1], words)
-        _wait_for(runs[1], two)
+            _run_sharing(runs[1], words)
         one, both = (_Trained(run) for run in runs)
     parts = ("losses", "weights", "momentum")
     apart = [_apart(getattr(both, part), getattr(one, part)) for part in parts]
@@ -56,18 +57,11 @@ def processes(place: Place) -> None:
     print("largest one over the largest value. Momentum holds the gradients themselves.")
 
 
-def _command() -> list[str]:
-    return [sys.executable, "-m", "deeplab_lit.train"]
-
-
-def _sharing(folder: Path, words: list[str]) -> list[subprocess.Popen[str]]:
-    """Two processes that take one device, as two machines of one process each."""
-    strategy = [f"trainer.strategy={_BY_GLOO}", "trainer.devices=1", "trainer.num_nodes=2"]
-    command = [sys.executable, __file__, *words, *(f"+{word}" for word in (strategy[0], strategy[2])), strategy[1]]
+def _run_sharing(folder: Path, words: list[str]) -> None:
+    """Run two processes that take one device, as two machines of one process each."""
+    strategy = [f"+trainer.strategy={_BY_GLOO}", "+trainer.num_nodes=2", "trainer.devices=1"]
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "LOCAL_RANK": "0"}
-    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
-    return [_started(folder, command, {**address, "NODE_RANK": str(rank), "CUDA_VISIBLE_DEVICES": first})
-            for rank in range(2)]  # fmt: skip
+    _run(folder, [sys.executable, __file__, *words, *strategy], [{**address, "NODE_RANK": rank} for rank in "01"])
 
 
 def _free_port() -> int:
@@ -76,24 +70,24 @@ def _free_port() -> int:
         return free.getsockname()[1]
 
 
-def _started(folder: Path, command: list[str], told: dict[str, str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command, cwd=folder, env={**os.environ, **told}, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-
-
-def _wait_for(folder: Path, trainings: list[subprocess.Popen[str]]) -> None:
-    """Wait for the end of all; raise with the last lines of one that failed."""
-    said = []
+def _run(folder: Path, command: list[str], told: list[dict[str, str]]) -> None:
+    """Run a command in a folder, a process for each set of variables; raise with the last lines of one that failed."""
+    said = [folder / f"{number}.txt" for number in range(len(told))]
+    started = []
     try:
-        for each in trainings:
-            said.append(each.communicate(timeout=200)[0])
+        for file, variables in zip(said, told, strict=True):
+            with file.open("w") as output:
+                environment = {**os.environ, **variables}
+                started.append(
+                    subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
+                )
+        ended = [each.wait(timeout=_LONGEST) for each in started]
     finally:
-        for each in trainings:
+        for each in started:
             each.kill()
-    for each, text in zip(trainings, said, strict=True):
-        if each.returncode:
-            raise RuntimeError(f"a training ended with status {each.returncode}: {' '.join(text.splitlines()[-3:])}")
+    for status, file in zip(ended, said, strict=True):
+        if status:
+            raise RuntimeError(f"a training ended with status {status}: {' '.join(file.read_text().split()[-60:])}")
 
 
 class _Trained:

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -21,7 +22,7 @@ from torch.utils.data import DataLoader
 
 from deeplab_lit.config.compose import typed
 from deeplab_lit.config.hydra_store import register_schemas
-from deeplab_lit.config.paths import conf_folder
+from deeplab_lit.config.paths import conf_folder, package_folder
 from deeplab_lit.config.schemas import TrainConfig
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.normalization import IMAGENET, NormalizeBytes
@@ -277,8 +278,8 @@ def _error(work: Callable[[], object]) -> str:
         if "synchroniz" not in str(error):
             raise
         frames = traceback.extract_tb(error.__traceback__)
-        own = [each for each in frames if "deeplab_lit" in each.filename] or frames
-        return f"{str(error).splitlines()[0]} ({own[-1].filename.rpartition('/')[2]}, line {own[-1].lineno})"
+        own = [each for each in frames if Path(each.filename).is_relative_to(package_folder())] or list(frames)
+        return f"{str(error).splitlines()[0]} ({Path(own[-1].filename).name}, line {own[-1].lineno})"
     finally:
         torch.cuda.set_sync_debug_mode("default")
     return "none"
