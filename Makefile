@@ -4,7 +4,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 SHARED = -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help train test test-fast test-long fuzz audit bench lint format clean
+.PHONY: help train test test-fast test-long fuzz audit bench gpu lint format clean
 
 help:
 	@echo "make train      train and evaluate on the embedded data set (ARGS='model=largefov ...' adds overrides)"
@@ -13,6 +13,7 @@ help:
 	@echo "make fuzz       10,000 damaged files for each reader of foreign bytes"
 	@echo "make audit      known weaknesses of what is installed, as pip-audit finds them"
 	@echo "make bench      the benchmarks, into benchmarks/README.md (ARGS='--root VOC2012 --checkpoint best.ckpt')"
+	@echo "make gpu        the same on a GPU, where there is one, in under ten minutes"
 	@echo "make lint       ruff and mypy; make format mends what ruff can"
 
 $(VENV)/bin/python:
@@ -49,6 +50,9 @@ audit: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(RUN) benchmarks/run.py $(ARGS)
+
+gpu: $(VENV)/.installed-dev
+	$(RUN) benchmarks/gpu.py $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(RUN) -m ruff check .

@@ -39,8 +39,10 @@ def command(main: Callable[[], None]) -> None:
 
 
 @contextmanager
-def photographs(root: str | None, count: int, split: str = "val") -> Iterator[Split]:
-    """``count`` examples of a folder in the VOC layout, evenly spaced, or as many drawn ones of VOC's size."""
+def photographs(
+    root: str | None, count: int, split: str = "val", size: tuple[int, int] | None = None
+) -> Iterator[Split]:
+    """``count`` examples of a folder in the VOC layout, evenly spaced, or as many drawn ones of ``size`` (VOC's)."""
     if root:
         whole = VOC(root).split(split)
         step = max(1, len(whole) // count)
@@ -52,19 +54,19 @@ def photographs(root: str | None, count: int, split: str = "val") -> Iterator[Sp
     with tempfile.TemporaryDirectory() as folder:
         ids = [str(number) for number in range(count)]
         for number, id in enumerate(ids):
-            image, mask = _drawn(number)
+            image, mask = _drawn(number, size or (500, 375))
             Image.fromarray(image).save(Path(folder) / f"{id}.jpg", quality=92)
             write_mask(mask, LabelSet.voc().colours, Path(folder) / f"{id}.png")
         paths = [[Path(folder) / f"{id}.{ending}" for id in ids] for ending in ("jpg", "png")]
         yield Split(ids, *paths, 21)
 
 
-def _drawn(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Smooth noise of VOC's size, and regions of five classes with void between them."""
+def _drawn(seed: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Smooth noise of a width and height, and regions of five classes with void between them."""
     rng = np.random.default_rng(seed)
-    coarse = [cv2.resize(rng.random((6 << k, 8 << k, 3), np.float32), (500, 375)) / (k + 1) for k in range(5)]
+    coarse = [cv2.resize(rng.random((6 << k, 8 << k, 3), np.float32), size) / (k + 1) for k in range(5)]
     image = sum(coarse)
-    regions = cv2.resize(rng.random((5, 6, 5), np.float32), (500, 375)).argmax(2).astype(np.uint8) * 4
+    regions = cv2.resize(rng.random((5, 6, 5), np.float32), size).argmax(2).astype(np.uint8) * 4
     edges = cv2.dilate(regions, np.ones((5, 5))) != cv2.erode(regions, np.ones((5, 5)))
     return (image / image.max() * 255).astype(np.uint8), np.where(edges, 255, regions).astype(np.uint8)
 

@@ -34,8 +34,9 @@ WHOLE = {
 
 HEAD = """# Benchmarks
 
-Written by `make bench` (`python benchmarks/run.py`), a section a script. They measure and print; nothing asserts a
-time. Ratios are taken side by side in one run: on another machine the seconds differ, the ratios much less.
+Written by `make bench` (`python benchmarks/run.py`) and `make gpu` (`python benchmarks/gpu.py`), a section a script.
+They measure and print; nothing asserts a time. Ratios are taken side by side in one run: on another machine the seconds
+differ, the ratios much less.
 """
 _PACKAGES = ("torch", "torchvision", "numpy", "numba", "opencv-python-headless", "pillow", "albumentations")
 _FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16")
@@ -76,13 +77,26 @@ def section(name: str, given: argparse.Namespace) -> str:
     done = subprocess.run([sys.executable, str(script), *told], stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise SystemExit(f"{name}.py ended with status {done.returncode}: its section stays as it was.")
+    return part(name, told, machine(), done.stdout)
+
+
+def part(name: str, told: list[str], where: str, output: str) -> str:
+    """The part of the page about a script: what it says of itself, its command, the machine, and what it printed."""
+    script = HERE / f"{name}.py"
     first, _, rest = (ast.get_docstring(ast.parse(script.read_text())) or "").partition("\n")
     shown = " ".join(Path(word).name if "/" in word else word for word in told)
-    output = re.sub(r"\n{3,}", "\n\n", done.stdout).strip()
+    command = f"python benchmarks/{name}.py {shown}".strip()
+    output = re.sub(r"\n{3,}", "\n\n", output).strip()
     return (
-        f"## {name}.py\n\n{first}\n\n{rest.strip()}\n\n```bash\npython benchmarks/{name}.py {shown}\n```\n\n"
-        f"{time.strftime('%Y-%m-%d')}, {machine()}.\n\n{output}\n"
+        f"## {name}.py\n\n{first}\n\n{rest.strip()}\n\n```bash\n{command}\n```\n\n"
+        f"{time.strftime('%Y-%m-%d')}, {where}.\n\n{output}\n"
     )
+
+
+def put(name: str, text: str) -> None:
+    """Put the part of a script on the page; the others stay as they are."""
+    found = {**sections(README.read_text()), name: text}
+    write_text(README, "\n".join([HEAD, *(found[each] for each in (*WHOLE, "gpu") if each in found)]))
 
 
 def sections(text: str) -> dict[str, str]:
@@ -99,8 +113,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--jemalloc", help="the library's file")
     given = parser.parse_args(words)
     for name in given.only:
-        found = {**sections(README.read_text()), name: section(name, given)}
-        write_text(README, "\n".join([HEAD, *(found[each] for each in WHOLE if each in found)]))
+        put(name, section(name, given))
 
 
 if __name__ == "__main__":
