@@ -4,6 +4,8 @@ The bounds are what was measured, so that an operation that returns to every lay
 """
 
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -132,3 +134,39 @@ def test_copies_and_weights_hold_nothing_that_is_kept():
         assert not torch.allclose(other(image), before)
         other.load_state_dict(whole.state_dict())
         assert torch.equal(other(image), before)
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_an_exported_graph_holds_nothing_that_is_kept(affine):
+    whole, image = MultiScaleInput(network(affine)).eval(), torch.randn(1, 3, 65, 65)
+    whole(image)
+    program = torch.export.export(whole, (image,), strict=False)
+    assert not any(isinstance(value, torch.Tensor) for value in program.constants.values())
+    with torch.no_grad():
+        torch.testing.assert_close(program.module()(image), whole(image), atol=1e-5, rtol=1e-5)
+
+
+# in a process of its own, since the checks of shapes in tests break graphs
+COMPILED = """
+import torch
+from deeplab_lit.models import ASPP, DeepLab, MultiScaleInput, ResNet
+
+trunk = ResNet(18, frozen_norm=True, frozen_affine=AFFINE)
+whole, image = MultiScaleInput(DeepLab(trunk, ASPP(512, 3, rates=(1,), dropout=0.0))).train(), torch.randn(1, 3, 65, 65)
+whole.supervised(image)
+compiled = torch.compile(whole.supervised, dynamic=False, fullgraph=True, backend="eager")
+for _ in range(2):
+    for a, b in zip(compiled(image), whole.supervised(image), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+    with torch.no_grad():
+        trunk.bn1.running_var.mul_(2), trunk.bn1.weight.mul_(1.2)
+assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("affine", [True, False])
+def test_a_compiled_pass_is_one_graph_whatever_was_kept_before(affine):
+    code = COMPILED.replace("AFFINE", str(affine))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]

@@ -67,18 +67,20 @@ class AtrousConv2d(nn.Conv2d):
         return widely_padded_conv2d(x, weight, bias, *_geometry(self))
 
     def _filters(self) -> tuple[Tensor, Tensor | None]:
-        """Filters and bias, with the normalisation that is folded into them."""
-        norms = [norm for norm in self.norm if norm.is_folded]
-        kept = {} if self.kept is None or torch.compiler.is_compiling() else self.kept
+        """Filters and bias, with the normalisation that is folded into them; kept ones, if they are kept."""
+        if self.kept is None or torch.compiler.is_compiling() or not any(norm.is_folded for norm in self.norm):
+            return self._folded()
         mode = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
-        if norms and mode in kept:
-            return kept[mode]
-        filters: tuple[Tensor, Tensor | None] = (self.weight, self.bias)
-        for norm in norms:
-            filters = norm.folded(*filters)
-        if norms:
-            kept[mode] = filters
-        return filters
+        if mode not in self.kept:
+            self.kept[mode] = self._folded()
+        return self.kept[mode]
+
+    def _folded(self) -> tuple[Tensor, Tensor | None]:
+        weight, bias = self.weight, self.bias
+        for norm in self.norm:
+            if norm.is_folded:
+                weight, bias = norm.folded(weight, bias)
+        return weight, bias
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "kept": None}  # a copy has weights of its own

@@ -115,7 +115,7 @@ def keep_folded(network: nn.Module, keep: bool) -> None:
     gradients and in inference mode have filters of their own.
     """
     for layer in network.modules():
-        if isinstance(layer, AtrousConv2d):
+        if isinstance(layer, AtrousConv2d) and layer.norm:
             layer.kept = {} if keep else None
 
 
@@ -125,7 +125,8 @@ def folded_once(network: nn.Module) -> Iterator[None]:
 
     Filters that are kept already stay so, also after it.
     """
-    layers = [layer for layer in network.modules() if isinstance(layer, AtrousConv2d) and layer.kept is None]
+    convs = [layer for layer in network.modules() if isinstance(layer, AtrousConv2d) and layer.norm]
+    layers = [layer for layer in convs if layer.kept is None]
     for layer in layers:
         layer.kept = {}
     try:
