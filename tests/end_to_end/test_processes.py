@@ -191,3 +191,11 @@ def test_no_loader_process_outlives_a_training_that_is_killed(tmp_path):
     while group() and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not group()
+
+
+@pytest.mark.long
+def test_processes_with_different_numbers_of_validation_batches_do_not_wait_for_each_other(tmp_path):
+    """Half of eight batches and half of seven: one process looked for signals of the other after its fourth."""
+    validated = ["eval_batch_size=1", "data.val_images=15", "+trainer.limit_val_batches=0.5"]
+    train_alone(tmp_path, *SHARED, *TWO, *validated, env=QUIET, within=120)
+    assert json.loads((run_folder(tmp_path) / "result.json").read_text())["steps"] == 4

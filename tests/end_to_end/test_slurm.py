@@ -10,9 +10,13 @@ import time
 import pytest
 import torch
 
-from deeplab_lit.training.interrupts import scoring_is_interruptible
+from deeplab_lit.config.compose import typed
+from deeplab_lit.training.interrupts import requeued_outside_the_steps
+from deeplab_lit.training.plan import settle
+from deeplab_lit.training.trainer import trainer_arguments
 from deeplab_lit.utils.errors import Interrupted, UserError
 from deeplab_lit.utils.slurm import requeue, tasks_per_node
+from tests.composing import compose
 from tests.end_to_end.test_processes import QUIET, SHARED
 from tests.end_to_end.test_train import run_folder
 
@@ -66,8 +70,8 @@ def test_a_job_and_a_part_of_an_array_are_requeued(scontrol, monkeypatch):
 
 def test_a_job_whose_time_ends_while_it_is_scored_is_requeued(scontrol, monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "17")
-    message = "SIGUSR1 after the last step; score it with: train a=1 resume=auto"
-    with pytest.raises(Interrupted, match=message), scoring_is_interruptible("train a=1"):
+    message = "SIGUSR1 outside the steps; go on with: train a=1 resume=auto"
+    with pytest.raises(Interrupted, match=message), requeued_outside_the_steps("train a=1"):
         signal.raise_signal(signal.SIGUSR1)
     assert scontrol.read_text().splitlines() == ["requeue 17"] and signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
 
@@ -79,7 +83,8 @@ def started(folder, job, *arguments):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    slurm = {"SLURM_JOB_ID": str(job), "SLURM_JOB_NAME": "deeplab", "SLURM_NTASKS": "2", "SLURM_NNODES": "1",
+    slurm = {"SLURM_JOB_ID": str(job), "SLURM_JOB_NAME": "deeplab", "SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2",
+             "SLURM_NNODES": "1",
              "SLURM_TASKS_PER_NODE": "2", "SLURM_NODELIST": "localhost", "SLURM_NODEID": "0",
              "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}  # fmt: skip
     return [
@@ -109,6 +114,24 @@ Segmenter.validation_step = validation_step
 if __name__ == "__main__":
     main()
 """
+
+
+def test_several_processes_that_would_train_alone_or_wait_for_ever_are_refused(monkeypatch):
+    config = typed(compose("trainer.accelerator=cpu"))
+    with monkeypatch.context() as torchrun:
+        for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+            torchrun.setenv(name, "2")
+        torchrun.setenv("RANK", "0")
+        torchrun.setenv("LOCAL_RANK", "0")
+        torchrun.setenv("TORCHELASTIC_RUN_ID", "1")
+        with pytest.raises(UserError, match="each of them would train alone: type trainer=ddp with torchrun"):
+            settle(config, {"accelerator": "cpu", "devices": 1})
+        with pytest.raises(UserError, match="trainer.devices=3, but torchrun started 2: leave it out"):
+            trainer_arguments(typed(compose("trainer=ddp", "trainer.devices=3", "trainer.accelerator=cpu")))
+        assert trainer_arguments(typed(compose("trainer=ddp", "trainer.accelerator=cpu")))["devices"] == 2
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    with pytest.raises(UserError, match="this SLURM job has 2 tasks, and srun did not start this process"):
+        settle(config, {"accelerator": "cpu", "devices": 2, "strategy": "ddp"})
 
 
 @pytest.mark.long

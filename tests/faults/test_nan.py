@@ -10,6 +10,7 @@ from torch import nn
 
 import deeplab_lit.training.segmenter
 from deeplab_lit.config.schemas import AdamWConfig, SGDConfig
+from deeplab_lit.models.norm import running_statistics
 from deeplab_lit.training.not_finite import FiniteSteps
 from deeplab_lit.training.optim import build_optimizer
 from tests.end_to_end.running import use
@@ -55,6 +56,9 @@ def test_a_step_is_left_out(tmp_path, monkeypatch):
     run = run_folder(tmp_path)
     text = (run / "train.log").read_text()
     assert "the loss of step 2 is not finite, left out: " in text and "step 5" in text, done.stdout
+    assert (
+        "2 of 8 steps were left out" in done.stdout and json.loads((run / "result.json").read_text())["left_out"] == 2
+    )
     assert [step for step, loss in losses(run).items() if loss == "nan"] == [2, 5] and len(losses(run)) == 8
     best = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     assert best["global_step"] == 8
@@ -92,6 +96,28 @@ def test_a_step_that_is_left_out_leaves_weights_and_optimiser_as_they_are(config
         ends.append((network.weight, optimizer.state[network.weight], finite.problems(1)))
     torch.testing.assert_close(ends[0][:2], ends[1][:2])
     assert [(each.step, each.ids) for each in ends[0][2]] == [(0, ["image 0"]), (2, ["image 2"])] and not ends[1][2]
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_statistics_of_trained_normalisation_stay_too(scaled):
+    """A network whose running statistics are NaN is dead in every later validation."""
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+    network.new_parameters = list
+    optimizer, finite = build_optimizer(network, SGDConfig(lr=0.1), True), FiniteSteps("skip")
+    finite.keep(running_statistics(network))
+    seen = []
+    for number, image in enumerate(
+        [torch.ones(2, 3, 5, 5), torch.full((2, 3, 5, 5), math.inf), torch.ones(2, 3, 5, 5)]
+    ):
+        finite.begin()
+        optimizer.zero_grad()
+        loss = network(image).square().mean()
+        loss.backward()
+        finite.note(number, [str(number)], loss)
+        finite.guard(optimizer, number, scaled)
+        seen.append([each.clone() for each in running_statistics(network)])
+    assert all(torch.equal(*pair) for pair in zip(seen[0], seen[1], strict=True))
+    assert all(bool(each.isfinite().all()) for each in seen[2]) and not torch.equal(seen[1][0], seen[2][0])
 
 
 def test_after_a_bad_step_no_weights_change_until_it_is_read():

@@ -170,3 +170,47 @@ def test_dropout_depends_on_the_step_alone(tmp_path, monkeypatch):
     run(tmp_path / "stopped", *short, "resume=auto", trunk=vgg)
     a, b = last(tmp_path / "whole"), last(tmp_path / "stopped")
     assert all(torch.equal(value, b["state_dict"][key]) for key, value in a["state_dict"].items())
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1)])
+def test_a_run_that_accumulates_other_batches_goes_on_with_the_same_images(tmp_path, monkeypatch, before, after):
+    """Lightning counts batches, not steps: a step had half of its images, and validations came at other steps."""
+    seen, original = [], Segmenter.training_step
+
+    def spy(self, batch, index):
+        seen.append((self.trainer.global_step, *batch["id"]))
+        return original(self, batch, index)
+
+    monkeypatch.setattr(Segmenter, "training_step", spy)
+
+    def steps():
+        found = {}
+        for step, *ids in seen:
+            found.setdefault(step, []).extend(ids)
+        seen.clear()
+        return found
+
+    told = ["batch_size=null", "global_batch_size=2"]
+    run(tmp_path / "whole", *told)
+    whole = steps()
+    stop_at = 3 * before
+    with monkeypatch.context() as patch:
+        signal_at(patch, "training_step", stop_at, signal.SIGTERM)
+        with pytest.raises(Interrupted, match="at step 3"):
+            run(tmp_path / "parts", *told, f"trainer.accumulate_grad_batches={before}")
+    (folder,) = (tmp_path / "parts").glob("*/*")
+    run(tmp_path / "parts", *told, f"trainer.accumulate_grad_batches={after}", f"resume={folder}")
+    assert steps() == whole
+    assert [row["step"] for row in curve(tmp_path / "parts") if row["val/miou"]] == ["2", "4", "6"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["+trainer.gradient_clip_val=1", "trainer.precision=bf16-mixed"],
+        ["trainer.precision=bf16-true"],
+        ["trainer.log_every_n_steps=0"],
+    ],
+)
+def test_arguments_of_lightning_that_meet_what_is_done_without_it(tmp_path, options):
+    assert run(tmp_path, *options, "max_steps=2").steps == 2

@@ -3,13 +3,22 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 from torch.utils.data import DataLoader
 
 from deeplab_lit.config.schemas import AdamWConfig, PolyConfig, SGDConfig, StepConfig
 from deeplab_lit.models.backbones import VGG16, ResNet
 from deeplab_lit.models.deeplab import DeepLab
 from deeplab_lit.models.heads import ASPP
-from deeplab_lit.training.optim import Poly, Step, build_optimizer, build_schedule, parameter_groups, train_only_new
+from deeplab_lit.training.optim import (
+    Poly,
+    Step,
+    build_optimizer,
+    build_schedule,
+    parameter_groups,
+    take_memory_format,
+    train_only_new,
+)
 from deeplab_lit.utils.errors import UserError
 
 
@@ -112,3 +121,26 @@ def test_training_the_new_layers_alone():
     train_only_new(network)
     groups = parameter_groups(network, SGDConfig())
     assert {group["name"] for group in groups} == {"new_weight", "new_bias"}
+
+
+@pytest.mark.parametrize("config", [SGDConfig(lr=0.1), AdamWConfig(lr=0.1)])
+def test_a_state_of_another_memory_format_is_converted(config):
+    """Fused optimisers walk through memory: float32's momentum was garbled where bf16 went on, channels last."""
+    ends = []
+    for formats in ((torch.contiguous_format,) * 2, (torch.contiguous_format, torch.channels_last)):
+        torch.manual_seed(0)
+        network = nn.Conv2d(3, 4, 3)
+        network.new_parameters = list
+        state = None
+        for layout in formats:
+            network.to(memory_format=layout)
+            optimizer = build_optimizer(network, config, fused=True)
+            if state:
+                optimizer.load_state_dict(state)
+                take_memory_format(optimizer)
+            network.weight.grad = torch.arange(108.0).view(4, 3, 3, 3).to(memory_format=layout)
+            network.bias.grad = torch.ones(4)
+            optimizer.step()
+            state = optimizer.state_dict()
+        ends.append(network.weight.detach())
+    torch.testing.assert_close(ends[0], ends[1])

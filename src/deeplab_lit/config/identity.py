@@ -20,8 +20,8 @@ They hold places of files, checks, or recipes. The values of recipes are in othe
 """
 
 _OF_THE_TRAINER = (
-    "precision", "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "limit_train_batches",
-    "limit_val_batches", "overfit_batches",
+    "precision", "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "limit_val_batches",
+    "overfit_batches",
 )  # fmt: skip
 """Arguments of ``lightning.Trainer`` that change the weights or which checkpoint is the best."""
 

@@ -128,6 +128,12 @@ class SegmentationData(L.LightningDataModule):
                 "trainer.devices."
             )
         step, drawn = self._started = self._begin()
+        # Lightning counts batches; a run that is resumed may have accumulated another number of them in a step
+        progress = self.trainer.fit_loop.epoch_loop.batch_progress
+        moved = step * self.trainer.accumulate_grad_batches - progress.current.ready
+        for counts in (progress.current, progress.total):
+            for name in ("ready", "started", "processed", "completed"):
+                setattr(counts, name, getattr(counts, name) + moved)
         sampler = TrainSampler(
             len(self.train_split),
             draws=(self.trainer.max_steps - step) * self._each_step,
@@ -136,7 +142,7 @@ class SegmentationData(L.LightningDataModule):
             rank=rank,
             world=world,
             weights=self.weights,
-            before=self.trainer.fit_loop.epoch_loop.batch_progress.current.ready * self.batch_size,
+            before=step * self._each_step,
         )
         return self._loader(self._train, sampler, self.batch_size, stacked)
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from deeplab_lit.data.crops import planes
 from deeplab_lit.utils.errors import UserError
@@ -90,8 +90,8 @@ class Normalization:
         return red, green, blue
 
 
-class NormalizeBytes(nn.Module):
-    """A normalisation of whole batches, computed on the device of the module.
+class NormalizeBytes:
+    """A normalisation of whole batches, computed on their device, in float32.
 
     The values are those of ``normalization`` to the bit on a CPU.
 
@@ -99,19 +99,17 @@ class NormalizeBytes(nn.Module):
         normalization: the normalisation of the network's weights.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, normalization: Normalization) -> None:
-        super().__init__()
         self._flipped = normalization.bgr
         order = slice(None, None, -1 if normalization.bgr else 1)
-        for name, values in (("mean", normalization.mean), ("std", normalization.std)):
-            self.register_buffer(name, torch.tensor(values[order])[None, :, None, None], persistent=False)
+        values = (normalization.mean, normalization.std)
+        self._mean, self._std = (torch.tensor(each[order])[None, :, None, None] for each in values)
 
-    def forward(self, image: UInt8[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
+    def __call__(self, image: UInt8[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
+        if self._mean.device != image.device:  # once
+            self._mean, self._std = self._mean.to(image.device), self._std.to(image.device)
         image = image.flip(1) if self._flipped else image
-        return image.to(torch.float32).sub_(self.mean).div_(self.std)
+        return image.to(torch.float32).sub_(self._mean).div_(self._std)
 
 
 IMAGENET = Normalization()

@@ -46,7 +46,19 @@ def freeze_norm(module: nn.Module, affine: bool = True) -> None:
 
 def has_trained_norms(module: nn.Module) -> bool:
     """Whether batch normalisation inside ``module`` updates its statistics in training."""
-    return any(isinstance(each, _BatchNorm) and not isinstance(each, FrozenBatchNorm2d) for each in module.modules())
+    return bool(running_statistics(module))
+
+
+def running_statistics(module: nn.Module) -> list[Tensor]:
+    """The statistics that batch normalisation inside ``module`` updates in training, float32 (channels,) each."""
+    trained = [each for each in module.modules() if isinstance(each, _BatchNorm)]
+    return [
+        buffer
+        for each in trained
+        if not isinstance(each, FrozenBatchNorm2d)
+        for buffer in (each.running_mean, each.running_var)
+        if buffer is not None
+    ]
 
 
 class _Synchronised(nn.SyncBatchNorm):

@@ -134,7 +134,8 @@ def _show(found: Sequence[dict[str, Any]]) -> None:
     console.print(table)
     console.print(
         "0 steps: done already, or trained by another row. Memory is that of float32, without convolutions' own room; "
-        "time is measured here on random images: reading, validation and the CRF come on top."
+        "time is measured here on random images: reading, validation and the CRF come on top. Of several processes, "
+        "memory and time are those of one, without the exchange of gradients."
     )
 
 

@@ -103,8 +103,10 @@ def build(plan: Plan, command: str, watchers: Sequence[Callback] = ()) -> Iterat
         ]  # fmt: skip
         more = {"logger": False, "callbacks": in_order(callbacks), "default_root_dir": run.folder}
         arguments = plan.trainer
-        if torch.cuda.device_count() > 1 and arguments.get("accelerator") != "cpu" and arguments.get("devices") == 1:
-            arguments = {**arguments, "devices": [stack.enter_context(free_gpu())]}
+        told = arguments.get("devices")
+        one = told == 1 or (isinstance(told, list) and len(told) == 1)
+        if one and torch.cuda.device_count() > 1 and arguments.get("accelerator") != "cpu":
+            arguments = {**arguments, "devices": [stack.enter_context(free_gpu(None if told == 1 else told))]}
         own_statistics = has_trained_norms(network) and not arguments.get("sync_batchnorm")
         try:
             trainer = build_trainer(config, arguments, broadcast_buffers=own_statistics, **more)

@@ -94,7 +94,8 @@ class Throughput(Callback):
     ) -> None:
         self._images += len(batch["id"]) * trainer.world_size
         step = trainer.global_step
-        if step != self._logged and step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+        every = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if every and step != self._logged and step % every == 0:
             self._logged = step
             speed = self._images / max(1e-9, time.monotonic() - self._since)
             pl_module.log("train/images_per_second", speed, batch_size=1)

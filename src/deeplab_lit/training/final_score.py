@@ -94,6 +94,7 @@ def _score(training: Training, checkpoint: Path, of_training: dict[str, Any], lo
         **numbers(scores, data.labels),
         images={"train": len(data.train_split), "validation": len(data.val_split)},
         global_batch_size=config.global_batch_size,
+        left_out=segmenter.left_out or None,
         params=sum(parameter.numel() for parameter in segmenter.parameters()),
         images_per_second=round(len(data.val_split) / spent, 3),
         best_step=content["global_step"],

@@ -26,13 +26,13 @@ from deeplab_lit.training.lightning_private import (
 )
 from deeplab_lit.training.segmenter import Segmenter
 from deeplab_lit.utils.errors import Interrupted
-from deeplab_lit.utils.hardware import is_first_process
+from deeplab_lit.utils.hardware import is_first_process, of_all
 from deeplab_lit.utils.slurm import requeue
 
 log = logging.getLogger("deeplab_lit")
 OF_CLUSTERS = [getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
 """The signals that clusters send before the end of a job's time."""
-_SIGNALS = [signal.SIGTERM, signal.SIGINT, *OF_CLUSTERS]
+_SIGNALS: list[int | None] = [None, signal.SIGTERM, signal.SIGINT, *reversed(OF_CLUSTERS)]  # the last one counts most
 _TIME_IS_SHORT = getattr(signal, "SIGUSR1", None)  # at SIGUSR2, submitit has SLURM start the job again
 _EVERY = 8  # steps between two looks at the other processes' signals, where looking makes the host wait for a GPU
 _EVERY_VALIDATION = 4  # the same in batches of a validation
@@ -59,6 +59,7 @@ class SaveFirst(Callback):
         self._received: int | None = None
         self._before: dict[int, Any] = {}
         self._segmenter: Segmenter | None = None
+        self._common = 0  # validation batches that every process has
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, Segmenter)
@@ -66,7 +67,7 @@ class SaveFirst(Callback):
         leave_signals_alone(trainer)
         # only the main thread can set handlers; a caller that trains in another thread handles signals itself
         if threading.current_thread() is threading.main_thread():
-            self._before = {each: signal.signal(each, self._note) for each in _SIGNALS}
+            self._before = {each: signal.signal(each, self._note) for each in _SIGNALS if each}
         if self._owes_validation(trainer, pl_module):
             validate_now(trainer)
 
@@ -85,7 +86,8 @@ class SaveFirst(Callback):
         assert self._segmenter is not None
         self._segmenter.wants_to_stop = True
         once_more = "; once more to stop at once" if signum == signal.SIGINT else ""
-        print(f"\nstopping after this step{once_more}", file=sys.stderr, flush=True)
+        if is_first_process():
+            print(f"\nstopping after this step{once_more}", file=sys.stderr, flush=True)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -103,6 +105,15 @@ class SaveFirst(Callback):
             log_this_step(trainer)  # the resumed run begins with the next step
             self._stop(trainer)
 
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        told = self._received is not None  # since the last look
+        if trainer.strategy.reduce_boolean_decision(told, all=False):
+            self._stop(trainer)
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.state.fn == "fit" and trainer.world_size > 1:  # processes may have different numbers of batches
+            self._common = min(of_all(int(trainer.num_val_batches[0])))
+
     def on_validation_batch_end(
         self,
         trainer: L.Trainer,
@@ -116,7 +127,7 @@ class SaveFirst(Callback):
             return
         told = self._received is not None
         if trainer.world_size > 1:
-            looks = (batch_idx + 1) % _EVERY_VALIDATION == 0 and batch_idx < _common_batches(trainer)
+            looks = (batch_idx + 1) % _EVERY_VALIDATION == 0 and batch_idx < self._common
             told = looks and trainer.strategy.reduce_boolean_decision(told, all=False)
         if told:
             forget_validation_progress(trainer)
@@ -124,6 +135,8 @@ class SaveFirst(Callback):
 
     def _stop(self, trainer: L.Trainer) -> None:
         trainer.save_checkpoint(self._path)
+        if trainer.world_size > 1:  # the signal may have come to another process
+            self._received = max(of_all(self._received), key=_SIGNALS.index)
         if self._received == _TIME_IS_SHORT and trainer.is_global_zero:
             requeue()
         signum = self._received or signal.SIGTERM
@@ -140,10 +153,10 @@ class SaveFirst(Callback):
 
 
 @contextmanager
-def scoring_is_interruptible(command: str) -> Iterator[None]:
-    """A context for what follows the last step, whose checkpoint is saved: signals of clusters raise an error.
+def requeued_outside_the_steps(command: str) -> Iterator[None]:
+    """A context for what comes before the first and after the last step: signals of clusters raise an error.
 
-    Outside it, their default action ends the process, and SLURM does not requeue the job.
+    Their default action would end the process, and SLURM would not requeue the job.
 
     Args:
         command: what the user typed; the error's message repeats it.
@@ -156,7 +169,7 @@ def scoring_is_interruptible(command: str) -> Iterator[None]:
         if signum == _TIME_IS_SHORT and is_first_process():
             requeue()
         name = signal.Signals(signum).name
-        raise Interrupted(signum, f"stopped by {name} after the last step; score it with: {_again(command)}")
+        raise Interrupted(signum, f"stopped by {name} outside the steps; go on with: {_again(command)}")
 
     mine = [each for each in OF_CLUSTERS if signal.getsignal(each) == signal.SIG_DFL]
     if threading.current_thread() is not threading.main_thread():
@@ -172,10 +185,3 @@ def scoring_is_interruptible(command: str) -> Iterator[None]:
 
 def _again(command: str) -> str:
     return command if "resume=auto" in shlex.split(command) else f"{command} resume=auto"
-
-
-def _common_batches(trainer: L.Trainer) -> int:
-    """The number of validation batches that every process has."""
-    data = trainer.datamodule  # type: ignore[attr-defined]
-    least = len(data.val_split) // trainer.world_size
-    return int(min(trainer.num_val_batches[0], -(-least // data.eval_batch_size)))

@@ -51,6 +51,17 @@ class FiniteSteps:
         self._batches: list[_Batch] = []
         self._left_out: dict[int, Tensor] = {}
         self._found: Tensor | None = None
+        self._statistics: list[Tensor] = []
+        self._before: Tensor | None = None
+
+    def keep(self, statistics: Sequence[Tensor]) -> None:
+        """Restore these tensors after a step that is left out: statistics that a forward pass updates."""
+        self._statistics = list(statistics)
+
+    def begin(self) -> None:
+        """Call it before the first forward pass of a step."""
+        if self._statistics:
+            self._before = torch.cat([each.flatten() for each in self._statistics])
 
     def note(self, step: int, ids: Sequence[str], loss: Tensor) -> None:
         """Note the loss of a batch, a scalar of this process."""
@@ -66,6 +77,8 @@ class FiniteSteps:
                 after them, so that gradients alone are no fault.
         """
         if scaled:
+            losses = [each.good for each in self._batches if each.step == step]
+            self._restore(torch.stack(losses).all().logical_not())
             return
         trained = [each for group in optimizer.param_groups for each in group["params"] if each.grad is not None]
         largest = torch.nn.utils.get_total_norm([each.grad for each in trained], norm_type=float("inf"))
@@ -73,6 +86,7 @@ class FiniteSteps:
         if self._stop and self._found is not None:
             bad = torch.maximum(bad, self._found)
         self._found = self._left_out[step] = bad
+        self._restore(bad > 0)
         if optimizer.defaults.get("fused"):
             for group in optimizer.param_groups:
                 for each in group["params"] if group.get("momentum") else ():
@@ -83,6 +97,13 @@ class FiniteSteps:
         elif bad:
             for each in trained:
                 each.grad = None
+
+    def _restore(self, bad: Tensor) -> None:
+        if self._before is None:
+            return
+        now = torch.cat([each.flatten() for each in self._statistics])
+        right = torch.split(torch.where(bad, self._before, now), [each.numel() for each in self._statistics])
+        torch._foreach_copy_(self._statistics, list(right))
 
     def problems(self, processes: int) -> list[LossNotFinite]:
         """The steps since the last call that were not finite; it reads them from the device, in one copy.

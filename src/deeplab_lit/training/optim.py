@@ -86,11 +86,16 @@ def build_optimizer(network: nn.Module, config: OptimizerConfig, fused: bool = F
     groups = parameter_groups(network, config)
     if not groups:
         raise UserError("every parameter is frozen, so there is nothing to train.")
+    optimizer: torch.optim.Optimizer
     if isinstance(config, SGDConfig):
-        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, fused=fused)
-    if isinstance(config, AdamWConfig):
-        return torch.optim.AdamW(groups, lr=config.lr, fused=fused)
-    raise TypeError(f"there is no optimiser for {type(config).__name__}")
+        optimizer = torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, fused=fused)
+    elif isinstance(config, AdamWConfig):
+        optimizer = torch.optim.AdamW(groups, lr=config.lr, fused=fused)
+    else:
+        raise TypeError(f"there is no optimiser for {type(config).__name__}")
+    # there is no gradient scaler beside it, and with one Lightning would refuse to clip gradients
+    optimizer._step_supports_amp_scaling = False
+    return optimizer
 
 
 def build_schedule(optimizer: torch.optim.Optimizer, config: ScheduleConfig, max_steps: int) -> LambdaLR:
@@ -121,3 +126,14 @@ def follow(optimizer: torch.optim.Optimizer, schedule: LambdaLR, told: LambdaLR)
         group.update({name: value for name, value in new.items() if name != "params"})
         group["lr"] = base * policy(schedule.last_epoch)
     schedule._last_lr = [group["lr"] for group in optimizer.param_groups]
+
+
+def take_memory_format(optimizer: torch.optim.Optimizer) -> None:
+    """Give the state of each parameter the memory format of the parameter, which a fused optimiser relies on.
+
+    A checkpoint of a training in another precision may have another one.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)

@@ -27,20 +27,21 @@ _PAUSE = 1.0  # seconds between two calls of ``meanwhile``
 
 def launched_outside() -> bool:
     """Whether another program, such as torchrun or srun, started this process as one of several."""
-    several = (os.environ.get(name, "1") for name in ("WORLD_SIZE", "SLURM_NTASKS"))
+    # the script of a SLURM job has SLURM_NTASKS too, but is one process
+    several = (os.environ.get(name, "1") for name in ("WORLD_SIZE", "SLURM_STEP_NUM_TASKS"))
     return any(number.isdigit() and int(number) > 1 for number in several)
 
 
 def takes_several_processes(config: TrainConfig) -> bool:
     """Whether Lightning may start further processes for this training."""
-    left_to_the_machine = config.trainer.get("devices") in ("auto", -1, "-1") and "strategy" in config.trainer
+    left_to_the_machine = config.trainer.get("devices") in ("auto", -1, "-1")
     return not launched_outside() and (processes_told(config.trainer) > 1 or left_to_the_machine)
 
 
 def train_in_own_process(overrides: Sequence[str], meanwhile: Callable[[], bool] = lambda: False) -> None:
     """Run ``python -m deeplab_lit.train`` with these overrides, and wait for its end.
 
-    SIGTERM is passed on to it. Its output is that of this process.
+    Signals are passed on to it. Its output is that of this process.
 
     Args:
         overrides: of the training.
@@ -56,11 +57,15 @@ def train_in_own_process(overrides: Sequence[str], meanwhile: Callable[[], bool]
     echo = threading.Thread(target=_echo, args=(training, told))
     echo.start()
     with _passed_on(training):
-        while training.poll() is None:
-            if meanwhile():
-                training.terminate()
-                training.wait()
-            time.sleep(_PAUSE)
+        try:
+            while training.poll() is None:
+                if meanwhile():
+                    training.terminate()
+                    training.wait()
+                time.sleep(_PAUSE)
+        finally:
+            training.terminate()
+            training.wait()
     echo.join()
     message = next((line.removeprefix("error: ") for line in reversed(told) if line.startswith("error: ")), None)
     status = training.returncode
@@ -71,11 +76,12 @@ def train_in_own_process(overrides: Sequence[str], meanwhile: Callable[[], bool]
 
 
 def _config_folders() -> list[str]:
-    """The option ``--config-dir`` of this program."""
+    """The option ``--config-dir`` and the key ``hydra.searchpath`` of this program."""
     if not HydraConfig.initialized():
         return []
     sources: Any = HydraConfig.get().runtime.config_sources
-    return [word for each in sources if each.provider == "command-line" for word in ("--config-dir", each.path)]
+    given = [word for each in sources if each.provider == "command-line" for word in ("--config-dir", each.path)]
+    return given + [each for each in HydraConfig.get().overrides.hydra if each.startswith("hydra.searchpath=")]
 
 
 def _echo(training: subprocess.Popen[str], told: list[str]) -> None:
@@ -87,14 +93,16 @@ def _echo(training: subprocess.Popen[str], told: list[str]) -> None:
 
 @contextmanager
 def _passed_on(training: subprocess.Popen[str]) -> Iterator[None]:
-    """A context in which SIGTERM goes to the training; Ctrl-C reaches it anyway."""
+    """A context in which signals that stop a training go to it; Ctrl-C reaches it anyway."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    names = [name for name in ("SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
     before = {
-        signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: training.terminate()),
-        signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None),
+        getattr(signal, name): signal.signal(getattr(signal, name), lambda signum, _: training.send_signal(signum))
+        for name in names
     }
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, lambda *_: None)
     try:
         yield
     finally:

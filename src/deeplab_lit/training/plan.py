@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -103,11 +104,16 @@ def settle(config: TrainConfig, arguments: dict[str, Any]) -> TrainConfig:
         UserError: the processes cannot share the batch, or ``lightning.Trainer`` refuses its arguments.
     """
     trainer = build_trainer(config, arguments, logger=False, enable_checkpointing=False)
+    if launched_outside() and trainer.world_size == 1:
+        raise UserError(
+            "torchrun or srun started several processes, and each of them would train alone: type trainer=ddp with "
+            "torchrun, trainer=slurm with srun, or start one process."
+        )
     batch = share(config, trainer.world_size)
     workers, validated = config.num_workers, config.eval_batch_size
     if workers is None:
         # under SLURM each task has cores of its own
-        sharing = 1 if launched_outside() else trainer.num_devices
+        sharing = 1 if "SLURM_STEP_NUM_TASKS" in os.environ else trainer.num_devices
         workers = min(_MOST_WORKERS, max(1, cores() // sharing))
     if validated is None:
         validated = 8 if trainer.strategy.root_device.type == "cuda" else 1

@@ -25,6 +25,7 @@ class Result:
     best_step: int | None = key("optimiser step of the checkpoint", None)
     checkpoint: str | None = key("its path", None)
     steps: int | None = key("optimiser steps of the whole training", None)
+    left_out: int | None = key("optimiser steps without an update, since their loss or gradient was not finite", None)
     seconds: float | None = key("of training and validation, summed over resumes", None)
     images: dict[str, int] | None = key("how many the splits `train` and `validation` have", None)
     global_batch_size: int | None = key("training images in a step, of all processes together", None)

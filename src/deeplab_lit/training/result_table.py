@@ -32,5 +32,7 @@ def show_result(result: Result, run: Run) -> None:
     )  # fmt: skip
     if result.crf is not None:
         log.info("with the CRF: mIoU %.4f, pixel accuracy %.4f", result.crf["miou"], result.crf["pixel_accuracy"])
+    if result.left_out:
+        log.warning("%d of %d steps were left out: their losses were not finite", result.left_out, result.steps)
     log.info("run directory: %s", run.folder)
     log.info("picture: %s", run.folder / "pictures" / "validation.png")

@@ -23,10 +23,11 @@ from deeplab_lit.data.transforms import Sample
 from deeplab_lit.inference.metrics import ConfusionMatrix, Scores
 from deeplab_lit.models.folding import keep_folded
 from deeplab_lit.models.network import Network
+from deeplab_lit.models.norm import running_statistics
 from deeplab_lit.models.pixel_labels import pixel_labels
 from deeplab_lit.training.losses import Resolution, label_weights, map_size, segmentation_loss, summed_cross_entropy
 from deeplab_lit.training.not_finite import FiniteSteps, OnNan
-from deeplab_lit.training.optim import build_optimizer, build_schedule, follow
+from deeplab_lit.training.optim import build_optimizer, build_schedule, follow, take_memory_format
 from deeplab_lit.weights.description import CHECKPOINT_KEY
 
 Compiled = Literal["none", "loss", "network"]
@@ -49,9 +50,9 @@ class Segmenter(L.LightningModule):
         seed: of dropout, whose random numbers depend on seed, step and process alone.
         compiled: what ``torch.compile`` compiles, for training on crops of one size: nothing (``"none"``), the
             ``"loss"`` with its upsampling, or the ``"network"`` too.
-        on_nan: what happens if a loss or a gradient is not finite: the step does not change the weights. ``"stop"``
+        on_nan: what happens if a loss or a gradient is not finite: the step does not change the network. ``"stop"``
             raises :class:`LossNotFinite` within the next 50 steps and before a checkpoint is written, and no step
-            changes the weights until then; ``"skip"`` goes on.
+            changes the weights until then, except beside a gradient scaler; ``"skip"`` goes on.
         normalization: of the images, which arrive as bytes.
 
     Attributes:
@@ -86,6 +87,7 @@ class Segmenter(L.LightningModule):
         self.seed, self.on_nan = seed, on_nan
         self.normalize = NormalizeBytes(normalization)
         self.finite = FiniteSteps(on_nan)
+        self.left_out = 0  # steps whose loss or gradient was not finite
         self.wants_to_stop = False
         self.stop_wanted: Tensor | None = None
         self._map_sizes: dict[torch.Size, list[tuple[int, int] | None]] = {}  # of images of a size
@@ -102,11 +104,14 @@ class Segmenter(L.LightningModule):
         self.validated_at = -1
 
     def _image(self, batch: Sample) -> Tensor:
-        return self.normalize(batch["image"]).contiguous(memory_format=self._format)
+        image = self.normalize(batch["image"]).to(next(self.network.parameters()).dtype)
+        return image.contiguous(memory_format=self._format)
 
     def on_train_batch_start(self, batch: Sample, batch_index: int) -> None:
         place = (self.seed, 2, self.trainer.global_step, batch_index % self.trainer.accumulate_grad_batches)
         torch.manual_seed(int(np.random.SeedSequence((*place, self.global_rank)).generate_state(1)[0]))
+        if batch_index % self.trainer.accumulate_grad_batches == 0:
+            self.finite.begin()
 
     def training_step(self, batch: Sample, batch_index: int) -> Tensor:
         image = self._image(batch)
@@ -175,6 +180,7 @@ class Segmenter(L.LightningModule):
         for problem in self.finite.problems(self.trainer.world_size):
             if self.on_nan == "stop":
                 raise problem
+            self.left_out += 1
             if self.trainer.is_global_zero:
                 log.warning("the loss of step %d is not finite, left out: %s", problem.step, ", ".join(problem.ids))
 
@@ -221,11 +227,13 @@ class Segmenter(L.LightningModule):
         restored = cast(LambdaLR, self.trainer.lr_scheduler_configs[0].scheduler)
         told = self.configure_optimizers()
         follow(self.trainer.optimizers[0], restored, told["lr_scheduler"]["scheduler"])
+        take_memory_format(self.trainer.optimizers[0])
+        self.finite.keep(running_statistics(self.network))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.check_finite()
         checkpoint[CHECKPOINT_KEY] = self._description
-        checkpoint["validated_at"] = self.validated_at
+        checkpoint["validated_at"], checkpoint["left_out"] = self.validated_at, self.left_out
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.validated_at = checkpoint["validated_at"]
+        self.validated_at, self.left_out = checkpoint["validated_at"], checkpoint.get("left_out", 0)

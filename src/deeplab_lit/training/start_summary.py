@@ -38,8 +38,9 @@ def show_summary(training: Training) -> None:
         "decoded": config.decoded_gb and f"at most {config.decoded_gb:g} GB of them kept in {decoded_folder()}",
         "start": "\n           ".join(training.started) or f"{config.init.name} weights",
         "training": f"{config.max_steps} steps of batch {config.global_batch_size}"
-        + (f" = {config.batch_size} x {processes} processes" if processes != 1 else "")
-        + (f"{' =' if processes == 1 else ''} x {accumulate} accumulated" if accumulate != 1 else "")
+        + (f" = {config.batch_size}" if processes * accumulate != 1 else "")
+        + (f" x {processes} processes" if processes != 1 else "")
+        + (f" x {accumulate} accumulated" if accumulate != 1 else "")
         + f", loss on the {'map' if config.loss.resolution == 'map' else 'full resolution'}"
         + (f", class weights {config.loss.class_weights}" if config.loss.class_weights != "none" else "")
         + (", rare classes more often" if config.sampling != "uniform" else "")

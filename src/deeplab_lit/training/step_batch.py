@@ -69,5 +69,7 @@ def _count(processes: int, accumulated: int) -> str:
 def processes_told(trainer: Mapping[str, Any]) -> int:
     """The number of processes that ``trainer`` asks for by numbers; 1 where it leaves them to the machine."""
     devices, nodes = trainer.get("devices"), trainer.get("num_nodes", 1)
+    if isinstance(devices, str) and devices[:1].isdigit():  # as Lightning reads "2", and "0,1"
+        devices = int(devices) if devices.isdigit() else devices.strip(",").split(",")
     each = len(devices) if isinstance(devices, list) else devices if isinstance(devices, int) and devices > 0 else 1
     return each * (nodes if isinstance(nodes, int) else 1)

@@ -95,6 +95,7 @@ def costs(config: TrainConfig) -> dict[str, Any]:
         "taps_in_padding": padding_shares(parts["head"], map_size),
         "crop_size": size,
         "batch_size": batch.each,
+        "processes": batch.processes,
         "classes": number_of_classes(config),
         "scales": list(config.scales.factors),
     }
@@ -142,10 +143,11 @@ def _show(found: dict[str, Any]) -> None:
         f"{found['head_field_of_view']})"
     )
     memory = found["memory"]
+    of_one = f" (one of {found['processes']} processes)" if found["processes"] > 1 else ""
     rest = ", ".join(f"{name} {as_bytes(value)}" for name, value in memory.items() if name != "total")
     console.print(
-        f"a training step of batch {batch} in float32 holds {as_bytes(memory['total'])}: {rest}; convolutions need "
-        "room of their own besides"
+        f"a training step of batch {batch}{of_one} in float32 holds {as_bytes(memory['total'])}: {rest}; convolutions "
+        "need room of their own besides"
     )
     for name, part in found["taps_in_padding"].items():
         console.print(f"{name}: {100 * part:.0f} % of its taps lie in the padding of the map")

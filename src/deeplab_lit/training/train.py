@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from deeplab_lit.config.schemas import TrainConfig
 from deeplab_lit.training.build import Training, build
 from deeplab_lit.training.final_score import score_best, score_finished
-from deeplab_lit.training.interrupts import OF_CLUSTERS, scoring_is_interruptible
+from deeplab_lit.training.interrupts import OF_CLUSTERS, requeued_outside_the_steps
 from deeplab_lit.training.log import quiet_libraries
 from deeplab_lit.training.not_finite import LossNotFinite
 from deeplab_lit.training.plan import make_plan
@@ -43,14 +43,13 @@ def train(config: TrainConfig, command: str, watchers: Sequence[Callback] = ()) 
     own_start_method()
     plan = make_plan(config)
     set_tf32(config.tf32)
-    with build(plan, command, watchers) as training:
+    with requeued_outside_the_steps(command), build(plan, command, watchers) as training:
         if plan.trained:
             return score_finished(training, plan.trained, command)
         if plan.first:
             show_summary(training)
         fit(training)
-        with scoring_is_interruptible(command):
-            return score_best(training, command)
+        return score_best(training, command)
 
 
 def train_or_exit(config: TrainConfig, command: str) -> None:
@@ -88,6 +87,8 @@ def fit(training: Training) -> None:
     try:
         training.trainer.fit(training.segmenter, training.data, ckpt_path=training.run.resume_from, weights_only=True)
     except LossNotFinite as error:
+        if not training.plan.first:  # the first process says so
+            sys.exit(1)
         raise _not_finite(error, training) from error
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):

@@ -41,6 +41,11 @@ def trainer_arguments(config: TrainConfig) -> dict[str, Any]:
     for name in arguments:
         if name not in known:
             raise UserError(f"trainer.{name} is not known to lightning.Trainer.{closest(name, known)}")
+    if arguments.get("limit_train_batches") not in (None, 1.0):
+        raise UserError(
+            f"trainer.limit_train_batches={arguments['limit_train_batches']} would show the same images again and "
+            "again: max_steps=NUMBER ends a training sooner."
+        )
     wanted = arguments.get("accelerator")
     if wanted in ("gpu", "cuda") and not torch.cuda.is_available() and not torch.backends.mps.is_available():
         raise UserError(
@@ -51,6 +56,12 @@ def trainer_arguments(config: TrainConfig) -> dict[str, Any]:
     if arguments.get("sync_batchnorm") == "auto":
         arguments["sync_batchnorm"] = cuda
     arguments["precision"] = resolve_precision(str(arguments.get("precision", "auto")), wanted)
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun
+        world, here = (int(os.environ[name]) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+        if str(arguments.get("devices", "auto")) not in ("auto", "-1", str(here)):
+            raise UserError(f"trainer.devices={arguments['devices']}, but torchrun started {here}: leave it out.")
+        if arguments.get("strategy", "auto") != "auto":
+            arguments.update(devices=here, num_nodes=world // here)
     if cuda:  # training crops have one size, for which cuDNN then measures which of its algorithms is the fastest
         arguments.setdefault("benchmark", True)
     return arguments
@@ -89,11 +100,20 @@ def build_trainer(
         given["strategy"] = DDPStrategy(gradient_as_bucket_view=True, **{_BROADCAST: broadcast_buffers})  # type: ignore[arg-type]
     try:
         if int(os.environ.get("SLURM_NTASKS", 1)) > 1:
+            if "strategy" in given and "SLURM_STEP_NUM_TASKS" not in os.environ:
+                raise UserError(
+                    f"this SLURM job has {os.environ['SLURM_NTASKS']} tasks, and srun did not start this process, "
+                    "which would wait for the others: type srun before python."
+                )
             # Lightning wants the variable, which only srun --ntasks-per-node sets
             os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(tasks_per_node()))
         if SLURMEnvironment.detect():
             # SaveFirst requeues the job, with a checkpoint that resume=auto finds
             plugins.append(SLURMEnvironment(auto_requeue=False))
         return L.Trainer(**{**fixed, **given, **more, "plugins": plugins})
+    except UserError:
+        raise
+    except KeyError as error:
+        raise UserError(f"SLURM's variable {error} is not set: type srun before python.") from error
     except (TypeError, ValueError, RuntimeError, MisconfigurationException) as error:
         raise UserError(f"trainer={arguments} is refused by lightning.Trainer: {error}") from error

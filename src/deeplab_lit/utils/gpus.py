@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import getpass
 import logging
+import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,14 +17,19 @@ log = logging.getLogger("deeplab_lit")
 
 
 @contextmanager
-def free_gpu() -> Iterator[int]:
+def free_gpu(among: Sequence[int] | None = None) -> Iterator[int]:
     """The number of a GPU that no other training of this user has taken; it is taken inside the context.
 
     If all are taken, it is the first one, with a warning.
+
+    Args:
+        among: numbers of the GPUs to choose from; None: all.
     """
-    folder = Path(tempfile.gettempdir()) / f"deeplab_lit-gpus-{getpass.getuser()}"
+    numbers = list(range(torch.cuda.device_count())) if among is None else list(among)
+    user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
+    folder = Path(tempfile.gettempdir()) / f"deeplab_lit-gpus-{user}"
     folder.mkdir(exist_ok=True)
-    for number in range(torch.cuda.device_count()):
+    for number in numbers:
         # the identifier, since each process may see other GPUs under the same numbers
         lock = FileLock(folder / f"{torch.cuda.get_device_properties(number).uuid}.lock")
         try:
@@ -35,5 +41,5 @@ def free_gpu() -> Iterator[int]:
         finally:
             lock.release()
         return
-    log.warning("other trainings have taken all %d GPUs: this one shares the first", torch.cuda.device_count())
-    yield 0
+    log.warning("other trainings have taken all %d GPUs: this one shares number %d", len(numbers), numbers[0])
+    yield numbers[0]
