@@ -44,10 +44,6 @@ def own_shard(given: str | None = None) -> Shard:
     if given is None:
         rank, count = _rank()
         return Shard(rank + 1, count)
-    if _rank()[1] > 1:
-        raise UserError(
-            f"shard={given}, but torchrun or srun started several processes, each with its own: leave it out."
-        )
     found = re.fullmatch(r"(\d+)/(\d+)", given)
     if not found or not 1 <= int(found[1]) <= int(found[2]):
         raise UserError(f"shard={given}: it is I/N, the I-th of N parts from 1/N to N/N, such as shard=2/8.")
