@@ -69,7 +69,11 @@ def test_a_step_is_left_out(tmp_path, monkeypatch):
 def test_a_bad_batch_of_an_accumulated_step_leaves_the_step_out_once(tmp_path, monkeypatch):
     spoil(monkeypatch, 2)  # the first of the two batches of step 1
     use("train", tmp_path, *ARGUMENTS, "max_steps=4", "on_nan=skip", "trainer.accumulate_grad_batches=2")
-    (line,) = [each for each in (run_folder(tmp_path) / "train.log").read_text().splitlines() if "left out: " in each]
+    (line,) = [
+        each
+        for each in (run_folder(tmp_path) / "train.log").read_text().splitlines()
+        if "is not finite, left out" in each
+    ]
     assert "the loss of step 1 is not finite" in line and line.count("train_") == 2
 
 

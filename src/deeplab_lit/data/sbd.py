@@ -110,7 +110,8 @@ class VOCAug(VOC):
             if not path.is_file():
                 raise UserError(
                     f"{path} does not exist: give data.sbd=FOLDER (roots.sbd=FOLDER for a row of a table), the one "
-                    "that holds SBD's train.txt, val.txt and cls (benchmark_RELEASE/dataset in its archive), or data.download=true."
+                    "that holds SBD's train.txt, val.txt and cls (benchmark_RELEASE/dataset in its archive), or "
+                    "data.download=true."
                 )
             lists.append([inside(id, path) for id in read_list(path)])
         voc = [read_list(self.list_file(name)) for name in ("train", "val")]
