@@ -6,8 +6,12 @@ from dataclasses import asdict
 import pytest
 import torch
 
+from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.models import ASPP, DeepLab, ResNet
 from deeplab_lit.training import plan as plans
-from deeplab_lit.training.plan import make_plan, network_spec
+from deeplab_lit.training.build import build_segmenter
+from deeplab_lit.training.plan import make_plan, network_spec, settle
+from deeplab_lit.training.trainer import trainer_arguments
 from deeplab_lit.utils.errors import UserError
 from tests.composing import config_of
 from tests.conftest import ROOT
@@ -61,3 +65,33 @@ def test_a_trained_crf_is_a_part_of_the_network_and_scores_nothing_more():
 
 def test_the_description_of_a_network_holds_no_recipe():
     assert "recipe" not in str(network_spec(config_of("backbone=vgg16", "model=largefov")))
+
+
+def test_what_a_gpu_gets_by_itself(monkeypatch):
+    """Algorithms measured for the size of the crops, half precision, and the order of memory that it is fast in."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (8, 0))
+    found = trainer_arguments(config_of("trainer=ddp"))
+    assert found["benchmark"] is True and found["precision"] == "bf16-mixed" and found["sync_batchnorm"] is True
+    assert "benchmark" not in trainer_arguments(config_of("trainer.accelerator=cpu"))
+
+
+@pytest.mark.parametrize(
+    ("precision", "order"),
+    [("bf16-mixed", torch.channels_last), ("16-mixed", torch.channels_last), ("32-true", torch.contiguous_format)],
+)
+def test_every_half_precision_is_channels_last(precision, order):
+    config = settle(config_of(), {"accelerator": "cpu", "devices": 1})
+    network = DeepLab(ResNet(18), ASPP(512, 3))
+    segmenter = build_segmenter(config, network, LabelSet(("a", "b", "c")), precision)
+    assert segmenter._format is order
+
+
+def test_loaders_and_validation_batches_follow_the_machine(monkeypatch):
+    monkeypatch.setattr("deeplab_lit.training.plan.cores", lambda: 6)
+    two = {"accelerator": "cpu", "devices": 2, "strategy": "ddp"}
+    assert settle(config_of(), two).num_workers == 3  # each of two processes
+    monkeypatch.setattr("deeplab_lit.training.plan.cores", lambda: 64)
+    told = settle(config_of("data=voc", "data.root=x"), {"accelerator": "cpu", "devices": 1})
+    assert (told.num_workers, told.eval_batch_size) == (8, 1)
+    assert settle(config_of("num_workers=0", "eval_batch_size=3"), two).num_workers == 0
