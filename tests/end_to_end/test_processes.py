@@ -75,13 +75,14 @@ def test_sigterm_to_the_whole_group_saves_and_resumes(tmp_path, processes):
     assert [int(row["step"]) for row in rows(run) if row["train/loss"]] == list(range(16))
 
 
+@pytest.mark.long
 def test_more_processes_than_validation_images_are_refused(tmp_path):
     arguments = [each for each in SHARED if "val_images" not in each]
     done = train_alone(tmp_path, *arguments, *TWO, "data.val_images=1", expect=1, env=QUIET)
     assert "1 validation image(s) for 2 processes" in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_synchronised_frozen_normalisation_trains_as_in_one_process(tmp_path):
     """As ``trainer=slurm`` asks of a single GPU; trained batch normalisation would be refused on a CPU."""
     ends = []

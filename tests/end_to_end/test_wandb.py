@@ -156,7 +156,9 @@ def test_a_row_of_a_table_stands_beside_the_published_numbers(tmp_path):
     (file,) = result.parent.glob("wandb/offline-run-*/run-*.wandb")
     records = read_records(file)
     (about,) = [record.run for record in records if record.WhichOneof("record_type") == "run"]
-    assert (about.run_group, about.job_type, list(about.tags)) == ("table3_aspp_vgg16-mini", "aspp_s", ["mini"])
+    assert (about.run_group, about.job_type, list(about.tags)) == (
+        "table3_aspp_vgg16-mini", "aspp_s", ["mini", "batch 2 instead of 10"],
+    )  # fmt: skip
     assert about.notes == "ASPP at rates 2, 4, 8, 12"
     summary = {}
     for record in records:

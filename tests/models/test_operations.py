@@ -164,7 +164,7 @@ assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("affine", [True, False])
 def test_a_compiled_pass_is_one_graph_whatever_was_kept_before(affine):
     code = COMPILED.replace("AFFINE", str(affine))
