@@ -135,8 +135,9 @@ def test_several_processes_that_would_train_alone_or_wait_for_ever_are_refused(m
 
 
 @pytest.mark.long
-def test_a_job_whose_time_ends_saves_in_a_validation_is_requeued_and_goes_on(tmp_path, scontrol):
-    """SLURM sends SIGUSR1 to all tasks, twice; then the same command runs again in a job of the same number."""
+@pytest.mark.parametrize("receivers", [(0, 1), (1,)])
+def test_a_job_whose_time_ends_saves_in_a_validation_is_requeued_and_goes_on(tmp_path, scontrol, receivers):
+    """SLURM sends SIGUSR1 to all tasks, twice, or one task gets it first; then the same command runs again in a job of the same number."""
     arguments = [
         *SHARED, "trainer=slurm", "trainer.accelerator=cpu", "trainer.precision=32-true", "num_workers=1",
         "batch_size=null", "global_batch_size=4", "eval_batch_size=1", "data.val_images=400", "max_steps=3",
@@ -147,8 +148,8 @@ def test_a_job_whose_time_ends_saves_in_a_validation_is_requeued_and_goes_on(tmp
     while len(list(tmp_path.glob("validating*"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
     for _ in range(2):
-        for task in tasks:
-            task.send_signal(signal.SIGUSR1)
+        for receiver in receivers:
+            tasks[receiver].send_signal(signal.SIGUSR1)
         time.sleep(0.3)
     asked = time.monotonic()
     texts = [task.communicate(timeout=60)[0] for task in tasks]
