@@ -137,7 +137,7 @@ def test_several_processes_that_would_train_alone_or_wait_for_ever_are_refused(m
 @pytest.mark.long
 @pytest.mark.parametrize("receivers", [(0, 1), (1,)])
 def test_a_job_whose_time_ends_saves_in_a_validation_is_requeued_and_goes_on(tmp_path, scontrol, receivers):
-    """SLURM sends SIGUSR1 to all tasks, twice, or one task gets it first; then the same command runs again in a job of the same number."""
+    """SLURM sends SIGUSR1 to all tasks, twice, or to one first; the requeued job has the same command and number."""
     arguments = [
         *SHARED, "trainer=slurm", "trainer.accelerator=cpu", "trainer.precision=32-true", "num_workers=1",
         "batch_size=null", "global_batch_size=4", "eval_batch_size=1", "data.val_images=400", "max_steps=3",
