@@ -98,7 +98,7 @@ def test_shards_predict_and_refine_what_one_process_does(user):
         assert "0 images written, 2 were there already" in again
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_leave_what_one_leaves(user):
     said = [done.stdout for done in use_together("evaluate", user, EVALUATE, "output=both")]
     assert sum("1 still to come" in text for text in said) == 1 == sum("5 images in" in text for text in said), said
