@@ -27,9 +27,11 @@ class ProgressLines(Callback):
         self._began = self._spoke = time.monotonic()
         self._paced: tuple[float, int] | None = None  # the time and the step from which the pace is measured
 
-    def _say(self, trainer: L.Trainer, what: str) -> None:
-        step, now = trainer.global_step, time.monotonic()
-        line = f"step {step}/{trainer.max_steps}  {what}  {_clock(now - self._began)} gone"
+    def _say(self, trainer: L.Trainer, miou: str = "") -> None:
+        step, now, metrics = trainer.global_step, time.monotonic(), trainer.callback_metrics
+        # that of the last logged step; there is none before the first
+        loss = f"loss {float(metrics['train/loss']):.3f}  " if "train/loss" in metrics else ""
+        line = f"step {step}/{trainer.max_steps}  {loss}{miou}{_clock(now - self._began)} gone"
         if self._paced and step > self._paced[1]:
             pace = (now - self._paced[0]) / (step - self._paced[1])
             line += f", {_clock(pace * (trainer.max_steps - step))} left"
@@ -39,13 +41,11 @@ class ProgressLines(Callback):
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         if time.monotonic() - self._spoke > 20:
-            self._say(trainer, f"loss {float(trainer.callback_metrics['train/loss']):.3f}")
+            self._say(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.state.fn == "fit":
-            metrics = trainer.callback_metrics
-            loss = f"loss {float(metrics['train/loss']):.3f}  " if "train/loss" in metrics else ""
-            self._say(trainer, f"{loss}mIoU {float(metrics['val/miou']):.3f}")
+            self._say(trainer, f"mIoU {float(trainer.callback_metrics['val/miou']):.3f}  ")
 
 
 def _clock(seconds: float) -> str:
