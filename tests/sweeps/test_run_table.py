@@ -362,6 +362,7 @@ def test_a_job_that_a_cluster_kills_is_one_that_failed(tmp_path):
 
 def test_a_table_or_a_search_as_one_of_several_processes_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
     for words, word in ((["train", "experiments=table3_aspp_vgg16"], "experiments=table3"), (["tune"], "tune")):
         done = use(words[0], tmp_path, *words[1:], expect=1)
         assert f"error: {word}" in done.stderr and "it in one process" in done.stderr and not list(tmp_path.iterdir())

@@ -6,7 +6,6 @@ line is the whole sweep.
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -21,15 +20,14 @@ from hydra.core.hydra_config import HydraConfig
 from deeplab_lit.config.schemas import TrainConfig
 from deeplab_lit.training.step_batch import processes_told
 from deeplab_lit.utils.errors import Interrupted, UserError
+from deeplab_lit.utils.shards import own_shard
 
 _PAUSE = 1.0  # seconds between two calls of ``meanwhile``
 
 
 def launched_outside() -> bool:
     """Whether another program, such as torchrun or srun, started this process as one of several."""
-    # the script of a SLURM job has SLURM_NTASKS too, but is one process
-    several = (os.environ.get(name, "1") for name in ("WORLD_SIZE", "SLURM_STEP_NUM_TASKS"))
-    return any(number.isdigit() and int(number) > 1 for number in several)
+    return own_shard().count > 1
 
 
 def takes_several_processes(config: TrainConfig) -> bool:

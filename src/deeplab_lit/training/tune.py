@@ -20,7 +20,7 @@ from deeplab_lit.config.schemas import TrainConfig
 from deeplab_lit.training.own_process import launched_outside, takes_several_processes, train_in_own_process
 from deeplab_lit.training.plan import settle
 from deeplab_lit.training.result import Result
-from deeplab_lit.training.runs import find_finished, fingerprint, with_fingerprint
+from deeplab_lit.training.runs import Run, find_finished, fingerprint, with_fingerprint
 from deeplab_lit.training.train import train
 from deeplab_lit.training.trainer import trainer_arguments
 from deeplab_lit.utils.errors import Interrupted, UserError
@@ -136,11 +136,13 @@ def _tried_in_own_process(trial: Any, config: TrainConfig, overrides: Sequence[s
 
     root = Path(config.output).expanduser()
     mark = fingerprint(settle(config, trainer_arguments(config)).as_dict())
-    reported, pruned = -1, False
+    reported, pruned, run = -1, False, None
 
     def look() -> bool:
-        nonlocal reported, pruned
-        for step, score in validations(root, mark):
+        nonlocal reported, pruned, run
+        # the search reads the config of every trial, so it ends with the first run that is found
+        run = run or next(reversed(with_fingerprint(root, mark)), None)
+        for step, score in validations(run) if run else ():
             if step > reported:
                 reported = step
                 trial.report(score, step)
@@ -158,11 +160,10 @@ def _tried_in_own_process(trial: Any, config: TrainConfig, overrides: Sequence[s
     return Result.read(find_finished(root, mark)[-1].result).miou
 
 
-def validations(root: Path, mark: str) -> list[tuple[int, float]]:
-    """The steps and mIoUs of the validations of the newest run below ``root`` with this fingerprint."""
-    runs = with_fingerprint(root, mark)
-    file = runs[-1].folder / "metrics.csv" if runs else None
-    if file is None or not file.is_file():
+def validations(run: Run) -> list[tuple[int, float]]:
+    """The steps and mIoUs of the validations of a run, as far as its metrics.csv has them."""
+    file = run.folder / "metrics.csv"
+    if not file.is_file():
         return []
     with file.open(newline="") as lines:
         rows = [row for row in csv.DictReader(lines) if row.get("val/miou")]
