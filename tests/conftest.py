@@ -1,5 +1,6 @@
 """Shapes in the signatures of models, losses and metrics are checked while the tests run."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -33,6 +34,17 @@ def cache(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cache")
     os.environ["DEEPLAB_LIT_CACHE"] = str(folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was():
+    """What a training in this process wrote its log to is not what the next test's log goes to."""
+    yield
+    log = logging.getLogger("deeplab_lit")
+    log.propagate = True
+    for handler in [each for each in log.handlers if type(each) in (logging.StreamHandler, logging.FileHandler)]:
+        log.removeHandler(handler)
+        handler.close()
 
 
 def write_voc(root, sizes=((40, 56), (48, 33), (64, 64)), num_classes=21, seed=0, lists=("train", "val")):

@@ -13,7 +13,6 @@ def test_a_slow_training_says_its_step_before_its_first_logged_loss(monkeypatch,
     """Twenty seconds may pass before the tenth step, whose loss is the first that is read from the device."""
     now, trainer = [0.0], SimpleNamespace(global_step=0, max_steps=100, callback_metrics={})
     monkeypatch.setattr(progress_bar.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(progress_bar.log, "propagate", True)
     lines = ProgressLines()
     with caplog.at_level(logging.INFO, "deeplab_lit"):
         lines.on_train_start(trainer, None)
