@@ -38,7 +38,7 @@ def run(*arguments, env=None):
         (["parity=cafe"], ["parity=cafe does not exist", "caffe, modern"]),
         (
             ["model=deeplab_7x7"],
-            ["model=deeplab_7x7 does not go with backbone=resnet18", "backbone=vgg16", "aspp_l"],
+            ["model=deeplab_7x7 does not go with backbone=lite0_early", "backbone=vgg16", "aspp_l"],
         ),
         (
             ["backbone=vgg16", "model=baseline"],

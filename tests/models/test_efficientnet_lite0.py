@@ -84,3 +84,32 @@ def test_other_files_are_refused(state, tmp_path):
         trunk_weights({name: state[name] for name in names[1:]})
     with pytest.raises(UserError, match="not EfficientNet-Lite0's"):
         trunk_weights({name: state[name] for name in names[:-40]})
+
+
+def test_its_first_blocks_are_a_trunk_of_their_own(state):
+    """Their map is what the eighth block of the whole network gives."""
+    whole, early = EfficientNetLite0(output_stride=16).eval(), EfficientNetLite0(output_stride=16, blocks=8).eval()
+    weights = trunk_weights(state)[0]
+    whole.load_state_dict(weights)
+    early.load_state_dict({name: weights[name] for name in early.state_dict()})
+    seen = []
+    whole.blocks[7].register_forward_hook(lambda module, inputs, output: seen.append(output))
+    with torch.no_grad():
+        image = torch.randn(1, 3, 97, 97)
+        whole(image)
+        given = early(image)
+    assert given.shape == (1, early.channels, 7, 7) and early.channels == 80
+    torch.testing.assert_close(given, seen[0])
+    with pytest.raises(UserError, match="has 16 blocks"):
+        EfficientNetLite0(blocks=17)
+
+
+def test_the_first_blocks_start_from_the_same_weights():
+    trunk = {"_target_": "deeplab_lit.models.efficientnet_lite0.EfficientNetLite0", "frozen_norm": True, "blocks": 8}
+    head = {"_target_": "deeplab_lit.models.heads.FieldOfView"}
+    spec = {"backbone": trunk, "model": head, "scales": [1.0], "align_corners": False, "atrous": "auto"}
+    network = build_network(spec, 3)
+    weights = ImageNetConfig(weights="", path=None, fc="subset", fc_seed=0, normalization="imagenet", stride_on="3x3")
+    (line,) = initialize(network, weights, LabelSet(("a", "b", "c")), trunk)
+    assert "new: head.classifier (2)" in line
+    assert torch.equal(network.trunk.stem[0].weight, read_efficientnet_lite0()["_conv_stem.weight"])

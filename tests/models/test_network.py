@@ -14,7 +14,9 @@ MODELS = sorted(file.stem for file in (conf_folder() / "model").glob("*.yaml"))
 
 
 def recipe(group, name):
-    return OmegaConf.load(conf_folder() / group / f"{name}.yaml").recipe
+    file = OmegaConf.load(conf_folder() / group / f"{name}.yaml")
+    base = recipe(group, file.defaults[0]) if "defaults" in file else {}
+    return OmegaConf.merge(base, file.get("recipe", {}))
 
 
 PAIRS = [

@@ -11,9 +11,11 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, cast
 
 import yaml
+from omegaconf import OmegaConf
 
 from deeplab_lit.config.hydra_store import SCHEMAS
 from deeplab_lit.config.paths import conf_folder, experiments_folder
@@ -59,15 +61,17 @@ def keys(command: str) -> list[Key]:
     return [each for each in _described(SCHEMAS[command]) if each.name.split(".")[0] not in hidden]
 
 
-def groups_of(command: str) -> dict[str, str | None]:
-    """The config groups of a command with their default choices."""
+def groups_of(command: str, typed: Mapping[str, str] = MappingProxyType({})) -> dict[str, str | None]:
+    """The config groups of a command with their choices: those that are typed, and the defaults of the others."""
     groups: dict[str, str | None] = {}
     for entry in _read(conf_folder() / f"{command}.yaml").get("defaults", []):
         if isinstance(entry, str) and entry in SCHEMAS:
             groups |= groups_of(entry)
         elif isinstance(entry, dict):
             groups |= {key: choice for key, choice in entry.items() if re.fullmatch(r"\w+", key)}
-    return groups
+    groups |= {group: choice for group, choice in typed.items() if group in groups}
+    # some defaults follow from the choice of another group
+    return cast(dict[str, str | None], OmegaConf.to_container(OmegaConf.create(groups), resolve=True))
 
 
 def choices(group: str) -> list[Choice]:
@@ -104,11 +108,11 @@ def all_keys(command: str, arguments: Sequence[str]) -> list[str]:
         command: such as ``train``.
         arguments: what is typed; groups that it does not choose have their default choice.
     """
-    chosen = {**groups_of(command), **dict(each.split("=", 1) for each in arguments if "=" in each)}
+    chosen = groups_of(command, dict(each.split("=", 1) for each in arguments if "=" in each))
     names = dict.fromkeys([each.name for each in _described(SCHEMAS[command], whole=True)])
-    for group in groups_of(command):
+    for group, choice in chosen.items():
         names |= {group: None}
-        file = conf_folder() / group / f"{chosen[group]}.yaml"
+        file = conf_folder() / group / f"{choice}.yaml"
         if file.is_file() and "@package" not in file.read_text():
             names |= dict.fromkeys(_of_file(file, group))
     return list(names)

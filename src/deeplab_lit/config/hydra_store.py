@@ -53,6 +53,15 @@ OmegaConf.register_new_resolver("times", lambda number, factor: round(number * f
 # the batch of one process does not follow from the data set if that of all processes is given
 OmegaConf.register_new_resolver("unless", lambda told, default: default if told is None else None, replace=True)
 
+# defaults of groups that follow from the choice of another group: ImageNet's weights for the trunk that has them
+# installed, so that nothing is downloaded, and the CRF on the embedded data, whose small images take it no time
+OmegaConf.register_new_resolver(
+    "init_of",
+    lambda backbone: "imagenet" if backbone in ("efficientnet_lite0", "lite0_early") else "random",
+    replace=True,
+)
+OmegaConf.register_new_resolver("crf_of", lambda data: "v2_resnet101" if data == "shapes" else "none", replace=True)
+
 
 def _gpus(otherwise: int) -> int:
     import torch  # after all other keys are checked, and only where a config asks for it

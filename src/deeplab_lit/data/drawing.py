@@ -42,7 +42,7 @@ def panel(rows: Sequence[tuple[Bytes, Bytes, Bytes]], labels: LabelSet, titles: 
         [image, labels.colours[truth], overlay(image, guess, labels), error_map(truth, guess)]
         for image, truth, guess in rows
     ]
-    return _sheet(cells, ("image", "truth", "prediction", "errors"), titles, _present(rows), labels)
+    return _sheet(cells, ("image", "truth", "network", "errors"), titles, _present(rows), labels)
 
 
 def comparison(
@@ -58,7 +58,7 @@ def comparison(
         ]
         for image, truth, *guesses in rows
     ]
-    names = ("image", "truth", "before the CRF", "after the CRF", "mended and spoilt")
+    names = ("image", "truth", "network", "with the CRF", "mended and spoilt")
     return _sheet(cells, names, titles, _present(rows), labels)
 
 

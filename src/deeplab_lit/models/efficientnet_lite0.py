@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from deeplab_lit.models.atrous import AtrousConv2d, dilate
 from deeplab_lit.models.norm import freeze_norm
+from deeplab_lit.utils.errors import UserError
 
 # expansion, kernel, stride of the first block, channels, blocks
 _STAGES = (
@@ -54,9 +55,14 @@ class EfficientNetLite0(nn.Module):
 
     Args:
         output_stride: 8 in the papers; a CPU can train 16.
+        blocks: only so many of the 16 inverted residual blocks, without the last 1x1 convolution; None: the whole
+            network. 8 blocks end in 80 channels at stride 16.
         frozen_norm: batch normalisation with frozen statistics, as the papers have it with a pretrained trunk.
         frozen_affine: with ``frozen_norm``, scale and shift are frozen too, as in the papers.
         norm_momentum: weight of each batch in the running statistics of trained batch normalisation.
+
+    Raises:
+        UserError: ``blocks`` is not 1 to 16.
 
     Attributes:
         tap_channels, tap_strides: width and stride of the maps that :meth:`forward_taps` gives.
@@ -70,18 +76,23 @@ class EfficientNetLite0(nn.Module):
         frozen_norm: bool = False,
         frozen_affine: bool = True,
         norm_momentum: float = 0.02,
+        blocks: int | None = None,
     ) -> None:
         super().__init__()
+        whole = sum(count for *_, count in _STAGES)
+        if blocks is not None and not 1 <= blocks <= whole:
+            raise UserError(f"backbone.blocks={blocks}: EfficientNet-Lite0 has {whole} blocks; null takes all.")
         self.stem = _unit(3, _STEM, 3, stride=2)
-        blocks, channels = [], _STEM
+        layers, widths, channels = [], [], _STEM
         for expansion, kernel_size, stride, out_channels, count in _STAGES:
             for number in range(count):
-                blocks.append(
+                layers.append(
                     InvertedResidual(channels, out_channels, expansion, kernel_size, stride if number == 0 else 1)
                 )
                 channels = out_channels
-        self.blocks = nn.Sequential(*blocks)
-        self.features = _unit(channels, _FEATURES)
+                widths.append(channels)
+        self.blocks = nn.Sequential(*layers[:blocks])
+        self.features = _unit(channels, _FEATURES) if blocks is None else nn.Identity()
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
@@ -89,12 +100,12 @@ class EfficientNetLite0(nn.Module):
                 layer.momentum = norm_momentum
         if frozen_norm:
             freeze_norm(self, frozen_affine)
-        self.channels = _FEATURES
+        self.channels = _FEATURES if blocks is None else widths[blocks - 1]
         self.output_stride = output_stride
         dilate(self, output_stride)
         self.tap_strides = tuple(min(stride, output_stride) for stride in (1, 2, 4, 8, 16))
 
-    def forward(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 1280 h w"]:
+    def forward(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channels h w"]:
         return self.features(self.blocks(self.stem(image)))
 
     def forward_taps(self, image: Float[Tensor, "batch 3 height width"]) -> tuple[Tensor, list[Tensor]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 from lightning.pytorch.loggers import Logger
 
 from deeplab_lit.crf.dense import DenseCRF
-from deeplab_lit.data.drawing import panel, save_png
+from deeplab_lit.data.drawing import comparison, panel, save_png
 from deeplab_lit.inference.predictor import PRECISIONS, Predictor
 from deeplab_lit.inference.scoring import Evaluation, numbers, score_split
 from deeplab_lit.training.build import Training
@@ -85,9 +84,8 @@ def _score(training: Training, checkpoint: Path, of_training: dict[str, Any], lo
     config, crf = training.config, training.plan.crf
     content = read(checkpoint)
     segmenter.load_state_dict(content["state_dict"])
-    began = time.monotonic()
-    trainer.validate(segmenter, data, verbose=False)
-    spent = time.monotonic() - began
+    if segmenter.scores is None or content["global_step"] != segmenter.validated_at:
+        trainer.validate(segmenter, data, verbose=False)
     scores, matrix = segmenter.scores, segmenter.matrix
     assert scores is not None and matrix is not None
     result = Result(
@@ -96,7 +94,7 @@ def _score(training: Training, checkpoint: Path, of_training: dict[str, Any], lo
         global_batch_size=config.global_batch_size,
         left_out=segmenter.left_out or None,
         params=sum(parameter.numel() for parameter in segmenter.parameters()),
-        images_per_second=round(len(data.val_split) / spent, 3),
+        images_per_second=round(len(data.val_split) / segmenter.validation_seconds, 3),
         best_step=content["global_step"],
         checkpoint=str(checkpoint),
         **of_training,
@@ -117,12 +115,25 @@ def _score(training: Training, checkpoint: Path, of_training: dict[str, Any], lo
     if trainer.is_global_zero:
         if config.row is not None:
             result.pictures = ids
-            write_row_pictures(rows, refined, data.labels, run.folder / "pictures" / "wall")
-        save_png(panel(rows, data.labels, ids), run.folder / "pictures" / "validation.png")
+        _write_pictures(training, rows, ids, refined)
         log_result(loggers, result, matrix.numpy(), data.labels, run)
         result.write(run.result)
         show_result(result, run)
     return result
+
+
+def _write_pictures(
+    training: Training, rows: list[tuple[Bytes, Bytes, Bytes]], ids: list[str], refined: list[Bytes]
+) -> None:
+    """Write pictures/validation.png, and the row pictures of a row of a published table."""
+    labels, folder = training.data.labels, training.run.folder / "pictures"
+    if training.config.row is not None:
+        write_row_pictures(rows, refined, labels, folder / "wall")
+    if refined:
+        pairs = [(*row, with_crf) for row, with_crf in zip(rows, refined, strict=True)]
+        save_png(comparison(pairs, labels, ids), folder / "validation.png")
+    else:
+        save_png(panel(rows, labels, ids), folder / "validation.png")
 
 
 def _taken_loggers(trainer: L.Trainer) -> list[Logger]:

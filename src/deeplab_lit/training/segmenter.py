@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast
 
@@ -102,6 +103,7 @@ class Segmenter(L.LightningModule):
         self.matrix: Tensor | None = None
         self.scores: Scores | None = None
         self.validated_at = -1
+        self.validation_began = self.validation_seconds = 0.0
 
     def _image(self, batch: Sample) -> Tensor:
         image = self.normalize(batch["image"]).to(next(self.network.parameters()).dtype)
@@ -187,6 +189,7 @@ class Segmenter(L.LightningModule):
     def on_validation_start(self) -> None:
         self.check_finite()
         keep_folded(self.network, True)
+        self.validation_began = time.monotonic()
 
     def on_validation_end(self) -> None:
         keep_folded(self.network, False)
@@ -207,6 +210,7 @@ class Segmenter(L.LightningModule):
         self.scores = Scores.of(self.matrix)
         self.confusion.reset()
         self.validated_at = self.trainer.global_step
+        self.validation_seconds = time.monotonic() - self.validation_began
         # the counts are already summed over processes
         self.log("val/miou", self.scores.miou, prog_bar=True)
         self.log("val/pixel_accuracy", self.scores.pixel_accuracy)

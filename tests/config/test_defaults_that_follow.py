@@ -1,0 +1,37 @@
+"""Defaults of groups that follow from the choice of another group, in conf/train.yaml."""
+
+import pytest
+
+from deeplab_lit.config.paths import experiments_folder, tables
+from tests.composing import compose
+
+
+@pytest.mark.parametrize(
+    ("typed", "init", "crf"),
+    [
+        ([], "imagenet", "dense"),
+        (["backbone=resnet101", "model=aspp_l"], "random", "dense"),
+        (["backbone=timm"], "random", "dense"),
+        (["backbone=efficientnet_lite0", "data=voc", "data.root=x"], "imagenet", "none"),
+        (["init=random", "crf=none"], "random", "none"),
+        (["backbone=resnet50", "init=imagenet", "data=voc", "crf=v1_largefov", "data.root=x"], "imagenet", "dense"),
+    ],
+)
+def test_they_follow_unless_they_are_typed(typed, init, crf):
+    cfg = compose(*typed)
+    assert cfg.init.name == init and cfg.crf.name == crf
+    assert cfg.backbone.get("frozen_norm", init == "imagenet") is (init == "imagenet")
+
+
+@pytest.mark.parametrize("budget", ["full", "mini"])
+def test_a_row_has_the_crf_that_its_file_says(budget):
+    """On the embedded data too, where other trainings are scored with the CRF."""
+    rows = [file for table in tables() for file in sorted((experiments_folder() / table).glob("*.yaml"))]
+    table4 = {"baseline", "msc", "coco", "aug", "largefov", "aspp", "coco_pretraining"}
+    assert len(rows) > 30
+    for file in rows:
+        row = f"{file.parent.name}/{file.stem}"
+        cfg = compose(f"experiments={row}", f"budget={budget}", "roots.voc=x", "roots.sbd=x", "roots.coco=x")
+        without = file.parent.name in ("table4_resnet101", "table2_policy") and file.stem != "crf"
+        assert (cfg.crf.name == "none") == without, row
+        assert file.parent.name != "table4_resnet101" or file.stem in (table4 | {"crf"})
