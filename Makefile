@@ -1,8 +1,11 @@
-# make train: the main job on the embedded data. make test: the test suite. Both create .venv and install first.
+# make train: the main job on the embedded data. make test: the test suite. Both create .venv and install first, with uv
+# where it is installed.
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
 SHARED = -n 2 --dist loadfile --no-loadscope-reorder
+UV := $(shell command -v uv 2> /dev/null)
+INSTALL = $(if $(UV),$(UV) pip install --quiet --python $(RUN),$(RUN) -m pip install --quiet)
 
 .PHONY: help train test test-fast test-long fuzz audit bench gpu lint format clean
 
@@ -19,18 +22,19 @@ help:
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || { \
 	  echo "Python 3.11, 3.12 or 3.13 is needed: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	$(if $(UV),$(UV) venv --quiet --python $(PYTHON) $(VENV),$(PYTHON) -m venv $(VENV))
 
 $(VENV)/.installed: pyproject.toml $(VENV)/bin/python
-	$(RUN) -m pip install --quiet -e .
+	$(INSTALL) -e .
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/bin/python
-	$(RUN) -m pip install --quiet -e '.[dev]'
+	$(INSTALL) -e '.[dev]'
 	@touch $@ $(VENV)/.installed
 
 train: $(VENV)/.installed
 	$(RUN) -m deeplab_lit.train $(ARGS)
+	@echo "other commands: . $(VENV)/bin/activate once in a shell, or $(VENV)/bin/deeplab-lit train --help"
 
 test: $(VENV)/.installed-dev
 	$(RUN) -m pytest $(SHARED) -m 'not long' $(ARGS)
@@ -45,7 +49,7 @@ fuzz: $(VENV)/.installed-dev
 	DEEPLAB_LIT_FUZZ=10000 $(RUN) -m pytest -n 2 tests/security/test_fuzz.py $(ARGS)
 
 audit: $(VENV)/.installed-dev
-	$(RUN) -m pip install --quiet pip-audit
+	$(INSTALL) pip-audit
 	$(RUN) -m pip_audit --skip-editable
 
 bench: $(VENV)/.installed-dev
