@@ -2,8 +2,7 @@
 
 import re
 
-import yaml
-
+from deeplab_lit.cli.reference import groups_of
 from deeplab_lit.config.paths import conf_folder
 from tests.conftest import ROOT
 
@@ -12,11 +11,7 @@ README = (ROOT / "README.md").read_text()
 
 def test_the_table_lists_every_group_with_its_choices_and_defaults():
     rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", README, re.M))
-    defaults = {}
-    for command in ("train", "tune"):
-        for entry in yaml.safe_load((conf_folder() / f"{command}.yaml").read_text())["defaults"]:
-            if isinstance(entry, dict):
-                defaults |= {key.split("@")[0]: choice for key, choice in entry.items()}
+    defaults = {**groups_of("train"), **groups_of("tune")}
     groups = {folder.name for folder in conf_folder().iterdir() if folder.is_dir()}
     assert set(rows) == groups
     for group, cell in rows.items():
