@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from deeplab_lit.config.compose import typed
+from deeplab_lit.data.datamodule import SegmentationData
 from deeplab_lit.training.segmenter import Segmenter
 from deeplab_lit.training.train import train
 from deeplab_lit.utils.errors import Interrupted
@@ -17,7 +18,7 @@ from tests.end_to_end.test_train import rows
 SMALL = [
     "data.train_images=12", "data.val_images=6", "eval_batch_size=1", "max_steps=6", "val_every=2", "batch_size=2",
     "crop_size=33", "num_workers=0", "model.rate_scale=0.2", "trainer.accelerator=cpu", "trainer.precision=32-true",
-    "logger=csv", "trainer.log_every_n_steps=1", "pictures=0",
+    "logger=csv", "trainer.log_every_n_steps=1", "pictures=0", "crf=none",
 ]  # fmt: skip
 TRUNK = ["backbone=timm", "backbone.name=test_resnet"]  # timm's smallest
 
@@ -86,6 +87,32 @@ def test_a_signal_saves_and_the_resumed_run_is_the_uninterrupted_one(
     for key, value in a["state_dict"].items():
         assert torch.equal(value, b["state_dict"][key]), key
     assert curve(whole) == curve(tmp_path)
+
+
+def test_a_signal_before_the_first_step_saves_after_it(tmp_path, monkeypatch):
+    """Lightning's own handler would end the process with status 0 there, as if the training were done."""
+    real = SegmentationData.train_dataloader
+    monkeypatch.setattr(
+        SegmentationData, "train_dataloader", lambda self: os.kill(os.getpid(), signal.SIGTERM) or real(self)
+    )
+    with pytest.raises(Interrupted, match="stopped by SIGTERM at step 1"):
+        run(tmp_path)
+    assert last(tmp_path)["global_step"] == 1
+
+
+def test_lightning_handles_no_signal_outside_the_steps(tmp_path, monkeypatch):
+    """There its handler would end the process with status 0, and without a result."""
+    handlers, real = [], Segmenter.validation_step
+
+    def noted(self, *arguments):
+        if self.trainer.state.fn == "validate":
+            handlers.append(signal.getsignal(signal.SIGTERM))
+        return real(self, *arguments)
+
+    monkeypatch.setattr(Segmenter, "validation_step", noted)
+    before = signal.getsignal(signal.SIGTERM)
+    run(tmp_path, "max_steps=3")
+    assert handlers and set(handlers) == {before} and signal.getsignal(signal.SIGTERM) == before
 
 
 @pytest.fixture(scope="module")

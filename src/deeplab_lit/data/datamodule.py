@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from deeplab_lit.data.labels import LabelSet
-from deeplab_lit.data.loader_processes import loader_processes
+from deeplab_lit.data.loader_processes import Loader, loader_processes
 from deeplab_lit.data.sampling import Draw, EvalSampler, TrainSampler
 from deeplab_lit.data.split import Split
 from deeplab_lit.data.transforms import EvalTransform, Sample, TrainTransform
@@ -154,7 +154,7 @@ class SegmentationData(L.LightningDataModule):
     def _loader(
         self, dataset: Dataset[Sample], sampler: Any, batch_size: int, collate: Callable[[list[Sample]], Any]
     ) -> DataLoader[Any]:
-        return DataLoader(
+        return Loader(
             dataset,
             batch_size=batch_size,
             sampler=sampler,

@@ -9,6 +9,10 @@ import threading
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
+
+# Windows lacks the last two
+_OF_TRAININGS = {getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)}
 
 
 def loader_processes(number: int, world: int) -> dict[str, Any]:
@@ -31,15 +35,31 @@ def loader_processes(number: int, world: int) -> dict[str, Any]:
     return {"worker_init_fn": survive_signals, "multiprocessing_context": context}
 
 
+class Loader(DataLoader[Any]):
+    """A ``DataLoader`` whose processes start with the signals blocked that stop a training.
+
+    Such a signal would otherwise end a process that has not come to :func:`survive_signals` yet. The training itself
+    gets the signal once the processes are started.
+    """
+
+    def __iter__(self) -> Any:
+        if not self.num_workers or not hasattr(signal, "pthread_sigmask"):
+            return super().__iter__()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_TRAININGS)
+        try:
+            return super().__iter__()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def survive_signals(worker: int) -> None:
     """Make a loader process ignore the signals that stop a training, and obey SIGTERM only if the training sends it.
 
     A signal that goes to all processes of a training would otherwise end the loaders before the training has saved. The
     process ends with the training, however that ends.
     """
-    for name in ("SIGINT", "SIGUSR1", "SIGUSR2"):  # Windows lacks the last two
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for each in _OF_TRAININGS - {signal.SIGTERM}:
+        signal.signal(each, signal.SIG_IGN)
     if hasattr(signal, "sigwaitinfo"):  # sigwaitinfo tells the sender; not every platform has it
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_obey_the_training, daemon=True).start()

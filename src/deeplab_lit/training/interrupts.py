@@ -20,7 +20,6 @@ from deeplab_lit.training.callbacks import UnbrokenCurve
 from deeplab_lit.training.lightning_private import (
     MovingAverage,
     forget_validation_progress,
-    leave_signals_alone,
     log_this_step,
     validate_now,
 )
@@ -61,13 +60,15 @@ class SaveFirst(Callback):
         self._segmenter: Segmenter | None = None
         self._common = 0  # validation batches that every process has
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, Segmenter)
         self._segmenter = pl_module
-        leave_signals_alone(trainer)
         # only the main thread can set handlers; a caller that trains in another thread handles signals itself
         if threading.current_thread() is threading.main_thread():
             self._before = {each: signal.signal(each, self._note) for each in _SIGNALS if each}
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, Segmenter)
         if self._owes_validation(trainer, pl_module):
             validate_now(trainer)
 

@@ -31,7 +31,12 @@ def validate_now(trainer: L.Trainer) -> None:
 
 
 def leave_signals_alone(trainer: L.Trainer) -> None:
-    """Stop Lightning from asking all processes for SIGTERM in each step, since :class:`SaveFirst` handles it."""
+    """Stop Lightning from handling signals, which :class:`SaveFirst` does.
+
+    Lightning would end the process with status 0 at a SIGTERM outside the steps, and ask all processes for a SIGTERM in
+    each step.
+    """
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
 
 

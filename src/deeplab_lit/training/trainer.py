@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from deeplab_lit.config.recipes import without_recipe
 from deeplab_lit.config.schemas import TrainConfig
 from deeplab_lit.training.checkpoints import WholeFileCheckpoint
+from deeplab_lit.training.lightning_private import leave_signals_alone
 from deeplab_lit.training.synchronised_norms import SynchronisedNorms
 from deeplab_lit.utils.errors import UserError, closest
 from deeplab_lit.utils.hardware import resolve_precision
@@ -110,7 +111,9 @@ def build_trainer(
         if SLURMEnvironment.detect():
             # SaveFirst requeues the job, with a checkpoint that resume=auto finds
             plugins.append(SLURMEnvironment(auto_requeue=False))
-        return L.Trainer(**{**fixed, **given, **more, "plugins": plugins})
+        trainer = L.Trainer(**{**fixed, **given, **more, "plugins": plugins})
+        leave_signals_alone(trainer)
+        return trainer
     except UserError:
         raise
     except KeyError as error:
