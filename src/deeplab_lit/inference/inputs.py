@@ -12,7 +12,7 @@ from deeplab_lit.inference.predictor import Predictor, Scorer
 from deeplab_lit.inference.trained import Trained, load
 from deeplab_lit.models.network import at_scales
 from deeplab_lit.utils.errors import UserError
-from deeplab_lit.utils.fetch import is_url
+from deeplab_lit.utils.fetch import BEST, is_url
 from deeplab_lit.utils.hardware import set_tf32
 from deeplab_lit.utils.instantiate import OWN
 from deeplab_lit.utils.parallel import cores
@@ -31,7 +31,9 @@ def open_network(config: UseConfig, eval_size: int | None = None) -> tuple[Train
         UserError: no checkpoint is given; or as :func:`deeplab_lit.load` and :class:`Predictor`.
     """
     if config.checkpoint is None:
-        raise UserError("checkpoint is required: type checkpoint=PATH, such as runs/.../checkpoints/best.ckpt.")
+        raise UserError(
+            f"checkpoint is required: type checkpoint=RUN_DIRECTORY, whose {BEST} is taken, or checkpoint=FILE."
+        )
     set_tf32(config.tf32)
     trained = load(config.checkpoint, config.allow)
     network: Scorer = trained.network
@@ -110,7 +112,10 @@ def workers(given: int | None) -> int:
 def run_name(checkpoint: str | None) -> str:
     """The name for the results of a checkpoint: that of its run, or else of its file."""
     assert checkpoint is not None
-    path = Path(checkpoint.rstrip("/").rsplit("/", 1)[-1]) if is_url(checkpoint) else Path(checkpoint).resolve()
+    if is_url(checkpoint):
+        return Path(checkpoint.rstrip("/").rsplit("/", 1)[-1]).stem
+    path = Path(checkpoint).expanduser().resolve()
+    path = path / BEST if (path / BEST).is_file() else path
     if path.parent.name == "checkpoints":
         run = path.parent.parent
         return f"{run.parent.name}-{run.name}" if run.parent.name else run.name

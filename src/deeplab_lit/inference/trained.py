@@ -93,8 +93,8 @@ def load(path: str | Path, allow: Sequence[str] = ()) -> Trained:
     Of the code that the file names, only classes of this library and of ``allow`` are imported.
 
     Args:
-        path: any file of weights that :func:`deeplab_lit.weights.read.read` knows, or its URL; or an ONNX graph that
-            ``deeplab_lit.export`` wrote.
+        path: any file of weights that :func:`deeplab_lit.weights.read.read` knows, or its URL; a run directory, whose
+            best checkpoint is loaded; or an ONNX graph that ``deeplab_lit.export`` wrote.
         allow: prefixes of further packages whose trunks and heads may be imported, such as ``"mypackage."``.
 
     Raises:
