@@ -151,7 +151,9 @@ def test_onnx_runtime_gives_the_labels_of_prediction_at_any_batch_and_size(graph
     for images in photographs(folder):
         (scores,) = session.run(["scores"], {"image": normalised(images, about)})
         torch.testing.assert_close(torch.from_numpy(scores), predicted(msc(folder), images), atol=1e-4, rtol=1e-4)
-        equal = [(found.argmax(0) == predictor.labels(image)).mean() for found, image in zip(scores, images)]
+        equal = [
+            (found.argmax(0) == predictor.labels(image)).mean() for found, image in zip(scores, images, strict=True)
+        ]
         assert min(equal) >= 0.9999, (images[0].shape, equal)
 
 

@@ -102,12 +102,13 @@ class TrainTransform:
 
 
 def padded_side(side: int, least: int, stride: int = 8) -> int:
-    """The height or width in pixels that an image is padded to: at least ``least``, else the next multiple of the stride plus 1.
+    """The height or width in pixels that an image is padded to: a multiple of the stride plus 1, at least ``least``.
 
     In integers that are not negative, since exported graphs divide towards zero, and with ``torch.sym_max``, since the
     sizes of an image are symbols while a network is exported.
     """
-    return torch.sym_max(least, (side + stride - 2) // stride * stride + 1)
+    padded: int = torch.sym_max(least, (side + stride - 2) // stride * stride + 1)  # type: ignore[assignment]
+    return padded
 
 
 class EvalTransform:

@@ -1,4 +1,4 @@
-"""Tracing of a network as one graph from normalised images to scores of pixels, for any batch and size, padding included."""
+"""Tracing of a network as one graph from normalised images to scores of pixels, padding included."""
 
 from __future__ import annotations
 

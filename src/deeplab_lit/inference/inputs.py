@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from deeplab_lit.config.command_schemas import CRFSearchConfig, EvaluateConfig, UseConfig
@@ -18,6 +19,7 @@ from deeplab_lit.utils.instantiate import OWN
 from deeplab_lit.utils.parallel import cores
 from deeplab_lit.utils.progress import Progress
 from deeplab_lit.utils.shards import processes_here
+from deeplab_lit.weights.foreign import names_for
 
 
 def open_network(config: UseConfig, eval_size: int | None = None) -> tuple[Trained, Predictor]:
@@ -60,8 +62,8 @@ def open_split(
     The data set is that of the config, or else the one that the checkpoint was trained on.
 
     Raises:
-        UserError: the split is unknown, no data set is named, it has another number of classes than the checkpoint, or
-            a file is missing.
+        UserError: the split is unknown, no data set is named, its classes are not the checkpoint's, or a file is
+            missing.
     """
     data, checkpoint = config.data, config.checkpoint
     if config.split not in ("train", "val"):
@@ -74,13 +76,33 @@ def open_split(
         if data is None
         else open_source(data, progress)
     )
-    ours, theirs = trained.labels.names, source.labels.names
+    _check_classes(trained, source.labels.names, checkpoint)
+    return source.labels, source.split(config.split)
+
+
+def _check_classes(trained: Trained, theirs: Sequence[str], checkpoint: str | None) -> None:
+    """Raise a UserError unless the classes of a data set are those that the network scores, in the same order.
+
+    Files of other code bases name no classes. The names that reading gave them are compared only where the data set
+    has the same names: then the order is known to be wrong.
+    """
+    ours = trained.labels.names
     if len(ours) != len(theirs):
         raise UserError(
             f"{checkpoint} scores {len(ours)} classes ({', '.join(ours[:4])}, ...), the data set has {len(theirs)} "
             f"({', '.join(theirs[:4])}, ...): give the data set that it was trained for."
         )
-    return source.labels, source.split(config.split)
+    convention = names_for(len(ours)) if "source" in trained.description else None
+    if convention is not None and ours == convention.names and set(ours) != set(theirs):
+        return
+    for number, (own, other) in enumerate(zip(ours, theirs, strict=True)):
+        if own != other:
+            raise UserError(
+                f"{checkpoint} scores {own!r} as class {number}, which is {other!r} in the data set: give the data set "
+                "that it was trained for; if the classes are the same under other names, write their names into a "
+                f"copy with python -m deeplab_lit.convert source={checkpoint} out=named.ckpt classes=FILE, where FILE "
+                "is the class list of the data set."
+            )
 
 
 def every(count: int, wanted: int | None) -> list[int]:

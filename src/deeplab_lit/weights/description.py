@@ -36,7 +36,7 @@ def describe(
 
 
 def for_others(about: Mapping[str, Any]) -> dict[str, Any]:
-    """A description without the config of the data set, which holds paths of the machine that the network was trained on."""
+    """A description without the config of the data set, which holds paths of the machine of the training."""
     return {**copy.deepcopy(dict(about)), "data": None}
 
 
