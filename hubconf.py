@@ -10,7 +10,7 @@ def deeplab(checkpoint: str, allow: tuple[str, ...] = ()):
     """What :func:`deeplab_lit.load` gives: ``.predict(image)``, ``.probabilities(image)``, ``.network``, ``.labels``.
 
     Args:
-        checkpoint: any file of weights that this library knows, its URL, or ``hf://USER/NAME``.
+        checkpoint: any file of weights that this library knows, a run directory, a URL, or ``hf://USER/NAME``.
         allow: packages whose trunks and heads the file may name.
     """
     source = str(Path(__file__).resolve().parent / "src")

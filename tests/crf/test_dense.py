@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+import torch
 
 from deeplab_lit.crf import DenseCRF, meanfield
 from deeplab_lit.crf import lattice as lattices
@@ -220,6 +221,20 @@ IMAGE = photograph(8, 9)
 EVEN = np.full((4, 8, 9), 0.25, np.float32)
 
 
+def test_probabilities_may_be_arrays_or_tensors_of_any_precision():
+    crf = DenseCRF(**V2_RESNET, threads=1)
+    exact = softmax(np.random.default_rng(0).normal(size=(4, 8, 9)) * 3).astype(np.float16)  # the same in all types
+    expected = crf(IMAGE, exact.astype(np.float32))
+    tensor = torch.from_numpy(exact)
+    leaf = tensor.float().requires_grad_()
+    for given in (exact, exact.astype(np.float64), tensor, tensor.double(), leaf):
+        found = crf(IMAGE, given)
+        assert type(found) is np.ndarray and found.dtype == np.float32
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(crf.labels(IMAGE, given), crf.labels(IMAGE, exact.astype(np.float32)))
+    assert crf(IMAGE, tensor.bfloat16()).dtype == np.float32
+
+
 @pytest.mark.parametrize(
     ("image", "probabilities", "words"),
     [
@@ -228,7 +243,7 @@ EVEN = np.full((4, 8, 9), 0.25, np.float32)
         (IMAGE, EVEN * 4, "add up to 4 to 4 instead of 1"),
         (IMAGE, np.log(EVEN), "if they are logits, apply the softmax first"),
         (IMAGE, np.where(EVEN > 0, np.nan, EVEN), "hold NaN"),
-        (IMAGE, EVEN.astype(np.float64), "are float64: give float32"),
+        (IMAGE, (EVEN * 255).astype(np.uint8), "are uint8: give float32"),
         (IMAGE / 255, EVEN, "image is float64"),
         (IMAGE[..., 0], EVEN, "give the original RGB bytes"),
         (IMAGE[:0], EVEN[:, :0], "give the original RGB bytes"),

@@ -24,6 +24,12 @@ def test_presets_hold_the_published_numbers(name, published):
     assert compose(f"crf={name}", "parity.crf_normalization=symmetric").crf.normalization == "symmetric"
 
 
+def test_a_preset_prints_its_numbers():
+    text = repr(preset("v2_resnet101"))
+    assert text.startswith("DenseCRF(bilateral_weight=4") and "bilateral_xy_std=67" in text and "'after'" in text
+    assert vars(eval(text, {"DenseCRF": DenseCRF})) == vars(preset("v2_resnet101"))
+
+
 def test_none_is_none():
     assert preset("none") is None
 

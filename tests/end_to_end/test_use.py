@@ -8,6 +8,7 @@ import subprocess
 import tarfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -17,6 +18,7 @@ from PIL import Image
 import deeplab_lit
 from deeplab_lit.crf import preset
 from deeplab_lit.data.normalization import Normalization
+from deeplab_lit.inference import crf_search
 from deeplab_lit.inference.predictor import Predictor
 from deeplab_lit.inference.refine import read_probabilities
 from deeplab_lit.models.network import build_network
@@ -128,12 +130,21 @@ def test_refine_goes_on_from_saved_probabilities(user):
     assert "crf=none refines nothing" in done.stderr
 
 
-def test_the_search_writes_a_preset_that_can_be_used(user):
+def test_the_search_writes_a_preset_that_can_be_used(user, monkeypatch):
+    pools = []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            pools.append(self)
+
+    monkeypatch.setattr(crf_search, "ThreadPoolExecutor", Pool)
     arguments = (
         f"checkpoint={checkpoint(user)} images=2 held_out=2 bilateral_weight=[3,4,1] bilateral_xy_std=[10,20,10] "
         "bilateral_rgb_std=[3,5,1]" + FAST
     )
     done = use("crf_search", user, arguments)
+    assert pools and all(pool._shutdown for pool in pools)
     folder = user / re.search(r"results: (.+)", done.stdout)[1]
     result = json.loads((folder / "result.json").read_text())
     assert result["searched_on"]["images"] == result["held_out"]["images"] == 2
@@ -179,7 +190,7 @@ def test_summary_is_one_json_object(user):
     ("arguments", "words"),
     [
         ("checkpoint=nowhere.ckpt", "checkpoint 'nowhere.ckpt' does not exist"),
-        ("", "checkpoint is required: type checkpoint=PATH"),
+        ("", "checkpoint is required: type checkpoint=RUN_DIRECTORY"),
         ("checkpoint=cut.ckpt", "cut.ckpt cannot be read as a checkpoint"),
         ("checkpoint=CK crf=v3", "crf=v3 does not exist: choose one of none, v1_largefov, v2_resnet101, v2_vgg16"),
         ("checkpoint=CK crf=v2_vgg16 crf.bilateral_xy_std=0", "crf.bilateral_xy_std=0"),

@@ -18,8 +18,10 @@ from PIL import Image
 import deeplab_lit
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.normalization import Normalization
+from deeplab_lit.data.transforms import EvalTransform
 from deeplab_lit.exports.compare import compare, images_to_check
 from deeplab_lit.exports.tracing import traced
+from deeplab_lit.inference.predictor import Predictor
 from deeplab_lit.models.network import at_scales, build_network
 from deeplab_lit.training.checkpoints import WholeFileCheckpoint
 from deeplab_lit.utils.errors import UserError
@@ -30,7 +32,9 @@ from deeplab_lit.weights.write import save
 from tests.end_to_end.running import use, use_alone
 
 LABELS = LabelSet(("sky", "road", "wall"), ((1, 2, 3), (4, 5, 6), (7, 8, 9)))
-NORM = Normalization((100.0, 110.0, 120.0), (50.0, 60.0, 70.0), bgr=True)
+NORM = Normalization((100.3, 110.4, 120.0), (50.0, 60.0, 70.0), bgr=True)  # the padding is not quite zero
+EVAL_SIZE = 97
+DATA = {"_target_": "deeplab_lit.data.folder.Folder", "root": "/home/somebody/data", "classes": "/home/somebody/c.txt"}
 SPEC = {
     "backbone": {"_target_": "deeplab_lit.models.timm_trunk.TimmTrunk", "name": "test_resnet"},
     "model": {"_target_": "deeplab_lit.models.heads.ASPP", "rates": [1, 2]},
@@ -58,10 +62,14 @@ def write(path, spec=SPEC):
     content = {
         "state_dict": {f"network.{key}": value for key, value in network.state_dict().items()},
         "global_step": 7,
-        "deeplab_lit": describe(spec, LABELS, NORM),
+        "deeplab_lit": describe(spec, LABELS, NORM, EVAL_SIZE, DATA),
     }
     WholeFileCheckpoint().save_checkpoint(content, path)
     return network
+
+
+# below, at and above the evaluation size, padded there and not
+SIZES = ((97, 97), (64, 151), (200, 75), (40, 33), (105, 145), (120, 99))
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +79,7 @@ def folder(tmp_path_factory):
     write(folder / "net.ckpt")
     rng = np.random.default_rng(0)
     (folder / "photos").mkdir()
-    for height, width in ((97, 130), (101, 101), (160, 99)):
+    for height, width in SIZES:
         coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), np.uint8))
         coarse.resize((width, height), Image.Resampling.BICUBIC).save(folder / "photos" / f"{height}x{width}.png")
     return folder
@@ -105,36 +113,61 @@ def graph(folder):
     return folder, (command.stdout, others)
 
 
-def expected(folder, image):
-    trained = deeplab_lit.load(folder / "net.ckpt")
+def normalised(images, about):
+    """What a user of a file gives it, by its metadata alone."""
+    mean, std = (np.array(about["normalization"][key], np.float32) for key in ("mean", "std"))
+    planes = ((np.stack(images).astype(np.float32) - mean) / std).transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(planes[:, ::-1] if about["normalization"]["bgr"] else planes)
+
+
+def about_of(path):
+    return json.loads({each.key: each.value for each in onnx.load(path).metadata_props}["deeplab_lit"])["about"]
+
+
+def photographs(folder):
+    """A batch of the photograph and its mirror image for each size."""
+    for height, width in SIZES:
+        with Image.open(folder / "photos" / f"{height}x{width}.png") as file:
+            image = np.array(file)
+        yield [image, np.ascontiguousarray(image[:, ::-1])]
+
+
+def predicted(network, images):
+    """The scores that prediction computes of images of one size."""
+    height, width = images[0].shape[:2]
+    padded = torch.stack([EvalTransform(EVAL_SIZE, NORM).image(image) for image in images])
     with torch.no_grad():
-        return at_scales(trained.network, [0.5, 1.0]).scores(image)
+        return network.scores(padded)[..., :height, :width]
 
 
-SIZES = ((1, 97, 130), (3, 64, 151), (2, 200, 75))
+def msc(folder):
+    return at_scales(deeplab_lit.load(folder / "net.ckpt").network, [0.5, 1.0])
 
 
-def test_onnx_runtime_gives_the_networks_scores_at_any_batch_and_size(graph):
+def test_onnx_runtime_gives_the_labels_of_prediction_at_any_batch_and_size(graph):
     folder, _ = graph
-    session = onnxruntime.InferenceSession(str(folder / "msc.onnx"))
-    for batch, height, width in SIZES:
-        image = torch.randn(batch, 3, height, width)
-        (found,) = session.run(["scores"], {"image": image.numpy()})
-        torch.testing.assert_close(torch.from_numpy(found), expected(folder, image), atol=1e-4, rtol=1e-4)
+    session, about = onnxruntime.InferenceSession(str(folder / "msc.onnx")), about_of(folder / "msc.onnx")
+    predictor = Predictor(msc(folder), NORM, EVAL_SIZE, device="cpu", precision="32-true")
+    for images in photographs(folder):
+        (scores,) = session.run(["scores"], {"image": normalised(images, about)})
+        torch.testing.assert_close(torch.from_numpy(scores), predicted(msc(folder), images), atol=1e-4, rtol=1e-4)
+        equal = [
+            (found.argmax(0) == predictor.labels(image)).mean() for found, image in zip(scores, images, strict=True)
+        ]
+        assert min(equal) >= 0.9999, (images[0].shape, equal)
 
 
-def test_pytorchs_program_gives_the_networks_scores_at_any_batch_and_size(graph):
+def test_pytorchs_program_gives_the_scores_of_prediction_at_any_batch_and_size(graph):
     folder, _ = graph
     program = torch.export.load(folder / "msc.pt2").module()
-    for size in SIZES:
-        image = torch.randn(size[0], 3, *size[1:])
-        torch.testing.assert_close(program(image), expected(folder, image), atol=1e-5, rtol=1e-5)
+    for images in photographs(folder):
+        found = program(torch.from_numpy(normalised(images, about_of(folder / "msc.onnx"))))
+        torch.testing.assert_close(found, predicted(msc(folder), images), atol=1e-5, rtol=1e-5)
 
 
 def test_the_metadata_says_how_to_use_it_and_nothing_of_this_machine(graph):
     folder, _ = graph
-    model = onnx.load(folder / "msc.onnx")
-    about = json.loads({each.key: each.value for each in model.metadata_props}["deeplab_lit"])["about"]
+    model, about = onnx.load(folder / "msc.onnx"), about_of(folder / "msc.onnx")
     assert about["labels"] == {"names": ["sky", "road", "wall"], "palette": [[1, 2, 3], [4, 5, 6], [7, 8, 9]]}
     assert about["normalization"] == {"mean": list(NORM.mean), "std": list(NORM.std), "bgr": True}
     assert about["network"]["scales"] == [0.5, 1.0]
@@ -147,15 +180,19 @@ def test_the_metadata_says_how_to_use_it_and_nothing_of_this_machine(graph):
         content = b"".join(archive.read(name) for name in archive.namelist())
         extra = next(name for name in archive.namelist() if name.endswith("extra/deeplab_lit.json"))
         assert json.loads(archive.read(extra))["about"] == about
-    for data in ((folder / "msc.onnx").read_bytes(), content):
+    for data in ((folder / "msc.onnx").read_bytes(), content, (folder / "net.safetensors").read_bytes()):
         assert b"multiscale.py" not in data and os.fsencode(Path.cwd()) not in data
+        assert os.fsencode(folder) not in data and b"/home/somebody" not in data
 
 
 def test_what_it_prints_names_image_size_and_difference(graph):
     _, (command, others) = graph
     assert "msc.onnx: " in command and "scales 0.5, 1 fused inside" in command
-    assert "BGR minus 100, 110, 120 over 50, 60, 70" in command
-    for image in ("101x101, 101 x 101", "160x99, 99 x 160", "97x130, 130 x 97", "101x101 and its mirror image, 101 x"):
+    assert "BGR minus 100.3, 110.4, 120 over 50, 60, 70" in command
+    for image in (
+        "105x145, 145 x 105", "120x99, reduced, 60 x 73", "200x75, enlarged, 109 x 291",
+        "105x145 and its mirror image, 145 x 105",
+    ):  # fmt: skip
         assert command.count(f"{image}") == 1 and others.count(f"{image}") == 3, image
     assert command.count("written; each difference is below 0.001 of the largest score") == 1
 
@@ -165,11 +202,12 @@ def test_load_takes_what_was_written(graph, name):
     folder, _ = graph
     trained = deeplab_lit.load(folder / name)
     assert trained.labels == LABELS and trained.normalization == NORM and trained.step == 7
-    image = torch.randn(2, 3, 90, 75)
-    with torch.no_grad():
-        torch.testing.assert_close(trained.network.scores(image), expected(folder, image), atol=1e-4, rtol=1e-4)
-    photo = folder / "photos" / "97x130.png"
-    assert trained.predict(photo).shape == (97, 130)
+    for images in photographs(folder):
+        torch.testing.assert_close(
+            predicted(trained.network, images), predicted(msc(folder), images), atol=1e-4, rtol=1e-4
+        )
+    photo = folder / "photos" / "64x151.png"
+    assert trained.predict(photo).shape == (64, 151)
     network = deeplab_lit.load(folder / "net.ckpt")
     network = type(network)(**{**vars(network), "network": at_scales(network.network, [0.5, 1.0])})
     difference = np.abs(trained.probabilities(photo) - network.probabilities(photo)).max()
@@ -181,7 +219,7 @@ def test_a_program_of_one_scale_can_look_at_several(graph):
     image = torch.randn(1, 3, 80, 99)
     network = at_scales(deeplab_lit.load(folder / "one.pt2").network, [0.5, 1.0])
     with torch.no_grad():
-        torch.testing.assert_close(network.scores(image), expected(folder, image), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(network.scores(image), msc(folder).scores(image), atol=1e-4, rtol=1e-4)
 
 
 def test_no_training_starts_from_weights_that_hold_their_normalisation(graph):
@@ -203,21 +241,27 @@ def test_pools_that_round_up_and_taps_leave_too(folder):
     write(folder / "vgg.ckpt", VGG)
     export_alone(folder, ("vgg.ckpt", "onnx", "vgg.onnx", None), ("vgg.ckpt", "torch_export", "vgg.pt2", None))
     network = deeplab_lit.load(folder / "vgg.ckpt").network
-    scores = [deeplab_lit.load(folder / name).network.scores for name in ("vgg.onnx", "vgg.pt2")]
-    scores.append(torch.export.load(folder / "vgg.pt2").module())
-    for batch, height, width in SIZES:
-        image = torch.randn(batch, 3, height, width)
-        with torch.no_grad():
-            for found in scores:
-                torch.testing.assert_close(found(image), network.scores(image), atol=1e-4, rtol=1e-4)
+    runs = [deeplab_lit.load(folder / "vgg.onnx").network.scores, torch.export.load(folder / "vgg.pt2").module()]
+    again = deeplab_lit.load(folder / "vgg.pt2").network
+    for images in photographs(folder):
+        image = torch.from_numpy(normalised(images, about_of(folder / "vgg.onnx")))
+        for found in (*(run(image) for run in runs), predicted(again, images)):
+            torch.testing.assert_close(found, predicted(network, images), atol=1e-4, rtol=1e-4)
 
 
 def test_a_file_that_computes_something_else_is_not_agreed_to():
     network = torch.nn.Conv2d(3, 3, 1)
     image = {"a": np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)}
-    assert all(each.agrees for each in compare(network, network, NORM, image))
+    assert all(each.agrees for each in compare(network, network, NORM, 17, image))
     for wrong in (lambda x: network(x) * 1.01, lambda x: network(x) * float("nan")):
-        assert not any(each.agrees for each in compare(network, wrong, NORM, image))
+        assert not any(each.agrees for each in compare(network, wrong, NORM, 17, image))
+
+
+def test_a_file_that_does_not_pad_as_prediction_does_is_not_agreed_to():
+    network = torch.nn.Conv2d(3, 3, 5, padding=4, dilation=2)
+    image = {"a": np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)}
+    coarse = Normalization((100.45, 100.45, 100.45), (0.1, 0.1, 0.1))  # no byte is near to its mean
+    assert not any(each.agrees for each in compare(network, network, coarse, 65, image))
 
 
 class _Picky(torch.nn.Module):
@@ -235,17 +279,19 @@ class _Picky(torch.nn.Module):
 
 def test_a_network_without_a_graph_is_named():
     with pytest.raises(UserError, match=r"no graph for any batch and size .*format=safetensors"):
-        traced(_Picky())
+        traced(_Picky(), NORM, EVAL_SIZE)
 
 
-@pytest.mark.parametrize(("names", "size"), [("a", (700, 350)), ("ab", (700, 350)), ("abc", (20, 30))])
-def test_three_sizes_are_made_of_photographs_of_one_size(tmp_path, names, size):
+@pytest.mark.parametrize("eval_size", [97, 513])
+@pytest.mark.parametrize(("names", "size"), [("a", (700, 350)), ("ab", (2000, 1500)), ("abc", (20, 30))])
+def test_a_file_is_compared_on_images_below_and_above_the_evaluation_size(tmp_path, names, size, eval_size):
     for name in names:
         Image.new("RGB", size).save(tmp_path / f"{name}.png")
-    images = images_to_check(str(tmp_path), None)
-    assert len({image.shape for image in images.values()}) == 3 == len(images)
+    images = images_to_check(str(tmp_path), None, eval_size)
+    own, reduced, enlarged = (image.shape[:2] for image in images.values())
+    assert max(reduced) < eval_size and (min(enlarged) > eval_size or max(enlarged) == 1025)
+    assert own == (size[1], size[0]) or max(own) == 1025  # larger images are looked at in windows
     assert set(names) == {name.split(",")[0] for name in images}
-    assert all(min(image.shape[:2]) >= 97 and max(image.shape[:2]) < 900 for image in images.values())
 
 
 def test_mistakes_are_named_and_what_is_there_stays(graph):

@@ -42,3 +42,6 @@ def test_steps_end_where_they_are_told_to():
     assert steps(30, 100, 30) == [30, 60, 90, 100]
     assert steps(5, 5, 1) == [5]
     assert steps(0.1, 0.3, 0.1) == pytest.approx([0.1, 0.2, 0.3])
+    for low, high, step in ((0.1, 0.3, 0.1), (0, 0.7, 0.1), (-0.3, 0, 0.1), (1, 1.6, 0.2), (0.7, 0.7, 0.1)):
+        values = steps(low, high, step)
+        assert values[-1] == high and np.diff(values).min(initial=step) > 0.9 * step, values

@@ -1,7 +1,65 @@
 """Inputs of the commands that use a trained network."""
 
+import pytest
+from PIL import Image
+
+import deeplab_lit
+from deeplab_lit.config.command_schemas import EvaluateConfig
+from deeplab_lit.config.schemas import CRFConfig
+from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.inference import inputs
-from deeplab_lit.inference.inputs import workers
+from deeplab_lit.inference.inputs import open_split, run_name, workers
+from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.fetch import weights_file
+from deeplab_lit.weights.description import describe
+from deeplab_lit.weights.read import read
+from tests.inference.test_trained import SPEC, save
+
+
+def test_a_run_directory_means_its_best_checkpoint(tmp_path):
+    run = tmp_path / "table" / "row_1.5"
+    (run / "checkpoints").mkdir(parents=True)
+    save(run / "checkpoints" / "best.ckpt", global_step=11)
+    save(run / "checkpoints" / "last.ckpt", global_step=12)
+    assert deeplab_lit.load(run).step == deeplab_lit.load(f"{run}/").step == read(run)["global_step"] == 11
+    assert run_name(str(run)) == run_name(str(run / "checkpoints" / "best.ckpt")) == "table-row_1.5"
+    (run / "checkpoints" / "best.ckpt").unlink()
+    with pytest.raises(UserError, match=r"row_1.5' is a folder without checkpoints/best.ckpt .* type .*/last.ckpt\.$"):
+        weights_file(run)
+    with pytest.raises(UserError, match=r"is a folder without checkpoints/best.ckpt .*: give a run directory"):
+        weights_file(tmp_path)
+
+
+def opened(folder, names, **about):
+    """The label set of an evaluation on a data set of the classes cat and dog, of a network that scores ``names``."""
+    description = describe(SPEC, LabelSet(names), Normalization())
+    save(folder / "net.ckpt", deeplab_lit={**description, **about})
+    data = {"_target_": "deeplab_lit.data.folder.Folder", "root": str(folder), "classes": str(folder / "classes.txt")}
+    config = EvaluateConfig(checkpoint=str(folder / "net.ckpt"), data=data, crf=CRFConfig())
+    return open_split(deeplab_lit.load(folder / "net.ckpt"), config)[0]
+
+
+def test_the_classes_of_a_data_set_are_the_networks_in_the_same_order(tmp_path, monkeypatch):
+    (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+        for number in range(20):
+            Image.new("P" if name == "masks" else "RGB", (8, 8)).save(tmp_path / name / f"{number}.png")
+    foreign = {"source": "a net of Caffe", "notes": []}
+    assert opened(tmp_path, ("cat", "dog")).names == ("cat", "dog")
+    words = r"net.ckpt scores 'dog' as class 0, which is 'cat' in the data set: .* deeplab_lit.convert .*classes=FILE"
+    for about in ({}, foreign):  # names that somebody has written into the file count, wherever its weights are from
+        with pytest.raises(UserError, match=words):
+            opened(tmp_path, ("dog", "cat"), **about)
+        with pytest.raises(UserError, match="scores 'hund' as class 1, which is 'dog'"):
+            opened(tmp_path, ("cat", "hund"), **about)
+    # a file without names is not refused for the names that reading gave it
+    assert opened(tmp_path, ("class 0", "class 1"), **foreign).names == ("cat", "dog")
+    # unless the data set has them in another order
+    monkeypatch.setattr(inputs, "names_for", lambda _: LabelSet(("dog", "cat")))
+    with pytest.raises(UserError, match=words):
+        opened(tmp_path, ("dog", "cat"), **foreign)
 
 
 def test_processes_of_a_machine_share_its_cores(monkeypatch):

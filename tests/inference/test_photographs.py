@@ -61,8 +61,9 @@ def test_what_cannot_be_read_is_named(tmp_path):
     (tmp_path / "empty.png").write_bytes(b"")
     Image.fromarray(PICTURE[..., 0].astype(np.float32)).save(tmp_path / "fractions.tif")
     for name in ("half.jpg", "text.jpg", "empty.png"):
-        with pytest.raises(UserError, match=f"{name} cannot be read as an image"):
+        with pytest.raises(UserError, match=f"{name} cannot be read as an image") as raised:
             read_photograph(tmp_path / name)
+        assert "object at 0x" not in str(raised.value)
     with pytest.raises(UserError, match="holds fractions"):
         read_photograph(tmp_path / "fractions.tif")
 
@@ -76,10 +77,19 @@ def test_arrays_and_pillow_images():
 
 
 def test_files_folders_and_patterns(tmp_path):
-    for name in ("a.jpg", "sub/a.png", "sub/b.JPG", "sub/notes.txt", ".hidden.png"):
+    for name in (
+        "a.jpg",
+        "sub/a.png",
+        "sub/b.JPG",
+        "sub/notes.txt",
+        ".hidden.png",
+        ".cache/c.png",
+        "sub/.thumbs/d.png",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     assert list(find_images(str(tmp_path))) == ["a", "sub/a", "sub/b"]
+    assert list(find_images(str(tmp_path / ".cache"))) == ["c"]  # what is named is not hidden
     assert list(find_images(str(tmp_path / "a.jpg"))) == ["a"]
     assert list(find_images(str(tmp_path / "sub" / "*.JPG"))) == ["b"]
     with pytest.raises(UserError, match=r"would both be written as a.png"):

@@ -35,6 +35,18 @@ def test_bands_are_the_pixels_within_so_many_of_the_void():
         assert each["miou"] == pytest.approx(Scores.of(matrix).miou)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_without_void_the_distance_is_that_to_another_class_diagonals_included(seed):
+    rng = np.random.default_rng(seed)
+    truth = np.zeros((17, 23), np.uint8)
+    truth[tuple(rng.integers(0, side, 4) for side in truth.shape)] = rng.integers(1, 3, 4)
+    y, x = np.mgrid[: truth.shape[0], : truth.shape[1]]
+    y, x, classes = y.ravel(), x.ravel(), truth.ravel()
+    far = np.maximum(abs(y[:, None] - y), abs(x[:, None] - x)).astype(float)
+    expected = np.where(classes[:, None] == classes, np.inf, far).min(1).reshape(truth.shape)
+    np.testing.assert_allclose(boundary_distance(truth), expected, atol=1e-4)
+
+
 def test_without_void_the_edges_count():
     truth = np.zeros((6, 10), np.uint8)
     truth[:, 5:] = 1

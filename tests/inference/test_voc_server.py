@@ -88,6 +88,40 @@ def test_every_fault_is_found(package, change, words):
         validate(file, images, LabelSet.voc(), 6)
 
 
+@pytest.mark.parametrize("kind", [tarfile.FIFOTYPE, tarfile.LNKTYPE, tarfile.SYMTYPE])
+def test_a_member_that_is_no_file_is_named(package, kind):
+    file, images = package
+    rewrite(file, lambda n, c: None if n.endswith("_1.png") else (n, c))
+    with tarfile.open(file) as old:
+        content = old.extractfile(f"{FOLDER}/2008_0.png").read()
+    with tarfile.open(file, "w:gz") as new:
+        info = tarfile.TarInfo(f"{FOLDER}/2008_0.png")
+        info.size = len(content)
+        new.addfile(info, io.BytesIO(content))
+        other = tarfile.TarInfo(f"{FOLDER}/2008_1.png")
+        other.type, other.linkname = kind, "nowhere"
+        new.addfile(other)
+    with pytest.raises(UserError, match=r"2008_1.png is a link or a device, not a file\.$"):
+        validate(file, images, LabelSet.voc(), 6)
+
+
+def test_a_member_that_is_there_twice_is_named(package):
+    file, images = package
+    rewrite(file, lambda n, c: (n.replace("2008_1", "2008_0"), c))
+    with pytest.raises(UserError, match="2008_0.png is there twice"):
+        validate(file, images, LabelSet.voc(), 6)
+
+
+def test_an_image_that_cannot_be_read_is_named(package):
+    file, images = package
+    images["2008_1"].write_text("no picture")
+    with pytest.raises(UserError, match=r"2008_1.png has no size to be compared with: .*2008_1.png cannot be read"):
+        validate(file, images, LabelSet.voc(), 6)
+    images["2008_1"].unlink()
+    with pytest.raises(UserError, match="2008_1.png has no size to be compared with"):
+        validate(file, images, LabelSet.voc(), 6)
+
+
 def test_a_file_that_is_no_package(package, tmp_path):
     file, images = package
     file.write_bytes(file.read_bytes()[:100])

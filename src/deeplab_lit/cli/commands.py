@@ -30,7 +30,7 @@ COMMANDS = {
     "evaluate": Command(
         "scores before and after the CRF",
         (
-            "checkpoint=RUN/checkpoints/best.ckpt",
+            "checkpoint=RUN_DIRECTORY                        # its best checkpoint",
             "checkpoint=best.ckpt crf=v2_resnet101 scales=msc flip=true",
             "checkpoint=best.ckpt data=voc data.root=VOC2012",
         ),

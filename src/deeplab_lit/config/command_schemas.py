@@ -13,7 +13,7 @@ from deeplab_lit.config.schemas import CRFConfig, RootsConfig, ScalesConfig, Tra
 class UseConfig:
     """The keys that commands which use a trained network share."""
 
-    checkpoint: str | None = key("the file of a trained network, or its URL", None)
+    checkpoint: str | None = key("a trained network: its run directory, its file, or its URL", None)
     flip: bool = key("the mean of the image's and its mirror's probabilities", False)
     window: int = key("pixels; images with a longer side are looked at in windows that overlap", 1025)
     overlap: int = key("of the windows, pixels", 256)
@@ -80,7 +80,7 @@ class RefineConfig:
 class ConvertConfig:
     """The config of `python -m deeplab_lit.convert`."""
 
-    source: str = key("a file of weights, or its URL")
+    source: str = key("weights: a file, its URL, or a run directory")
     out: str = key("ends in .ckpt or .safetensors")
     classes: str | None = key("a class list; null: VOC's names for 21 classes, COCO's for 91, else numbers", None)
     rgb: bool = key("a network of BGR images becomes one of RGB images with equal outputs", False)
@@ -91,7 +91,7 @@ class ConvertConfig:
 class ExportConfig:
     """The config of `python -m deeplab_lit.export`."""
 
-    checkpoint: str = key("the file of a trained network, or its URL")
+    checkpoint: str = key("a trained network: its run directory, its file, or its URL")
     format: str = key("safetensors, torch_export or onnx")
     out: str | None = key("null: beside the checkpoint; of a URL in this folder", None)
     scales: ScalesConfig | None = key("of the input; null: as it was trained", None)
@@ -104,7 +104,7 @@ class ExportConfig:
 class PushConfig:
     """The config of `python -m deeplab_lit.push`."""
 
-    checkpoint: str = key("the file of a trained network, or its URL")
+    checkpoint: str = key("a trained network: its run directory, its file, or its URL")
     repo: str = key("USER/NAME on the Hugging Face Hub")
     folder: str | None = key("write there what would be pushed, and push nothing", None)
     private: bool = key("nobody else sees it", False)

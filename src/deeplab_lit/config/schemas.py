@@ -168,7 +168,7 @@ class CheckpointConfig(InitConfig):
 
     pretrained: bool = key("the trunk carries trained weights, so the statistics of its normalisation stay", True)
     name: str = key("random, imagenet or checkpoint", "checkpoint")
-    path: str = key("the file, or its URL")
+    path: str = key("the file, its URL, or a run directory for its best checkpoint")
 
 
 @dataclass

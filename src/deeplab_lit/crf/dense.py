@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.util
 import math
 import numbers
+import sys
 import warnings
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from deeplab_lit.crf.parameters import Normalization
 from deeplab_lit.kernels.loading import has_numba
 from deeplab_lit.utils.arrays import Bytes, Floats
 from deeplab_lit.utils.errors import UserError, closest
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Engine = Literal["permutohedral", "pydensecrf", "torch"]
 _MOST_LABELS = 96  # labels that the compiled engine takes: numba passes no wider rows to parallel loops
@@ -91,17 +95,21 @@ class DenseCRF:
         self.iterations, self.normalization, self.engine = int(iterations), normalization, engine
         self.prune_threshold, self.threads, self.device = prune_threshold, threads, device
 
-    def __call__(self, image: Bytes, probabilities: Floats) -> Floats:
-        """The marginals (C, H, W) after the mean field.
+    def __repr__(self) -> str:
+        return f"DenseCRF({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
+
+    def __call__(self, image: Bytes, probabilities: NDArray[np.floating[Any]] | Tensor) -> Floats:
+        """The marginals, float32 (C, H, W), after the mean field.
 
         Args:
             image: the original RGB bytes (H, W, 3), neither normalised nor in another order of colours.
-            probabilities: of the classes (C, H, W); they add up to 1 at each pixel.
+            probabilities: of the classes (C, H, W), an array or a tensor of floating-point numbers, computed with in
+                float32; they add up to 1 at each pixel.
 
         Raises:
             UserError: the sizes differ, or the values are no probabilities.
         """
-        _check(image, probabilities)
+        probabilities = _checked(image, probabilities)
         kept = self._kept(probabilities)
         engine = _engine(self.engine, len(kept))
         if len(kept) == len(probabilities) > 1:
@@ -110,12 +118,14 @@ class DenseCRF:
         result[kept] = 1 if len(kept) == 1 else engine.refine(self, image, probabilities[kept])
         return result
 
-    def labels(self, image: Bytes, probabilities: Floats) -> NDArray[np.unsignedinteger[Any]]:
-        """The most probable class of each pixel (H, W) after the mean field. It raises what calling the CRF raises.
+    def labels(
+        self, image: Bytes, probabilities: NDArray[np.floating[Any]] | Tensor
+    ) -> NDArray[np.unsignedinteger[Any]]:
+        """The most probable class of each pixel (H, W) after the mean field.
 
-        The labels are uint8 for up to 256 classes, uint16 for more.
+        It takes and raises what calling the CRF does. The labels are uint8 for up to 256 classes, uint16 for more.
         """
-        _check(image, probabilities)
+        probabilities = _checked(image, probabilities)
         kind, kept = np.min_scalar_type(len(probabilities) - 1), self._kept(probabilities)
         engine = _engine(self.engine, len(kept))
         if not hasattr(engine, "decide"):
@@ -164,7 +174,11 @@ def _engine(name: str, labels: int) -> Any:
     return layer
 
 
-def _check(image: Bytes, probabilities: Floats) -> None:
+def _checked(image: Bytes, given: NDArray[np.floating[Any]] | Tensor) -> Floats:
+    """The probabilities as a float32 array, after a check of both arguments."""
+    torch = sys.modules.get("torch")  # a tensor comes from a caller who has imported it
+    is_tensor = torch is not None and isinstance(given, torch.Tensor)
+    probabilities = np.asarray(given.detach().float().cpu() if is_tensor else given)  # type: ignore[union-attr]
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
         raise UserError(
             f"the CRF's image is {image.dtype} {image.shape}: give the original RGB bytes, uint8 (H, W, 3)."
@@ -174,8 +188,9 @@ def _check(image: Bytes, probabilities: Floats) -> None:
             f"the CRF's probabilities are {probabilities.shape} for an image of {image.shape[:2]}: give (C, H, W) with "
             "the image's height and width, in this order."
         )
-    if probabilities.dtype != np.float32:
-        raise UserError(f"the CRF's probabilities are {probabilities.dtype}: give float32.")
+    if probabilities.dtype not in (np.float16, np.float32, np.float64):
+        raise UserError(f"the CRF's probabilities are {probabilities.dtype}: give float32, float64 or float16.")
+    probabilities = probabilities.astype(np.float32, copy=False)
     sums = probabilities.sum(0)
     if not np.isfinite(sums).all():
         raise UserError("the CRF's probabilities hold NaN or infinity.")
@@ -184,3 +199,4 @@ def _check(image: Bytes, probabilities: Floats) -> None:
             f"the CRF's probabilities run from {probabilities.min():.3g} and add up to {sums.min():.3g} to "
             f"{sums.max():.3g} instead of 1: if they are logits, apply the softmax first."
         )
+    return probabilities

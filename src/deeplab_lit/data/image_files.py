@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import simplejpeg
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.errors import UserError
@@ -52,7 +52,9 @@ def read_image(path: Path, shape: tuple[int, int] | None = None) -> Bytes:
     except UserError:
         raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} cannot be read as an image ({error}): replace it or take it off the list.") from error
+        raise UserError(
+            f"{path} cannot be read as an image ({reason(error)}): replace it or take it off the list."
+        ) from error
 
 
 def decode(file: Image.Image, content: bytes, shape: tuple[int, int] | None = None) -> Bytes:
@@ -94,6 +96,11 @@ def read_mask(path: Path) -> Bytes:
         raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path} cannot be read as a mask ({error}): replace it or take it off the list.") from error
+
+
+def reason(error: Exception) -> str:
+    """What is wrong with an image file; Pillow's message on an unknown format names an object in memory."""
+    return "it begins as no image format does" if isinstance(error, UnidentifiedImageError) else str(error)
 
 
 def save_image(picture: Image.Image, path: Path, **options: Any) -> None:

@@ -101,6 +101,16 @@ class TrainTransform:
         return float(draw.uniform(*self._range)) if self._range else 1.0
 
 
+def padded_side(side: int, least: int, stride: int = 8) -> int:
+    """The height or width in pixels that an image is padded to: a multiple of the stride plus 1, at least ``least``.
+
+    In integers that are not negative, since exported graphs divide towards zero, and with ``torch.sym_max``, since the
+    sizes of an image are symbols while a network is exported.
+    """
+    padded: int = torch.sym_max(least, (side + stride - 2) // stride * stride + 1)  # type: ignore[assignment]
+    return padded
+
+
 class EvalTransform:
     """The whole image, padded at the bottom and right as in the papers, never resized.
 
@@ -114,20 +124,18 @@ class EvalTransform:
     def __init__(self, size: int, normalization: Normalization, stride: int = 8) -> None:
         self._size, self._stride, self._normalization = size, stride, normalization
 
-    def _padded(self, side: int) -> int:
-        return max(self._size, -(-(side - 1) // self._stride) * self._stride + 1)
-
-    def _padded_size(self, height: int, width: int) -> tuple[int, int]:
-        return self._padded(height), self._padded(width)
+    def padded_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the network's input for an image of this height and width."""
+        return padded_side(height, self._size, self._stride), padded_side(width, self._size, self._stride)
 
     def image(self, image: NDArray[np.uint8]) -> Tensor:
         """RGB bytes (H, W, 3) as the network's input, float32 (3, padded H, padded W)."""
-        return self._normalization(image, self._padded_size(*image.shape[:2]))
+        return self._normalization(image, self.padded_size(*image.shape[:2]))
 
     def __call__(self, example: Example) -> Sample:
         """The sample of an example. Padding has the colour of the mean in the image, and is void in the mask."""
         height, width = example.mask.shape
-        size = self._padded_size(height, width)
+        size = self.padded_size(height, width)
         image, mask = np.empty((*size, 3), np.uint8), np.full(size, VOID, np.uint8)
         image[:] = self._normalization.fill
         image[:height, :width], mask[:height, :width] = example.image, example.mask

@@ -1,4 +1,4 @@
-"""Comparison of an exported file with its network, by their scores on images."""
+"""Comparison of an exported file, used as its user does, with what prediction computes, by their scores on images."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.data.source import open_source
+from deeplab_lit.data.transforms import EvalTransform
 from deeplab_lit.inference.photographs import find_images, read_photograph
 from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.errors import UserError
@@ -21,10 +22,8 @@ from deeplab_lit.utils.instantiate import OWN
 
 Scores = Callable[[Tensor], Tensor]
 TOLERANCE = 1e-3  # share of the largest score: both compute in single precision, in another order
-_SIZES = 3
 _DRAWN = {"_target_": "deeplab_lit.data.shapes.dataset.Shapes"}
-_LONGEST = 513  # pixels: larger images prove nothing more
-_SHORTEST = 97
+_LONGEST = 1025  # pixels: predict looks at larger images in windows
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Comparison:
         name: the name of the image.
         size: its height and width.
         difference: the largest absolute difference between two scores.
-        largest: the largest absolute score of the network.
+        largest: the largest absolute score in prediction.
         equal: the share of pixels with equal labels.
     """
 
@@ -58,42 +57,48 @@ class Comparison:
 
 
 def compare(
-    network: Scores, exported: Scores, normalization: Normalization, images: Mapping[str, Bytes]
+    network: Scores, exported: Scores, normalization: Normalization, eval_size: int, images: Mapping[str, Bytes]
 ) -> Iterator[Comparison]:
-    """Compare the scores of each image alone, and of a batch of the first image and its mirror image."""
-    inputs = {name: normalization(image)[None] for name, image in images.items()}
-    name, first = next(iter(inputs.items()))
-    inputs[f"{name} and its mirror image"] = torch.cat([first, first.flip(-1)])
-    for name, x in inputs.items():
+    """Compare the scores of each image alone, and of a batch of the first image and its mirror image.
+
+    Args:
+        network: from images that are normalised and padded, as in prediction, to scores.
+        exported: from images that are normalised, as a user of the file gives them, to scores.
+        normalization: of the network's input.
+        eval_size: the least height and width in pixels that prediction pads images to.
+        images: RGB bytes (H, W, 3) by name.
+    """
+    inputs = {name: [image] for name, image in images.items()}
+    name, first = next(iter(images.items()))
+    inputs[f"{name} and its mirror image"] = [first, np.ascontiguousarray(first[:, ::-1])]
+    transform = EvalTransform(eval_size, normalization)
+    for name, batch in inputs.items():
+        height, width = batch[0].shape[:2]
         with torch.no_grad():
-            expected, found = network(x), exported(x)
+            expected = network(torch.stack([transform.image(each) for each in batch]))[..., :height, :width]
+            found = exported(torch.stack([normalization(each) for each in batch]))
         yield Comparison(
             name,
-            (x.shape[-2], x.shape[-1]),
+            (height, width),
             (expected - found).abs().max().item(),
             expected.abs().max().item(),
             (expected.argmax(1) == found.argmax(1)).double().mean().item(),
         )
 
 
-def images_to_check(given: str | None, data: Mapping[str, Any] | None) -> dict[str, Bytes]:
-    """Three images of three sizes, RGB bytes (H, W, 3), by name.
+def images_to_check(given: str | None, data: Mapping[str, Any] | None, eval_size: int) -> dict[str, Bytes]:
+    """Three images, RGB bytes (H, W, 3), by name: one of its own size, one reduced, and one enlarged.
 
-    They are files that ``given`` names, or else images of the training data set, or else drawn images.
+    They are files that ``given`` names, or else images of the training data set, or else drawn images. Both sides of
+    the reduced image are below ``eval_size``, both sides of the enlarged one above it, unless it is long and narrow.
     """
     found = {name: read_photograph(path) for name, path in _first(find_images(given))} if given else _of_data(data)
-    names = list(found)
-    sizes: set[tuple[int, ...]] = set()
     result = {}
-    for number in range(_SIZES):
-        name = names[number % len(names)]
-        height, width = found[name].shape[:2]
-        image = _resized(found[name], max(min(1.0, _LONGEST / max(height, width)), _SHORTEST / min(height, width)))
-        enlarged = 0
-        while image.shape in sizes:  # photographs of one camera have one size
-            image, enlarged = _resized(image, 1.25), enlarged + 1
-        sizes.add(image.shape)
-        result[name + ", enlarged" * enlarged] = image
+    for number, (word, factor) in enumerate((("", None), (", reduced", 3 / 4), (", enlarged", 9 / 8))):
+        name = list(found)[number % len(found)]
+        sides = found[name].shape[:2]
+        zoom = 1.0 if factor is None else factor * eval_size / (max(sides) if factor < 1 else min(sides))
+        result[name + word] = _resized(found[name], min(zoom, _LONGEST / max(sides)))
     return result
 
 
@@ -105,7 +110,7 @@ def _resized(image: Bytes, factor: float) -> Bytes:
 
 
 def _first(images: dict[str, Path]) -> list[tuple[str, Path]]:
-    return list(images.items())[:_SIZES]
+    return list(images.items())[:3]
 
 
 def _of_data(data: Mapping[str, Any] | None) -> dict[str, Bytes]:
@@ -113,4 +118,4 @@ def _of_data(data: Mapping[str, Any] | None) -> dict[str, Bytes]:
         split = open_source(data or _DRAWN, allowed=OWN).split("val")
     except UserError:  # the training data set is not on this machine
         split = open_source(_DRAWN).split("val")
-    return {(example := split[index]).id: example.image for index in range(min(_SIZES, len(split)))}
+    return {(example := split[index]).id: example.image for index in range(min(3, len(split)))}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,14 @@ from torch import Tensor
 from deeplab_lit.config.command_schemas import ExportConfig
 from deeplab_lit.exports.compare import TOLERANCE, compare, images_to_check
 from deeplab_lit.exports.onnx import write_onnx
-from deeplab_lit.exports.tracing import traced
+from deeplab_lit.exports.tracing import PixelScores, traced
 from deeplab_lit.inference.trained import Trained, load
 from deeplab_lit.models.crf_refined import RefinedByCRF
 from deeplab_lit.models.network import Network, at_scales
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.fetch import is_url, weights_file
 from deeplab_lit.utils.files import replacing
-from deeplab_lit.weights.description import CHECKPOINT_KEY
+from deeplab_lit.weights.description import CHECKPOINT_KEY, for_others
 from deeplab_lit.weights.exported_program import is_program, run_program, write_program
 from deeplab_lit.weights.onnx_graph import OnnxNetwork
 from deeplab_lit.weights.write import save
@@ -49,11 +48,11 @@ def export(config: ExportConfig) -> Path:
         raise UserError(f"{out} is there already: type out=ANOTHER{suffix} or overwrite=true.")
     trained = load(source, config.allow)
     network, content = _wanted(trained, config)
-    images = images_to_check(config.images, trained.data)
+    images = images_to_check(config.images, trained.data, trained.eval_size)
     with replacing(out) as temporary:
-        exported = _write(config.format, network, content, temporary, config.allow)
+        exported = _write(config, trained, network, content, temporary)
         print(f"{out}: {temporary.stat().st_size / 1e6:.1f} MB, input {trained.normalization}, {_scales(content)}")
-        for comparison in compare(network.scores, exported, trained.normalization, images):
+        for comparison in compare(network.scores, exported, trained.normalization, trained.eval_size, images):
             print(comparison)
             if not comparison.agrees:
                 raise UserError(
@@ -69,7 +68,7 @@ def _wanted(trained: Trained, config: ExportConfig) -> tuple[Network, dict[str, 
     network = trained.network
     if isinstance(network, OnnxNetwork):
         raise UserError(f"checkpoint={config.checkpoint} is an ONNX graph already: give what it was exported from.")
-    about = copy.deepcopy(trained.description)
+    about = for_others(trained.description)
     if config.scales is not None:
         network = at_scales(network, config.scales.factors)
         about["network"] |= {"scales": list(config.scales.factors), "recompute": False}
@@ -83,14 +82,16 @@ def _wanted(trained: Trained, config: ExportConfig) -> tuple[Network, dict[str, 
 
 
 def _write(
-    format: str, network: Network, content: dict[str, Any], path: Path, allow: Sequence[str]
+    config: ExportConfig, trained: Trained, network: Network, content: dict[str, Any], path: Path
 ) -> Callable[[Tensor], Tensor]:
-    """Write ``path``, open it again, and return the function that computes its scores."""
-    if format == "safetensors":
+    """Write ``path``, open it again, and return the function from normalised images to its scores."""
+    if config.format == "safetensors":
         save(content, path)
-        return load(path, allow).network.scores
-    program = traced(network)
-    if format == "torch_export":
+        again = load(path, config.allow)
+        assert not isinstance(again.network, OnnxNetwork)
+        return PixelScores(again.network, again.normalization, again.eval_size)
+    program = traced(network, trained.normalization, trained.eval_size)
+    if config.format == "torch_export":
         write_program(program, content, path)
         if not is_program(path):
             raise UserError(f"PyTorch {torch.__version__} writes programs in an older layout: install a newer PyTorch.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,7 +14,7 @@ from deeplab_lit.training.runs import Run, read_config
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.fetch import HUB_FILE, weights_file
 from deeplab_lit.utils.files import write_json, write_text
-from deeplab_lit.weights.description import CHECKPOINT_KEY
+from deeplab_lit.weights.description import CHECKPOINT_KEY, for_others
 from deeplab_lit.weights.onnx_graph import OnnxNetwork
 from deeplab_lit.weights.write import save
 
@@ -66,9 +65,7 @@ def push(config: PushConfig) -> str:
 
 
 def _fill(folder: Path, config: PushConfig, source: Path, trained: Trained) -> None:
-    about = copy.deepcopy(trained.description)
-    # the config of the data set holds paths of this machine
-    about["data"] = None
+    about = for_others(trained.description)
     state = {f"network.{name}": value for name, value in trained.network.state_dict().items()}
     save({CHECKPOINT_KEY: about, "state_dict": state, "global_step": trained.step}, folder / HUB_FILE)
     write_json(folder / "config.json", about)

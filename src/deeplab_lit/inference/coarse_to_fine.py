@@ -13,7 +13,9 @@ def steps(low: float, high: float, step: float) -> list[float]:
     """The values ``low``, ``low + step``, ... below ``high``, and ``high`` itself."""
     count = math.floor((high - low) / step + 1e-9)
     values = [low + i * step for i in range(count + 1)]
-    return values if math.isclose(values[-1], high) or high < values[-1] else [*values, high]
+    if high - values[-1] < 1e-6 * step:  # the same value but for rounding
+        values.pop()
+    return [*values, high]
 
 
 def coarse_to_fine(

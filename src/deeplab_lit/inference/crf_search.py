@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -42,15 +42,15 @@ class Cached:
         indices: the indices of the images in ``split``.
         folder: the folder that holds ID.npy for each image once :meth:`fill` has run.
         num_classes: the number of classes of the split.
-        threads: the number of threads for the CRF.
+        pool: the threads for the CRF.
         device: of the CRF, as :class:`deeplab_lit.crf.DenseCRF` takes it.
     """
 
     def __init__(
-        self, split: Split, indices: Sequence[int], folder: Path, num_classes: int, threads: int, device: str
+        self, split: Split, indices: Sequence[int], folder: Path, num_classes: int, pool: Executor, device: str
     ) -> None:
         self._split, self._indices, self._folder = split, list(indices), folder
-        self._num_classes, self._pool, self._device = num_classes, ThreadPoolExecutor(threads), device
+        self._num_classes, self._pool, self._device = num_classes, pool, device
 
     def _file(self, index: int) -> Path:
         return self._folder / f"{self._split.ids[index]}.npy"
@@ -100,13 +100,13 @@ def crf_search(config: CRFSearchConfig, command: str) -> dict[str, Any]:
     start = config.crf
     axes = [_axis(name, getattr(config, name)) for name in NAMES]
     threads = workers(config.workers)
-    with preparing() as progress:
+    with preparing() as progress, ThreadPoolExecutor(threads) as pool:
         trained, predictor = open_network(config)
         labels, split = open_split(trained, config, progress)
         folder = Path(config.output).expanduser() / run_name(config.checkpoint) / _key(config, trained.step)
         seen, others = _parts(len(split), config)
         cache = folder / "probabilities"
-        inside, outside = (Cached(split, each, cache, len(labels), threads, config.device) for each in (seen, others))
+        inside, outside = (Cached(split, each, cache, len(labels), pool, config.device) for each in (seen, others))
         for part in (inside, outside):
             part.fill(predictor, threads, progress)
         ledger = _Ledger(folder / "scores.csv")

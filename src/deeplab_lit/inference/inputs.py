@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from deeplab_lit.config.command_schemas import CRFSearchConfig, EvaluateConfig, UseConfig
@@ -12,12 +13,13 @@ from deeplab_lit.inference.predictor import Predictor, Scorer
 from deeplab_lit.inference.trained import Trained, load
 from deeplab_lit.models.network import at_scales
 from deeplab_lit.utils.errors import UserError
-from deeplab_lit.utils.fetch import is_url
+from deeplab_lit.utils.fetch import BEST, is_url
 from deeplab_lit.utils.hardware import set_tf32
 from deeplab_lit.utils.instantiate import OWN
 from deeplab_lit.utils.parallel import cores
 from deeplab_lit.utils.progress import Progress
 from deeplab_lit.utils.shards import processes_here
+from deeplab_lit.weights.foreign import names_for
 
 
 def open_network(config: UseConfig, eval_size: int | None = None) -> tuple[Trained, Predictor]:
@@ -31,7 +33,9 @@ def open_network(config: UseConfig, eval_size: int | None = None) -> tuple[Train
         UserError: no checkpoint is given; or as :func:`deeplab_lit.load` and :class:`Predictor`.
     """
     if config.checkpoint is None:
-        raise UserError("checkpoint is required: type checkpoint=PATH, such as runs/.../checkpoints/best.ckpt.")
+        raise UserError(
+            f"checkpoint is required: type checkpoint=RUN_DIRECTORY, whose {BEST} is taken, or checkpoint=FILE."
+        )
     set_tf32(config.tf32)
     trained = load(config.checkpoint, config.allow)
     network: Scorer = trained.network
@@ -58,8 +62,8 @@ def open_split(
     The data set is that of the config, or else the one that the checkpoint was trained on.
 
     Raises:
-        UserError: the split is unknown, no data set is named, it has another number of classes than the checkpoint, or
-            a file is missing.
+        UserError: the split is unknown, no data set is named, its classes are not the checkpoint's, or a file is
+            missing.
     """
     data, checkpoint = config.data, config.checkpoint
     if config.split not in ("train", "val"):
@@ -72,13 +76,33 @@ def open_split(
         if data is None
         else open_source(data, progress)
     )
-    ours, theirs = trained.labels.names, source.labels.names
+    _check_classes(trained, source.labels.names, checkpoint)
+    return source.labels, source.split(config.split)
+
+
+def _check_classes(trained: Trained, theirs: Sequence[str], checkpoint: str | None) -> None:
+    """Raise a UserError unless the classes of a data set are those that the network scores, in the same order.
+
+    Files of other code bases name no classes. The names that reading gave them are compared only where the data set
+    has the same names: then the order is known to be wrong.
+    """
+    ours = trained.labels.names
     if len(ours) != len(theirs):
         raise UserError(
             f"{checkpoint} scores {len(ours)} classes ({', '.join(ours[:4])}, ...), the data set has {len(theirs)} "
             f"({', '.join(theirs[:4])}, ...): give the data set that it was trained for."
         )
-    return source.labels, source.split(config.split)
+    convention = names_for(len(ours)) if "source" in trained.description else None
+    if convention is not None and ours == convention.names and set(ours) != set(theirs):
+        return
+    for number, (own, other) in enumerate(zip(ours, theirs, strict=True)):
+        if own != other:
+            raise UserError(
+                f"{checkpoint} scores {own!r} as class {number}, which is {other!r} in the data set: give the data set "
+                "that it was trained for; if the classes are the same under other names, write their names into a "
+                f"copy with python -m deeplab_lit.convert source={checkpoint} out=named.ckpt classes=FILE, where FILE "
+                "is the class list of the data set."
+            )
 
 
 def every(count: int, wanted: int | None) -> list[int]:
@@ -110,7 +134,10 @@ def workers(given: int | None) -> int:
 def run_name(checkpoint: str | None) -> str:
     """The name for the results of a checkpoint: that of its run, or else of its file."""
     assert checkpoint is not None
-    path = Path(checkpoint.rstrip("/").rsplit("/", 1)[-1]) if is_url(checkpoint) else Path(checkpoint).resolve()
+    if is_url(checkpoint):
+        return Path(checkpoint.rstrip("/").rsplit("/", 1)[-1]).stem
+    path = Path(checkpoint).expanduser().resolve()
+    path = path / BEST if (path / BEST).is_file() else path
     if path.parent.name == "checkpoints":
         run = path.parent.parent
         return f"{run.parent.name}-{run.name}" if run.parent.name else run.name

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from deeplab_lit.data.image_files import FORMATS, decode, picture_endings
+from deeplab_lit.data.image_files import FORMATS, decode, picture_endings, reason
 from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.errors import UserError
 
@@ -37,7 +37,7 @@ def read_photograph(path: Path) -> Bytes:
         other = isinstance(error, (UnidentifiedImageError, Image.DecompressionBombError))
         found = _read_with_opencv(path) if other else None
         if found is None:
-            raise UserError(f"{path} cannot be read as an image ({error}).") from error
+            raise UserError(f"{path} cannot be read as an image ({reason(error)}).") from error
         return found
 
 
@@ -87,7 +87,7 @@ def as_rgb(image: Bytes | Image.Image | str | Path) -> Bytes:
 def find_images(given: str) -> dict[str, Path]:
     """The image files of a file name, a folder or a pattern, by their names without ending.
 
-    A folder is searched with all its subfolders. An image in a subfolder has a name such as ``"a/b"``.
+    A folder is searched with all its subfolders but hidden ones. An image in a subfolder has a name such as ``"a/b"``.
 
     Raises:
         UserError: there is no image, or two images would have the same name.
@@ -98,16 +98,19 @@ def find_images(given: str) -> dict[str, Path]:
     else:
         if path.is_dir():
             endings = picture_endings()
-            files = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in endings]
-            base = path
+            files = [
+                file
+                for file in sorted(path.rglob("*"))
+                if file.suffix.lower() in endings
+                and not any(part.startswith(".") for part in file.relative_to(path).parts)
+            ]
         else:
             files = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if Path(name).is_file()]  # noqa: PTH207
-            base = Path()
+            files = [file for file in files if not file.name.startswith(".")]
         found = {}
         for file in files:
-            if not file.name.startswith("."):
-                name = file.relative_to(base).with_suffix("").as_posix() if path.is_dir() else file.stem
-                found.setdefault(name, []).append(file)
+            name = file.relative_to(path).with_suffix("").as_posix() if path.is_dir() else file.stem
+            found.setdefault(name, []).append(file)
     if not found:
         raise UserError(
             f"images={given}: there is no picture; give a file, a folder that holds some, or a pattern in quotes such "

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -73,7 +74,7 @@ class Predictor:
         The probabilities of a large image are blended from windows.
         """
         if self.fits(image):
-            return self._at_once(image)
+            return self._at_once([image])[0]
         parts = [part for _, part in self._bands(image, None)]
         return np.concatenate(parts, 1)
 
@@ -86,8 +87,35 @@ class Predictor:
             return self.probabilities(image).argmax(0).astype(np.uint8)
         height, width = image.shape[:2]
         with self._inference():
-            found = pixel_labels(self.network, self._input(image))
+            found = pixel_labels(self.network, self._input([image]))
         return np.ascontiguousarray(found[0, :height, :width].cpu().numpy().astype(np.uint8))
+
+    def labels_of_each(self, images: Iterable[Bytes], refine: Refine | None = None, batch_size: int = 8) -> list[Bytes]:
+        """The labels, uint8 (H, W), of each image; ``refine`` is applied to each image's probabilities by itself.
+
+        Up to ``batch_size`` images that are padded to the same size go through the network together. Those that wait
+        for others of their size, and the labels, are in memory.
+        """
+        found: dict[int, Bytes] = {}
+        waiting: dict[tuple[int, int], dict[int, Bytes]] = defaultdict(dict)
+
+        def compute(batch: dict[int, Bytes]) -> None:
+            for (number, image), each in zip(batch.items(), self._at_once(list(batch.values())), strict=True):
+                found[number] = (each if refine is None else refine(image, each)).argmax(0).astype(np.uint8)
+            batch.clear()
+
+        for number, image in enumerate(images):
+            if not self.fits(image):
+                found[number] = self.labels_in_windows(image, refine)
+                continue
+            batch = waiting[self._transform.padded_size(*image.shape[:2])]
+            batch[number] = image
+            if len(batch) >= batch_size:
+                compute(batch)
+        for batch in waiting.values():
+            if batch:
+                compute(batch)
+        return [found[number] for number in range(len(found))]
 
     def fits(self, image: Bytes) -> bool:
         """Whether the image is processed whole, without windows."""
@@ -103,19 +131,23 @@ class Predictor:
             result[top : top + part.shape[1]] = part.argmax(0)
         return result
 
-    def _at_once(self, image: Bytes) -> Floats:
-        height, width = image.shape[:2]
-        x = self._input(image)
+    def _at_once(self, images: Sequence[Bytes]) -> list[Floats]:
+        """The probabilities (C, H, W) of images that are padded to the same size, in one batch."""
+        x, sizes = self._input(images), [image.shape[:2] for image in images]
         with self._inference():
-            found = self._softmax(x)[..., :height, :width]
+            whole = self._softmax(x)
+            found = [each[:, :height, :width] for each, (height, width) in zip(whole, sizes, strict=True)]
             if self.flip:
                 # the image alone is mirrored; its padding stays at the right
-                mirrored = torch.cat([x[..., :width].flip(-1), x[..., width:]], -1)
-                found = (found + self._softmax(mirrored)[..., :height, :width].flip(-1)) / 2
-        return np.ascontiguousarray(found[0].float().cpu().numpy())
+                views = zip(x, sizes, strict=True)
+                mirrored = [torch.cat([each[..., :w].flip(-1), each[..., w:]], -1) for each, (_, w) in views]
+                others = self._softmax(torch.stack(mirrored))
+                found = [(a + b[:, :h, :w].flip(-1)) / 2 for a, b, (h, w) in zip(found, others, sizes, strict=True)]
+        return [np.ascontiguousarray(each.float().cpu().numpy()) for each in found]
 
-    def _input(self, image: Bytes) -> torch.Tensor:
-        return self._transform.image(image)[None].to(self.device, memory_format=self._format)
+    def _input(self, images: Sequence[Bytes]) -> torch.Tensor:
+        batch = torch.stack([self._transform.image(image) for image in images])
+        return batch.to(self.device, memory_format=self._format)
 
     @contextmanager
     def _inference(self) -> Iterator[None]:
@@ -136,7 +168,7 @@ class Predictor:
             end = rows[number + 1] if number + 1 < len(rows) else height
             for left in columns:
                 part = image[top:bottom, left : left + self.window]
-                found = self._at_once(part)
+                found = self._at_once([part])[0]
                 if refine is not None:
                     found = refine(part, found)
                 if held is None:

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -20,29 +20,35 @@ from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.inference.photographs import as_rgb
 from deeplab_lit.inference.predictor import Predictor, Scorer
+from deeplab_lit.inference.segmentation import Segmentation
 from deeplab_lit.models.folding import folded_for_good
 from deeplab_lit.models.network import Network, build_network
 from deeplab_lit.utils.arrays import Bytes
+from deeplab_lit.utils.device import own_device
 from deeplab_lit.utils.errors import UserError
-from deeplab_lit.utils.fetch import weights_file
+from deeplab_lit.utils.fetch import is_url, weights_file
 from deeplab_lit.utils.instantiate import OWN
 from deeplab_lit.weights.description import CHECKPOINT_KEY
 from deeplab_lit.weights.onnx_graph import OnnxNetwork, is_onnx
 from deeplab_lit.weights.read import read
 
+ImageLike = Bytes | Image.Image | str | Path
 
-@dataclass(frozen=True)
+
+@dataclass(eq=False, repr=False)
 class Trained:
     """A network with everything that belongs to it, read from a checkpoint.
 
     Attributes:
-        network: the network in evaluation mode, on the CPU; of an ONNX file a module that has ``scores`` alone.
+        network: the network in evaluation mode; of an ONNX file a module that has ``scores`` alone.
         labels: the classes that the network scores.
         normalization: the normalisation of its input.
         step: the number of optimiser steps of its training.
         eval_size: the least height and width in pixels that images are padded to in its evaluation.
         data: the config of the data set that it was trained on; None if the file does not say.
         description: everything that the file says of the network, as builtins.
+        file: the file or the URL that it was loaded from.
+        device: where predictions are computed; ``"auto"`` is a GPU if there is one. :meth:`to` changes it.
     """
 
     network: Scorer
@@ -52,30 +58,64 @@ class Trained:
     eval_size: int = 513
     data: dict[str, Any] | None = None
     description: dict[str, Any] = field(default_factory=dict)
+    file: str | None = None
+    device: str = "auto"
 
-    def predict(self, image: Bytes | Image.Image | str | Path, crf: DenseCRF | str | None = None) -> Bytes:
+    @overload
+    def predict(self, image: ImageLike, crf: DenseCRF | str | None = None, batch_size: int = 8) -> Bytes: ...
+
+    @overload
+    def predict(
+        self, image: list[ImageLike] | tuple[ImageLike, ...], crf: DenseCRF | str | None = None, batch_size: int = 8
+    ) -> list[Bytes]: ...
+
+    def predict(
+        self,
+        image: ImageLike | list[ImageLike] | tuple[ImageLike, ...],
+        crf: DenseCRF | str | None = None,
+        batch_size: int = 8,
+    ) -> Bytes | list[Bytes]:
         """The class of each pixel.
 
         Args:
-            image: RGB bytes (H, W, 3), a Pillow image, or the path of a file, which is turned as its EXIF tag says.
+            image: RGB bytes (H, W, 3), a Pillow image, or the path of a file, which is turned as its EXIF tag says; or
+                a list of these.
             crf: a CRF that refines the probabilities: a :class:`deeplab_lit.crf.DenseCRF`, or the name of a preset,
                 such as ``"v2_resnet101"``.
+            batch_size: how many images of a list go through the network together, if they are padded to one size.
 
         Returns:
-            Class indices, uint8 (H, W).
+            Class indices, uint8 (H, W); of a list of images a list of these.
 
         Raises:
             UserError: ``image`` cannot be read as an image, or no preset has the name.
         """
         if isinstance(crf, str):
             crf = preset(crf)
-        pixels = as_rgb(image)
-        if self._predictor.fits(pixels):
-            found = self._predictor.probabilities(pixels)
-            return (found if crf is None else crf(pixels, found)).argmax(0).astype(np.uint8)
-        return self._predictor.labels_in_windows(pixels, crf)
+        if isinstance(image, (list, tuple)):
+            return self._predictor.labels_of_each(map(as_rgb, image), crf, batch_size)
+        return self._predictor.labels_of_each([as_rgb(image)], crf)[0]
 
-    def probabilities(self, image: Bytes | Image.Image | str | Path) -> NDArray[np.float32]:
+    def segment(self, image: ImageLike, crf: DenseCRF | str | None = None) -> Segmentation:
+        """The labels of an image with their names, colours and pictures.
+
+        The arguments and the errors are those of :meth:`predict`.
+        """
+        pixels = as_rgb(image)
+        return Segmentation(pixels, self.predict(pixels, crf), self.labels)
+
+    def to(self, device: str | torch.device) -> Trained:
+        """Compute on another device from now on. Returns this object.
+
+        Raises:
+            UserError: the device is not available.
+        """
+        self.network.to(own_device(str(device)))
+        self.device = str(device)
+        self.__dict__.pop("_predictor", None)
+        return self
+
+    def probabilities(self, image: ImageLike) -> NDArray[np.float32]:
         """The probabilities of the classes, float32 (C, H, W).
 
         ``image`` and the errors are those of :meth:`predict`.
@@ -84,7 +124,27 @@ class Trained:
 
     @functools.cached_property
     def _predictor(self) -> Predictor:
-        return Predictor(self.network, self.normalization, self.eval_size)
+        return Predictor(self.network, self.normalization, self.eval_size, device=self.device)
+
+    def __repr__(self) -> str:
+        spec = self.description.get("network")
+        parts = f"{_called(spec['backbone'])}, {_called(spec['model'])}" if spec else type(self.network).__name__
+        scales = ", ".join(f"{scale:g}" for scale in spec["scales"]) if spec else "1"
+        count = sum(parameter.numel() for parameter in self.network.parameters())
+        size = f"{count / 1e6:.2f} million parameters" if count else "an ONNX graph"
+        names = ", ".join(self.labels.names[:6]) + ", ..." * (len(self.labels) > 6)
+        return (
+            f"{parts}, scales {scales}\n"
+            f"{size}, {self.step} steps of training, {len(self.labels)} classes: {names}\n"
+            f"input {self.normalization}, padded to at least {self.eval_size} pixels a side\n"
+            f"from {self.file or 'memory'}, computed on {self.device}"
+        )
+
+
+def _called(component: Mapping[str, Any]) -> str:
+    """A component of a description as the call that makes it."""
+    arguments = ", ".join(f"{name}={value!r}" for name, value in component.items() if name != "_target_")
+    return f"{str(component['_target_']).rsplit('.', 1)[-1]}({arguments})"
 
 
 def load(path: str | Path, allow: Sequence[str] = ()) -> Trained:
@@ -93,23 +153,24 @@ def load(path: str | Path, allow: Sequence[str] = ()) -> Trained:
     Of the code that the file names, only classes of this library and of ``allow`` are imported.
 
     Args:
-        path: any file of weights that :func:`deeplab_lit.weights.read.read` knows, or its URL; or an ONNX graph that
-            ``deeplab_lit.export`` wrote.
+        path: any file of weights that :func:`deeplab_lit.weights.read.read` knows, or its URL; a run directory, whose
+            best checkpoint is loaded; or an ONNX graph that ``deeplab_lit.export`` wrote.
         allow: prefixes of further packages whose trunks and heads may be imported, such as ``"mypackage."``.
 
     Raises:
         UserError: the file does not exist, has an unknown format, has no classifier, or names code that is not allowed.
     """
     file = weights_file(path)
+    origin = str(path if is_url(path) else file)
     if is_onnx(file):
         graph = OnnxNetwork(file)
-        return _trained(graph, graph.content)
+        return _trained(graph, graph.content, origin)
     content = read(file)
     about = content[CHECKPOINT_KEY]
     if about["network"]["model"] is None:
-        origin = about.get("source", "of this library")
+        layout = about.get("source", "of this library")
         raise UserError(
-            f"{path} ({origin}) has a trunk, but no classifier of pixels: train one from it with init=checkpoint "
+            f"{path} ({layout}) has a trunk, but no classifier of pixels: train one from it with init=checkpoint "
             f"init.path={path}."
         )
     prefix = "network."
@@ -121,7 +182,7 @@ def load(path: str | Path, allow: Sequence[str] = ()) -> Trained:
             _fitting(_built(about, path, allow), weights, path)
     network = _built(about, path, allow)
     network.load_state_dict(_fitting(network, weights, path))
-    return _trained(network, content)
+    return _trained(network, content, origin)
 
 
 def _built(about: Mapping[str, Any], path: str | Path, allow: Sequence[str]) -> Network:
@@ -153,7 +214,7 @@ def _fitting(network: Network, weights: dict[str, Tensor], path: str | Path) -> 
     return found
 
 
-def _trained(network: Scorer, content: dict[str, Any]) -> Trained:
+def _trained(network: Scorer, content: dict[str, Any], origin: str) -> Trained:
     about = content[CHECKPOINT_KEY]
     labels = LabelSet(tuple(about["labels"]["names"]), tuple(tuple(colour) for colour in about["labels"]["palette"]))
     norm = about["normalization"]
@@ -165,4 +226,5 @@ def _trained(network: Scorer, content: dict[str, Any]) -> Trained:
         int(about.get("eval_size", 513)),
         about.get("data"),
         about,
+        origin,
     )

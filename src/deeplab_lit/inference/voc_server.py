@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import io
 import tarfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from deeplab_lit.data.image_files import FORMATS
+from deeplab_lit.data.image_files import FORMATS, reason
 from deeplab_lit.data.labels import LabelSet, voc_colour
 from deeplab_lit.inference.output_folder import Outputs
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import replacing
+
+_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 def _folder(comp: int) -> str:
@@ -40,8 +43,9 @@ def validate(package: Path, images: Mapping[str, Path], labels: LabelSet, comp: 
         comp: the competition, 5 or 6.
 
     Raises:
-        UserError: the message names the first faults: files at a wrong place, missing or superfluous ids, and masks
-            that are no palette PNG or have another palette, another size than the image, or indices of no class.
+        UserError: the message names the first faults: files at a wrong place, missing, superfluous or repeated ids,
+            members that are no files, and masks that are no palette PNG or have another palette, another size than the
+            image, or indices of no class.
     """
     faults: list[str] = []
     wanted = {f"{_folder(comp)}/{name}.png": path for name, path in images.items()}
@@ -52,17 +56,22 @@ def validate(package: Path, images: Mapping[str, Path], labels: LabelSet, comp: 
             for member in file:
                 if member.isdir():
                     continue
+                if member.name in seen:
+                    faults.append(f"{member.name} is there twice")
+                    continue
                 seen.add(member.name)
                 if member.name not in wanted:
                     faults.append(f"{member.name} belongs to no image of the list")
                     continue
-                content = file.extractfile(member)
-                assert content is not None
+                content = file.extractfile(member) if member.isfile() else None
+                if content is None:
+                    faults.append(f"{member.name} is a link or a device, not a file")
+                    continue
                 faults += [
                     f"{member.name} {fault}"
                     for fault in _faults(content.read(), wanted[member.name], len(labels), palette)
                 ]
-    except (OSError, EOFError, tarfile.TarError) as error:
+    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise UserError(f"{package} cannot be read as a .tar.gz package: {error}") from error
     faults += [f"{name} is missing" for name in wanted if name not in seen]
     if faults:
@@ -77,17 +86,20 @@ def _faults(content: bytes, image: Path, classes: int, palette: list[int]) -> li
                 return [f"is a {mask.format} of mode {mask.mode}, not a PNG with a palette"]
             given = mask.getpalette() or []
             values, size = np.array(mask), mask.size
-    except (OSError, SyntaxError, ValueError) as error:
-        return [f"cannot be read ({error})"]
+    except _UNREADABLE as error:
+        return [f"cannot be read ({reason(error)})"]
     found = []
     used = [value for value in np.unique(values) if value >= classes]
     if used:
         found.append(f"has the index {used[0]}, classes are 0 to {classes - 1}")
     if given[: 3 * classes] != palette[: 3 * classes]:
         found.append("has another palette than VOC's")
-    with Image.open(image, formats=FORMATS) as picture:
-        turned = picture.getexif().get(0x0112) in (5, 6, 7, 8)
-        expected = picture.size[::-1] if turned else picture.size
+    try:
+        with Image.open(image, formats=FORMATS) as picture:
+            turned = picture.getexif().get(0x0112) in (5, 6, 7, 8)
+            expected = picture.size[::-1] if turned else picture.size
+    except _UNREADABLE as error:
+        return [*found, f"has no size to be compared with: {image} cannot be read ({reason(error)})"]
     if size != expected:
         found.append(f"is {size[0]}x{size[1]}, its image {expected[0]}x{expected[1]}")
     return found

@@ -33,6 +33,12 @@ def build_network(spec: Mapping[str, Any], num_classes: int, *, allowed: Sequenc
         UserError: a part of the description is wrong; the message names it.
     """
     trunk = create(spec["backbone"], "backbone", allowed=allowed, kind=nn.Module)
+    for name, what in (("channels", "of its features"), ("output_stride", "image pixels for one feature pixel")):
+        if not isinstance(getattr(trunk, name, None), int):
+            raise UserError(
+                f"backbone {type(trunk).__name__} has no whole number {name} ({what}): set self.{name} in its "
+                "constructor."
+            )
     arguments: dict[str, Any] = {"in_channels": trunk.channels, "num_classes": num_classes}
     if getattr(locate(spec["model"].get("_target_"), "model", allowed, nn.Module), "takes_taps", False):
         if not hasattr(trunk, "forward_taps"):

@@ -17,6 +17,7 @@ from deeplab_lit.data.datamodule import SegmentationData
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.normalization import IMAGENET, Normalization
 from deeplab_lit.data.training_data import build_data, class_weights
+from deeplab_lit.models.dry_run import check_parts
 from deeplab_lit.models.network import Network, build_network
 from deeplab_lit.models.norm import has_trained_norms
 from deeplab_lit.training.callbacks import Clock, Pictures, Throughput, UnbrokenCurve, in_order
@@ -87,6 +88,7 @@ def build(plan: Plan, command: str, watchers: Sequence[Callback] = ()) -> Iterat
         data = build_data(config, plan.normalization, progress)
         weights = class_weights(config.loss.class_weights, data, progress)
     network = build_network(plan.network, len(data.labels))
+    check_parts(network, len(data.labels))
     description = describe(plan.network, data.labels, plan.normalization, config.eval_size, _described_data(config))
     started = _start(plan, network, data.labels, description)
     if config.train_only_new:

@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from deeplab_lit.config.identity import deciding, differing
 from deeplab_lit.config.schemas import TrainConfig
 from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.fetch import BEST
 from deeplab_lit.utils.files import new_folder, write_text
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -46,7 +47,7 @@ class Run:
     @property
     def best(self) -> Path:
         """The checkpoint with the highest validation mIoU."""
-        return self.checkpoints / "best.ckpt"
+        return self.folder / BEST
 
     @property
     def last(self) -> Path:

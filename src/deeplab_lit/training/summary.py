@@ -21,6 +21,7 @@ from deeplab_lit.models.analysis import (
     parts_of,
     saved_for_backward,
 )
+from deeplab_lit.models.dry_run import check_parts
 from deeplab_lit.models.network import build_network
 from deeplab_lit.training.losses import Resolution, segmentation_loss
 from deeplab_lit.training.plan import network_spec
@@ -62,6 +63,7 @@ def costs(config: TrainConfig) -> dict[str, Any]:
     """
     with torch.device("meta"):  # no weights are drawn, no memory is used
         network = build_network(network_spec(config), number_of_classes(config))
+        check_parts(network, number_of_classes(config))
     parts = parts_of(network)
     stride = int(parts["trunk"].output_stride)  # type: ignore[arg-type]
     operations, size = flops(network, config.crop_size), config.crop_size

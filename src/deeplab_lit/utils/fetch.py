@@ -12,22 +12,31 @@ from deeplab_lit.utils.locks import one_at_a_time
 HUB_FILE = "model.safetensors"
 """The name of the weights in a repository on the Hugging Face Hub."""
 
+BEST = "checkpoints/best.ckpt"
+"""The path of the best checkpoint in a run directory."""
+
 
 def weights_file(path: str | Path) -> Path:
     """The local file of weights that ``path`` means.
 
-    A URL is fetched once. A folder stands for the weights that ``deeplab_lit.push`` wrote into it.
+    A URL is fetched once. A run directory stands for its best checkpoint, and a folder that ``deeplab_lit.push`` wrote
+    for the weights in it.
 
     Raises:
-        UserError: there is no such file.
+        UserError: there is no such file, or the folder is neither.
     """
     if is_url(path):
         path = fetched(str(path))
     path = Path(path).expanduser()
-    if (path / HUB_FILE).is_file():
-        return path / HUB_FILE
+    for name in (HUB_FILE, BEST):
+        if (path / name).is_file():
+            return path / name
+    if path.is_dir():
+        files = [*path.glob("checkpoints/last.ckpt"), *sorted(path.glob("*.ckpt"))]
+        instead = f"type {files[0]}" if files else "give a run directory with a best checkpoint, or a file"
+        raise UserError(f"checkpoint {str(path)!r} is a folder without {BEST} and without {HUB_FILE}: {instead}.")
     if not path.is_file():
-        raise UserError(f"checkpoint {str(path)!r} does not exist: a run keeps its own under checkpoints/best.ckpt.")
+        raise UserError(f"checkpoint {str(path)!r} does not exist: give a run directory, or a file such as RUN/{BEST}.")
     return path
 
 

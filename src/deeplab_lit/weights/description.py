@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -32,6 +33,11 @@ def describe(
         "normalization": norm,
     }
     return {**about, "eval_size": eval_size, "data": data}
+
+
+def for_others(about: Mapping[str, Any]) -> dict[str, Any]:
+    """A description without the config of the data set, which holds paths of the machine of the training."""
+    return {**copy.deepcopy(dict(about)), "data": None}
 
 
 def to_text(content: Mapping[str, Any]) -> str:

@@ -26,7 +26,7 @@ def read(path: str | Path) -> dict[str, Any]:
     Args:
         path: a file, or an https:// or hf:// URL, which is fetched once into a cache folder: a checkpoint,
             ``.safetensors`` or exported program (``.pt2``) of this library, a state dict of torchvision or of the
-            common PyTorch DeepLab V2, or a ``.caffemodel``.
+            common PyTorch DeepLab V2, or a ``.caffemodel``. A run directory stands for its best checkpoint.
 
     Returns:
         ``state_dict``, ``global_step``, and under ``CHECKPOINT_KEY`` the description of the network.
