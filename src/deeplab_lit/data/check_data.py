@@ -47,7 +47,11 @@ def _as_text(report: Report, labels: LabelSet, most: int | None = None) -> str:
     for name, split in report.splits.items():
         parts.append(_about(name, split))
     parts.append(_table(report, labels))
-    kinds = {"bad files": report.bad, "the same or nearly the same picture twice": _pairs(report.shared)}
+    kinds = {
+        "bad files": report.bad,
+        "findings": report.findings,
+        "the same or nearly the same picture twice": _pairs(report.shared),
+    }
     if report.elsewhere is not None:
         kinds["also in the other data set"] = _pairs(report.elsewhere)
     for title, lines in kinds.items():
@@ -106,6 +110,7 @@ def _as_json(report: Report, labels: LabelSet) -> dict[str, Any]:
             }
             for name, split in report.splits.items()
         },
+        "findings": report.findings,
         "same_picture": [list(pair) for pair in report.shared],
         "also_elsewhere": report.elsewhere and [list(pair) for pair in report.elsewhere],
     }

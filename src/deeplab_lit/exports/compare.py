@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from deeplab_lit.data.image_files import read_image
 from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.data.source import open_source
-from deeplab_lit.inference.photographs import find_images, read_photograph
+from deeplab_lit.inference.photographs import find_images
 from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.instantiate import OWN
@@ -81,7 +82,7 @@ def images_to_check(given: str | None, data: Mapping[str, Any] | None) -> dict[s
 
     They are files that ``given`` names, or else images of the training data set, or else drawn images.
     """
-    found = {name: read_photograph(path) for name, path in _first(find_images(given))} if given else _of_data(data)
+    found = {name: read_image(path) for name, path in _first(find_images(given))} if given else _of_data(data)
     names = list(found)
     sizes: set[tuple[int, ...]] = set()
     result = {}
