@@ -69,3 +69,5 @@ def test_bad_class_lists(tmp_path, text, words):
 def test_missing_class_list(tmp_path):
     with pytest.raises(UserError, match=r"nowhere.txt does not exist"):
         read_class_list(tmp_path / "nowhere.txt")
+    with pytest.raises(UserError, match="is a folder: give a text file"):
+        read_class_list(tmp_path)

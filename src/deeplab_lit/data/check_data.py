@@ -67,9 +67,11 @@ def _pairs(pairs: list[tuple[str, str]]) -> list[str]:
 
 def _about(name: str, split: SplitReport) -> str:
     heights, widths = zip(*split.sizes, strict=True) if split.sizes else ((0,), (0,))
+    sizes = f"{len(split.sizes)} sizes from {min(widths)}x{min(heights)} to {max(widths)}x{max(heights)}"
+    if len(split.sizes) == 1:
+        sizes = f"each {widths[0]}x{heights[0]}"
     return (
-        f"{name}: {split.images} images, {len(split.sizes)} sizes from {min(widths)}x{min(heights)} to "
-        f"{max(widths)}x{max(heights)}, {_kinds(split.modes)}; masks: {_kinds(split.palettes)}; void "
+        f"{name}: {split.images} images, {sizes}, {_kinds(split.modes)}; masks: {_kinds(split.palettes)}; void "
         f"{100 * split.void:.1f} % of the pixels"
     )
 

@@ -11,7 +11,7 @@ from deeplab_lit.data.labels import VOID, Colour, LabelSet
 from deeplab_lit.data.mask_files import INDICES, MaskCoding, coloured
 from deeplab_lit.utils.errors import UserError
 
-_FORM = "one class a line, `name` or `name R G B`"
+_FORM = "give a text file with one class a line, `name` or `name R G B`, or the names, such as [background,crack]"
 _CVAT = re.compile(r"(.+?):(\d{1,8}),(\d{1,8}),(\d{1,8})(?::[^:]*){0,2}")  # name:R,G,B:parts:actions
 _COLOURED = re.compile(r"(.+?) (\d{1,8}) (\d{1,8}) (\d{1,8})")
 _NUMBERED = re.compile(r"(\d{1,8})(?: ?: ?| )(.+)")
@@ -59,7 +59,7 @@ def _texts(given: object) -> tuple[str, list[tuple[int, str]]]:
         path = Path(given).expanduser()
         where = f"class list {path}"
         if not path.is_file():
-            raise UserError(f"{where} does not exist: give a text file with {_FORM}.")
+            raise UserError(f"{where} {'is a folder' if path.is_dir() else 'does not exist'}: {_FORM}.")
         try:
             content = path.read_text(encoding="utf-8-sig").splitlines()  # editors of Windows begin with a BOM
         except UnicodeDecodeError as error:
@@ -67,10 +67,7 @@ def _texts(given: object) -> tuple[str, list[tuple[int, str]]]:
     elif isinstance(given, Sequence) and all(isinstance(each, str) for each in given):
         content, where = list(given), f"data.classes=[{', '.join(given)}]"
     else:
-        raise UserError(
-            f"data.classes={given} is no class list: give the path of a text file with {_FORM}, or the names, such as "
-            "data.classes=[background,crack]."
-        )
+        raise UserError(f"data.classes={given} is no class list: {_FORM}.")
     bare = [(number, " ".join(line.split("#", 1)[0].split())) for number, line in enumerate(content, 1)]
     return where, [(number, text) for number, text in bare if text]
 
