@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from deeplab_lit.data.decoded_cache import DecodedCache
+from deeplab_lit.data.mask_files import MaskCoding
 from deeplab_lit.data.split import Split
 from deeplab_lit.utils.errors import UserError
 
@@ -29,7 +30,8 @@ def split(tmp_path):
 
 
 def keep(split, folder, bound=10**9):
-    split.decoded = DecodedCache(folder, bound, zip(split.images, split.masks, strict=True), split.num_classes)
+    pairs = zip(split.images, split.masks, strict=True)
+    split.decoded = DecodedCache(folder, bound, pairs, split.num_classes, split.coding)
     return split
 
 
@@ -91,6 +93,14 @@ def test_other_data_sets_make_room(split, tmp_path):
     same(read(keep(second, folder, COUNT * SIZE)), plain)
     assert on_disk(folder) == COUNT * SIZE
     same(read(first), plain)  # and one that is at work goes on
+
+
+def test_masks_that_are_read_in_another_way_are_decoded_again(split, tmp_path):
+    for file in split.masks:
+        Image.fromarray(np.full((24, 31), 255, np.uint8)).save(file)
+    assert (read(keep(split, tmp_path / "kept"))[0].mask == 255).all()
+    split.coding = MaskCoding(binary=True)
+    assert (read(keep(split, tmp_path / "kept"))[0].mask == 1).all()
 
 
 def test_files_cut_short_by_the_machine_are_not_believed(split, tmp_path):

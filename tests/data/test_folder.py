@@ -1,6 +1,8 @@
 """Pairs of folders."""
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from deeplab_lit.data.folder import Folder
 from deeplab_lit.utils.errors import UserError
@@ -53,3 +55,31 @@ def test_folders_that_do_not_match(tmp_path):
     (root / "classes.txt").write_text("# nothing yet\n")
     with pytest.raises(UserError, match=r"classes\.txt.*0 classes"):
         make()
+
+
+def masks_of(root, values, mode="L"):
+    for file in (root / "masks").rglob("*.png"):
+        rng = np.random.default_rng(len(file.name))
+        Image.fromarray(rng.choice(np.array(values, np.uint8), (20, 30))).convert(mode).save(file)
+
+
+def test_masks_of_0_and_255(tmp_path):
+    root = write_pairs(tmp_path, ["train/a", "val/b"])
+    masks_of(root, [0, 255])
+    mask = Folder(root, root / "classes.txt", binary=True).split("train")[0].mask
+    np.testing.assert_array_equal(mask, np.array(Image.open(root / "masks" / "train" / "a.png")) // 255)
+    assert set(np.unique(mask)) == {0, 1}
+    with pytest.raises(UserError, match=r"data\.binary=true is for 2 classes, but .* names 3"):
+        Folder(root, ["a", "b", "c"], binary=True)
+
+
+def test_masks_as_cvat_writes_them(tmp_path):
+    root = write_pairs(tmp_path, ["train/a", "val/b"])
+    (root / "labelmap.txt").write_text("# label:color_rgb:parts:actions\nground:0,0,0::\ncrack:250,50,83::\n")
+    expected = np.array(Image.open(root / "masks" / "train" / "a.png"))
+    assert set(np.unique(expected)) == {0, 1}
+    colours = np.array([(0, 0, 0), (250, 50, 83)], np.uint8)[expected]
+    Image.fromarray(colours).save(root / "masks" / "train" / "a.png")
+    source = Folder(root, root / "labelmap.txt")
+    assert source.labels.names == ("ground", "crack") and source.labels.palette[1] == (250, 50, 83)
+    np.testing.assert_array_equal(source.split("train")[0].mask, expected)

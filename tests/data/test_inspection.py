@@ -1,10 +1,12 @@
+import io
 import json
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from deeplab_lit.data.frequencies import inverse_root, median_frequency, pixel_counts, repeat_factors
 from deeplab_lit.data.inspection import inspect
@@ -147,3 +149,53 @@ def test_weighted_passes_keep_to_the_weights_and_repeat():
         assert np.abs(np.bincount(draws[start : start + 4], minlength=4) - weights / 2).max() <= 1
     assert [index for index, _ in TrainSampler(4, 4000 - 1234, 0, 1234, weights=weights)] == draws[1234:]
     assert draws != [index for index, _ in TrainSampler(4, 4000, seed=1, weights=weights)]
+
+
+def test_a_class_that_no_training_mask_holds_is_found(big, tmp_path):
+    (tmp_path / "classes.txt").write_text("a\nb\nc\nd\nghost\n")
+    report = inspect(source(big))
+    (sentence,) = report.findings
+    assert "the 10 training masks do not hold the class(es) 'ghost'" in sentence and report.bad == []
+    (tmp_path / "classes.txt").write_text("a\nb\n")
+    for file in (big / "SegmentationClass").iterdir():
+        Image.fromarray(((np.array(Image.open(file)) == 1) * 255).astype(np.uint8)).save(file)
+    (sentence,) = inspect(source(big)).findings
+    assert "hold only the values 0 and 255" in sentence and "data.binary=true" in sentence
+
+
+def test_a_palette_with_the_classes_colours_in_another_order_is_found(big, tmp_path):
+    (tmp_path / "classes.txt").write_text("a 0 0 0\nb 250 50 83\nc 128 128 128\nd 0 255 0\n")
+    mask = big / "SegmentationClass" / "picture_0.png"
+    picture = Image.open(mask)
+    picture.putpalette([0, 255, 0, 128, 128, 128, 250, 50, 83, 0, 0, 0] + [224, 224, 192] * 252)
+    picture.save(mask)
+    report = inspect(source(big))
+    assert report.splits["train"].palettes["palette of the classes in another order"] == 1
+    (sentence,) = report.findings
+    assert sentence.startswith("1 mask(s) have a palette with the colours of data.classes at other indices")
+
+
+@pytest.mark.parametrize("ending", ["tif", "webp", "bmp", "jp2"])
+def test_pictures_of_each_kind_are_compared(big, tmp_path, ending):
+    other = tmp_path / "other"
+    other.mkdir()
+    Image.open(big / "JPEGImages" / "picture_0.jpg").save(other / f"x.{ending}")
+    report = inspect(source(big), against=other)
+    assert report.elsewhere == [("train picture_0", str(other / f"x.{ending}"))]
+
+
+def test_a_picture_that_only_opencv_reads_is_counted(voc, monkeypatch):
+    image = voc / "JPEGImages" / "picture_0.jpg"
+    deep = np.array(Image.open(image)).astype(np.uint16) * 257
+    image.write_bytes(cv2.imencode(".tif", deep)[1].tobytes())
+    opened = Image.open
+
+    def of_an_older_pillow(file, **options):
+        content = file.getvalue() if isinstance(file, io.BytesIO) else file.read_bytes()
+        if content.startswith(b"II"):
+            raise UnidentifiedImageError("16 bits")
+        return opened(file, **options)
+
+    monkeypatch.setattr(Image, "open", of_an_older_pillow)
+    report = inspect(VOC(voc))
+    assert report.bad == [] and report.splits["train"].modes == {"RGB": 2, "RGB of another kind": 1}

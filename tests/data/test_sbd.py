@@ -68,3 +68,28 @@ def test_sbd_without_its_lists_or_voc(voc_and_sbd):
     (folder / "sbd" / "val.txt").unlink()
     with pytest.raises(UserError, match=r"val\.txt does not exist: give data\.sbd=FOLDER.*data\.download=true"):
         VOCAug(folder, folder / "sbd", folder / "png").prepare()
+
+
+def test_images_to_evaluate_on_are_not_trained_on_without_sbd(voc_and_sbd):
+    folder, _ = voc_and_sbd
+    lists = folder / "VOCdevkit" / "VOC2012" / "ImageSets" / "Segmentation"
+    (lists / "train.txt").write_text("picture_0\npicture_1\npicture_2\n")
+    assert VOCAug(folder, False).split("train").ids == ["picture_0", "picture_1"]
+    (lists / "some.txt").write_text("picture_0\n")  # val itself is left out too
+    assert VOCAug(folder, False, val="some").split("train").ids == ["picture_1"]
+    (lists / "val.txt").write_text("picture_0\npicture_1\npicture_2\n")
+    with pytest.raises(UserError, match=r"train\.txt names only images to evaluate on"):
+        VOCAug(folder, False).split("train")
+
+
+def test_a_train_list_names_images_of_sbd_and_voc(voc_and_sbd, tmp_path):
+    folder, masks = voc_and_sbd
+    (folder / "VOCdevkit" / "VOC2012" / "ImageSets" / "Segmentation" / "train.txt").write_text("picture_0\n")
+    (folder / "sbd" / "val.txt").write_text("extra_1\n")  # picture_1 is on no list, but has an image and a mask
+    (tmp_path / "list.txt").write_text("picture_1\nextra_0\n")
+    source = VOCAug(folder, folder / "sbd", folder / "png", train_list=tmp_path / "list.txt")
+    source.prepare()
+    train = source.split("train")
+    own = folder / "VOCdevkit" / "VOC2012" / "SegmentationClass" / "picture_1.png"
+    np.testing.assert_array_equal(train[0].mask, np.array(Image.open(own)))
+    np.testing.assert_array_equal(train[1].mask, masks["extra_0"])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab_lit.data.labels import LabelSet, voc_colour
+from deeplab_lit.data.labels import voc_colour
 from deeplab_lit.data.voc import VOC
 from deeplab_lit.utils.errors import UserError
 from tests.conftest import write_voc
@@ -31,37 +31,6 @@ def test_vocs_palette():
     assert {i: voc_colour(i) for i in known} == known
 
 
-def test_class_list_file(tmp_path):
-    path = tmp_path / "classes.txt"
-    path.write_text("sky 128 128 128\n# a comment\n\ntraffic light 0 0 255\n")
-    labels = LabelSet.from_file(path)
-    assert labels.names == ("sky", "traffic light") and labels.palette == ((128, 128, 128), (0, 0, 255))
-    path.write_text("sky\nroad 2\n")
-    assert LabelSet.from_file(path).names == ("sky", "road 2")
-    assert LabelSet.from_file(path).palette == (voc_colour(0), voc_colour(1))
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", "0 classes"),
-        ("one\n", "1 classes"),
-        ("a\nb\na\n", "'a' is named twice"),
-        ("a 1 2 300\nb\n", "line 1"),
-        ("a 1 2 3\nb\n", "'b' has no colour"),
-    ],
-)
-def test_bad_class_lists(tmp_path, text, words):
-    (tmp_path / "c.txt").write_text(text)
-    with pytest.raises(UserError, match=words):
-        LabelSet.from_file(tmp_path / "c.txt")
-
-
-def test_missing_class_list(tmp_path):
-    with pytest.raises(UserError, match=r"nowhere.txt.*does not exist"):
-        LabelSet.from_file(tmp_path / "nowhere.txt")
-
-
 def lists(root):
     return root / "ImageSets" / "Segmentation" / "train.txt"
 
@@ -84,8 +53,12 @@ def broken(voc, how):
         image.write_bytes(image.read_bytes()[:300])
     if how == "truncated mask":
         mask.write_bytes(mask.read_bytes()[:-60])
-    if how == "rgb mask":
-        Image.open(mask).convert("RGB").save(mask)
+    if how == "print mask":
+        Image.open(mask).convert("LA").save(mask)
+    if how == "other colour":
+        picture = Image.open(mask).convert("RGB")
+        picture.paste((128, 1, 2), (7, 5, 10, 6))
+        picture.save(mask)
     if how == "other size":
         Image.open(image).resize((20, 20)).save(image)
     if how == "value":
@@ -106,7 +79,8 @@ def broken(voc, how):
         ("missing mask", r"picture_1.*picture_1\.png.*not exist"),
         ("truncated image", r"picture_1\.jpg cannot be read as an image"),
         ("truncated mask", r"picture_1\.png cannot be read as a mask"),
-        ("rgb mask", r"picture_1\.png is a picture of mode RGB.*class indices"),
+        ("print mask", r"picture_1\.png is a picture of mode LA.*class indices"),
+        ("other colour", r"picture_1\.png has 3 pixel\(s\) of the colour \(128, 1, 2\).*\(128, 0, 0\) of 'aeroplane'"),
         ("other size", r"picture_1\.jpg is 20x20 but its mask picture_1\.png is 33x48"),
         ("value", r"picture_1\.png has the value 21, but there are 21 classes.*data\.classes"),
     ],
@@ -127,3 +101,43 @@ def test_grey_masks_without_palette_are_indices_too(tmp_path):
     Image.fromarray(values).save(mask)
     assert Image.open(mask).mode == "L"
     np.testing.assert_array_equal(VOC(root).split("val")[0].mask, values)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_masks_in_vocs_colours_are_read_as_its_indices(voc, mode):
+    values = {file: np.array(Image.open(file)) for file in (voc / "SegmentationClass").iterdir()}
+    for file in values:
+        Image.open(file).convert(mode).save(file)
+    split = VOC(voc).split("train")
+    for index, file in enumerate(split.masks):
+        np.testing.assert_array_equal(split[index].mask, values[file])
+
+
+def test_the_list_of_classes_may_be_typed(voc):
+    assert VOC(voc, classes=[f"class {i}" for i in range(21)]).labels.names[20] == "class 20"
+    for wrong in (7, ["a", 1], {"a": 1}):
+        with pytest.raises(UserError, match=r"data\.classes=.* is no class list: .*\[background,crack\]"):
+            VOC(voc, classes=wrong)
+
+
+def test_a_train_list_may_name_images_that_train_does_not(voc, tmp_path):
+    for number in (3, 4):
+        Image.new("RGB", (30, 20)).save(voc / "JPEGImages" / f"extra_{number}.jpg")
+        Image.new("L", (30, 20), number).save(voc / "SegmentationClass" / f"extra_{number}.png")
+    lists(voc).write_text("picture_0\n")
+    lists(voc).with_name("val.txt").write_text("picture_1\n")
+    aug = tmp_path / "aug.txt"
+    aug.write_text("extra_4\npicture_0\n/JPEGImages/extra_3.jpg /SegmentationClass/extra_3.png\n")
+    source = VOC(voc, train_list=aug)
+    train = source.split("train")
+    assert train.ids == ["extra_4", "picture_0", "extra_3"] and (train[0].mask == 4).all()
+    (tmp_path / "pseudo").mkdir()
+    Image.new("L", (30, 20), 7).save(tmp_path / "pseudo" / "extra_3.png")
+    aug.write_text("extra_3\n")
+    assert (VOC(voc, train_list=aug, train_masks=tmp_path / "pseudo").split("train")[0].mask == 7).all()
+    aug.write_text("picture_0\nextra_5\nextra_6\n")
+    with pytest.raises(UserError, match=r"aug\.txt lists 'extra_5', but .*extra_5\.jpg and 3 more files do not exist"):
+        source.split("train")
+    aug.write_text("picture_0\npicture_1\n")
+    with pytest.raises(UserError, match=r"aug\.txt names 'picture_1', which is to evaluate on \(.*val\.txt\)"):
+        source.split("train")

@@ -56,6 +56,8 @@ def test_torchvisions_file_of_vgg_on_a_voc_folder_with_pseudo_labels_and_rare_cl
     )  # fmt: skip
     assert "vgg16 vgg16.pth: taken: trunk (26), head.branches.0.hidden.fc6 (2)" in done.stdout, done.stdout
     assert "left: classifier.6 (2)" in done.stdout and "rare classes more often" in done.stdout
+    assert "warning    the 3 training masks do not hold the class(es) 'cow'" in done.stdout
+    assert "'cow'" in (run_folder(tmp_path) / "train.log").read_text()
     result = json.loads((run_folder(tmp_path) / "result.json").read_text())
     # evaluated on the true masks, which have a third class
     assert set(result["per_class_iou"]) == {"meadow", "road", "cow"} and result["per_class_iou"]["cow"] is not None

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab_lit.data.image_files import picture_endings
-from deeplab_lit.inference.photographs import as_rgb, find_images, read_photograph
+from deeplab_lit.data.image_files import picture_endings, read_image
+from deeplab_lit.inference.photographs import as_rgb, find_images
 from deeplab_lit.utils.errors import UserError
 from tests.crf.test_dense import photograph
 
@@ -18,7 +18,7 @@ def test_exif_turns_the_picture(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: show it rotated by 90 degrees clockwise
     Image.fromarray(PICTURE).save(file, exif=exif)
-    np.testing.assert_array_equal(read_photograph(file), np.rot90(PICTURE, -1))
+    np.testing.assert_array_equal(read_image(file), np.rot90(PICTURE, -1))
     np.testing.assert_array_equal(as_rgb(file), np.rot90(PICTURE, -1))
 
 
@@ -26,31 +26,31 @@ def test_exif_turns_the_picture(tmp_path):
 def test_greyscale_is_repeated(tmp_path, ending):
     file = tmp_path / f"grey.{ending}"
     Image.fromarray(PICTURE[..., 0]).save(file, **({"lossless": True} if ending == "webp" else {}))
-    np.testing.assert_array_equal(read_photograph(file), np.repeat(PICTURE[..., :1], 3, 2))
+    np.testing.assert_array_equal(read_image(file), np.repeat(PICTURE[..., :1], 3, 2))
 
 
 def test_transparency_is_dropped(tmp_path):
     Image.fromarray(np.dstack([PICTURE, np.arange(600, dtype=np.uint16).reshape(20, 30).astype(np.uint8)])).save(
         tmp_path / "a.png"
     )
-    np.testing.assert_array_equal(read_photograph(tmp_path / "a.png"), PICTURE)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), PICTURE)
 
 
 def test_cmyk_and_palettes(tmp_path):
     Image.fromarray(PICTURE).convert("CMYK").save(tmp_path / "a.tif")
-    assert np.abs(read_photograph(tmp_path / "a.tif").astype(int) - PICTURE).max() <= 2
+    assert np.abs(read_image(tmp_path / "a.tif").astype(int) - PICTURE).max() <= 2
     palette = Image.fromarray(PICTURE).convert("P", palette=Image.Palette.ADAPTIVE)
     palette.save(tmp_path / "p.png")
-    np.testing.assert_array_equal(read_photograph(tmp_path / "p.png"), np.array(palette.convert("RGB")))
+    np.testing.assert_array_equal(read_image(tmp_path / "p.png"), np.array(palette.convert("RGB")))
 
 
 def test_sixteen_bits_become_eight(tmp_path):
     deep = PICTURE.astype(np.uint16) * 257
     cv2.imwrite(str(tmp_path / "grey.png"), deep[..., 0])
-    np.testing.assert_array_equal(read_photograph(tmp_path / "grey.png"), np.repeat(PICTURE[..., :1], 3, 2))
+    np.testing.assert_array_equal(read_image(tmp_path / "grey.png"), np.repeat(PICTURE[..., :1], 3, 2))
     for ending in ("png", "tif"):
         cv2.imwrite(str(tmp_path / f"colour.{ending}"), deep[..., ::-1])
-        np.testing.assert_array_equal(read_photograph(tmp_path / f"colour.{ending}"), PICTURE)
+        np.testing.assert_array_equal(read_image(tmp_path / f"colour.{ending}"), PICTURE)
 
 
 def test_what_cannot_be_read_is_named(tmp_path):
@@ -62,10 +62,10 @@ def test_what_cannot_be_read_is_named(tmp_path):
     Image.fromarray(PICTURE[..., 0].astype(np.float32)).save(tmp_path / "fractions.tif")
     for name in ("half.jpg", "text.jpg", "empty.png"):
         with pytest.raises(UserError, match=f"{name} cannot be read as an image") as raised:
-            read_photograph(tmp_path / name)
+            read_image(tmp_path / name)
         assert "object at 0x" not in str(raised.value)
     with pytest.raises(UserError, match="holds fractions"):
-        read_photograph(tmp_path / "fractions.tif")
+        read_image(tmp_path / "fractions.tif")
 
 
 def test_arrays_and_pillow_images():

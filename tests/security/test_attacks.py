@@ -19,11 +19,11 @@ from deeplab_lit.data.coco import COCO
 from deeplab_lit.data.coco_masks import draw
 from deeplab_lit.data.downloads import _extract
 from deeplab_lit.data.folder import Folder
-from deeplab_lit.data.image_files import read_image, read_mask
+from deeplab_lit.data.image_files import read_image
+from deeplab_lit.data.mask_files import read_mask
 from deeplab_lit.data.sbd import VOCAug, read_sbd_mask
 from deeplab_lit.data.source import open_source
 from deeplab_lit.data.voc import VOC
-from deeplab_lit.inference.photographs import read_photograph
 from deeplab_lit.inference.refine import read_probabilities
 from deeplab_lit.utils.errors import UserError
 from tests.end_to_end.running import train_alone
@@ -173,7 +173,7 @@ def png(width, height, colour=0):
     return b"\x89PNG\r\n\x1a\n" + body
 
 
-@pytest.mark.parametrize("reader", [read_image, read_mask, read_photograph])
+@pytest.mark.parametrize("reader", [read_image, read_mask])
 def test_image_bombs_are_refused_by_their_headers(tmp_path, reader):
     (tmp_path / "bomb.png").write_bytes(png(60_000, 60_000))
     with pytest.raises(UserError, match=r"bomb\.png cannot be read"):
@@ -307,6 +307,6 @@ def test_postscript_is_not_given_to_an_interpreter(tmp_path, monkeypatch):
     (tmp_path / "a.jpg").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
     with Image.open(tmp_path / "a.jpg") as file:
         assert file.format == "EPS"  # Pillow by itself would
-    for reader in (read_image, read_mask, read_photograph):
+    for reader in (read_image, read_mask):
         with pytest.raises(UserError, match=r"a\.jpg cannot be read"):
             reader(tmp_path / "a.jpg")

@@ -25,14 +25,15 @@ from safetensors.torch import save_file
 from scipy.io import savemat
 
 from deeplab_lit.config.schemas import CheckpointConfig
+from deeplab_lit.data.class_list import read_class_list
 from deeplab_lit.data.coco import COCO
 from deeplab_lit.data.coco_masks import draw as drawn
-from deeplab_lit.data.image_files import read_image, read_mask
+from deeplab_lit.data.image_files import read_image
 from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.mask_files import MaskCoding, read_mask
 from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.data.sbd import read_sbd_mask
 from deeplab_lit.data.voc import VOC
-from deeplab_lit.inference.photographs import read_photograph
 from deeplab_lit.inference.refine import read_probabilities
 from deeplab_lit.inference.trained import load
 from deeplab_lit.models.network import build_network
@@ -131,8 +132,12 @@ PICTURES = [
 ]  # fmt: skip
 
 
+def read_colours(path):
+    return read_mask(path, MaskCoding(("sky", "road"), ((0, 0, 0), (1, 2, 3))))
+
+
 @fuzz
-@given(damaged(PICTURES), st.sampled_from([read_image, read_mask, read_photograph]))
+@given(damaged(PICTURES), st.sampled_from([read_image, read_mask, read_colours]))
 def test_pictures_and_masks(content, reader):
     survives(reader, content)
 
@@ -151,9 +156,9 @@ def test_split_lists(content):
 
 
 @fuzz
-@given(st.one_of(_TEXT, damaged([b"sky 1 2 3\nroad 4 5 6\n"])))
+@given(st.one_of(_TEXT, damaged([b"sky 1 2 3\nroad 4 5 6\n", b"sky:1,2,3::\nroad:4,5,6::\n", b"0: sky\n1: road\n"])))
 def test_class_lists(content):
-    survives(LabelSet.from_file, content)
+    survives(read_class_list, content)
 
 
 def _mat(**options):

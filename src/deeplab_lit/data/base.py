@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.mask_files import INDICES, MaskCoding
 from deeplab_lit.data.split import Split
 from deeplab_lit.utils.errors import UserError, closest
 
@@ -23,9 +24,9 @@ class Entry:
 class Layout:
     """Base class of a data set whose images and masks are files.
 
-    A subclass defines ``labels``, ``root`` and :meth:`entries`. It may define ``prepare(progress)``, which writes the
-    files that are needed once. Several processes may call ``prepare`` at once, and it continues where a killed process
-    stopped.
+    A subclass defines ``labels``, ``root`` and :meth:`entries`, and ``coding`` if its masks may be other than index
+    masks. It may define :meth:`entry_of`, and ``prepare(progress)``, which writes the files that are needed once.
+    Several processes may call ``prepare`` at once, and it continues where a killed process stopped.
 
     Args:
         train_masks: a folder with ID.png for each training example, used instead of the data set's own masks, such as
@@ -38,6 +39,7 @@ class Layout:
 
     labels: LabelSet
     root: Path
+    coding: MaskCoding = INDICES
 
     def __init__(self, train_masks: str | Path | None = None, train_list: str | Path | None = None) -> None:
         self._train_list = None if train_list is None else Path(train_list).expanduser()
@@ -61,24 +63,40 @@ class Layout:
         """The examples of ``"train"`` or ``"val"``, without a check that their files exist."""
         where, entries = self.entries(name)
         if name == "train" and self._train_list is not None:
-            where, entries = self._train_list, self._listed(entries, where)
+            where, entries = self._train_list, self._listed(entries, where, self._train_list)
         masks = [entry.mask for entry in entries]
         if name == "train" and self.train_masks is not None:
             masks = [self.train_masks / f"{entry.id}.png" for entry in entries]
         ids, images = [entry.id for entry in entries], [entry.image for entry in entries]
-        return Split(ids, images, masks, len(self.labels), where)
+        return Split(ids, images, masks, len(self.labels), where, self.coding)
 
-    def _listed(self, entries: Sequence[Entry], where: str | Path) -> list[Entry]:
-        assert self._train_list is not None
+    def entry_of(self, line: str, where: Path) -> Entry | None:
+        """The entry that a line of ``train_list`` names beside the ids of :meth:`entries`; None: no other is allowed.
+
+        Whether its files exist is not checked.
+        """
+        return None
+
+    def _listed(self, entries: Sequence[Entry], where: str | Path, listed_in: Path) -> list[Entry]:
+        """The entries that the train list ``listed_in`` names."""
         by_id = {entry.id: entry for entry in entries}
-        ids = read_list(self._train_list)
-        for id in ids:
-            if id not in by_id:
-                raise UserError(
-                    f"{self._train_list} names {id!r}, which is none of the {len(by_id)} training images of {where}."
-                    f"{closest(id, list(by_id)[:1000])}"
-                )
-        return [by_id[id] for id in ids]
+        lines = read_list(listed_in)
+        found = [by_id.get(line) or self.entry_of(line, listed_in) for line in lines]
+        if unknown := [line for line, entry in zip(lines, found, strict=True) if entry is None]:
+            raise UserError(
+                f"{listed_in} names {unknown[0]!r}{_more(unknown)}, which is none of the {len(by_id)} training images "
+                f"of {where}.{closest(unknown[0], list(by_id)[:1000])}"
+            )
+        chosen = [entry for entry in found if entry is not None]
+        refuse_doubles([entry.id for entry in chosen], listed_in)
+        listed_in_val, val = self.entries("val")
+        held_out = {entry.image for entry in val} - {entry.image for entry in entries}
+        if leaked := [entry.id for entry in chosen if entry.image in held_out]:
+            raise UserError(
+                f"{listed_in} names {leaked[0]!r}{_more(leaked)}, which is to evaluate on ({listed_in_val}): take it "
+                "off the list, or give another data.val=."
+            )
+        return chosen
 
     def split(self, name: str) -> Split:
         """The examples of ``"train"`` or ``"val"``.
@@ -141,3 +159,7 @@ def refuse_doubles(ids: Sequence[str], path: str | Path) -> None:
         if id in seen:
             raise UserError(f"{path} names {id!r} twice: each image once.")
         seen.add(id)
+
+
+def _more(all_of_them: Sequence[str]) -> str:
+    return f" and {len(all_of_them) - 1} more" if len(all_of_them) > 1 else ""

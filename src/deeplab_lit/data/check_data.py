@@ -47,7 +47,11 @@ def _as_text(report: Report, labels: LabelSet, most: int | None = None) -> str:
     for name, split in report.splits.items():
         parts.append(_about(name, split))
     parts.append(_table(report, labels))
-    kinds = {"bad files": report.bad, "the same or nearly the same picture twice": _pairs(report.shared)}
+    kinds = {
+        "bad files": report.bad,
+        "findings": report.findings,
+        "the same or nearly the same picture twice": _pairs(report.shared),
+    }
     if report.elsewhere is not None:
         kinds["also in the other data set"] = _pairs(report.elsewhere)
     for title, lines in kinds.items():
@@ -63,9 +67,11 @@ def _pairs(pairs: list[tuple[str, str]]) -> list[str]:
 
 def _about(name: str, split: SplitReport) -> str:
     heights, widths = zip(*split.sizes, strict=True) if split.sizes else ((0,), (0,))
+    sizes = f"{len(split.sizes)} sizes from {min(widths)}x{min(heights)} to {max(widths)}x{max(heights)}"
+    if len(split.sizes) == 1:
+        sizes = f"each {widths[0]}x{heights[0]}"
     return (
-        f"{name}: {split.images} images, {len(split.sizes)} sizes from {min(widths)}x{min(heights)} to "
-        f"{max(widths)}x{max(heights)}, {_kinds(split.modes)}; masks: {_kinds(split.palettes)}; void "
+        f"{name}: {split.images} images, {sizes}, {_kinds(split.modes)}; masks: {_kinds(split.palettes)}; void "
         f"{100 * split.void:.1f} % of the pixels"
     )
 
@@ -106,6 +112,7 @@ def _as_json(report: Report, labels: LabelSet) -> dict[str, Any]:
             }
             for name, split in report.splits.items()
         },
+        "findings": report.findings,
         "same_picture": [list(pair) for pair in report.shared],
         "also_elsewhere": report.elsewhere and [list(pair) for pair in report.elsewhere],
     }

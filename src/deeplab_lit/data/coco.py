@@ -12,8 +12,9 @@ from typing import Any
 
 from deeplab_lit.data.base import Entry, Layout, inside
 from deeplab_lit.data.coco_masks import draw
-from deeplab_lit.data.image_files import read_mask, write_mask
-from deeplab_lit.data.labels import VOC_CLASSES, VOID, LabelSet
+from deeplab_lit.data.image_files import write_mask
+from deeplab_lit.data.labels import UNUSED, VOC_CLASSES, VOID, LabelSet
+from deeplab_lit.data.mask_files import read_mask
 from deeplab_lit.utils.errors import UserError, closest
 from deeplab_lit.utils.files import cache_folder, replacing, write_json
 from deeplab_lit.utils.locks import one_at_a_time
@@ -171,7 +172,7 @@ def _id(file_name: str) -> str:
 
 def coco91() -> LabelSet:
     """The label set of networks with 91 outputs: the background and COCO's ids 1 to 90, unused ids included."""
-    return LabelSet(tuple(f"unused {i}" if name == "-" else name for i, name in enumerate(COCO_IDS)))
+    return LabelSet(tuple(f"{UNUSED}{i}" if name == "-" else name for i, name in enumerate(COCO_IDS)))
 
 
 def _label_set(classes: str, path: Path) -> LabelSet:

@@ -64,6 +64,7 @@ class SegmentationData(L.LightningDataModule):
 
     Attributes:
         weights: how often each training example is drawn (see :class:`TrainSampler`); None: all equally often.
+        unseen: a sentence on classes that the training masks lack (see :func:`unseen_classes`); None: they lack none.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class SegmentationData(L.LightningDataModule):
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.num_workers, self.seed = num_workers, seed
         self.weights: NDArray[np.float64] | None = None
+        self.unseen: str | None = None
         self._resumed: int | None = None  # draws before the resume
         self._started: tuple[int, int] | None = None  # optimiser steps and draws when the training loader was made
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from deeplab_lit.data.mask_files import INDICES, MaskCoding
 from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.files import cache_folder, replacing, write_text
 from deeplab_lit.utils.locks import one_at_a_time
@@ -36,11 +37,14 @@ class DecodedCache:
             make room, the oldest first.
         files: the image and mask files of the examples of all splits. An example whose file changes is decoded again.
         num_classes: the number of classes that the masks were checked against.
+        coding: how the pixels of masks stand for classes.
     """
 
-    def __init__(self, folder: Path, bound: int, files: Iterable[Pair], num_classes: int) -> None:
+    def __init__(
+        self, folder: Path, bound: int, files: Iterable[Pair], num_classes: int, coding: MaskCoding = INDICES
+    ) -> None:
         self._folder, self._bound, self._full = folder, bound, False
-        self._names = {pair: f"{_key(pair, num_classes)}.raw" for pair in files}
+        self._names = {pair: f"{_key(pair, num_classes, coding)}.raw" for pair in files}
         folder.mkdir(parents=True, exist_ok=True)
         with one_at_a_time(self._used):
             write_text(self._used, str(self._evict()))
@@ -123,6 +127,6 @@ def decoded_folder() -> Path:
     return cache_folder() / "decoded"
 
 
-def _key(pair: Pair, num_classes: int) -> str:
+def _key(pair: Pair, num_classes: int, coding: MaskCoding) -> str:
     stats = [(str(file), stat.st_size, stat.st_mtime_ns) for file in pair for stat in [file.stat()]]
-    return hashlib.sha256(repr((stats, num_classes)).encode()).hexdigest()[:24]
+    return hashlib.sha256(repr((stats, num_classes, coding)).encode()).hexdigest()[:24]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from deeplab_lit.data.base import Entry, Layout, find_list, inside, read_list
-from deeplab_lit.data.image_files import picture_endings
-from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.class_list import read_class_list
+from deeplab_lit.data.image_files import pictures_below
 from deeplab_lit.utils.errors import UserError
 
 
 class Folder(Layout):
-    """A data set of a folder of images and a folder of index-PNG masks with the same names.
+    """A data set of a folder of images and a folder of PNG masks with the same names (see :func:`read_mask`).
 
     ``train`` and ``val`` name the lists of the splits. Without lists, the splits are the subfolders train/ and val/, if
     the image folder has both. Otherwise the hash of its name puts an image into a split, so that added images leave the
@@ -21,31 +23,36 @@ class Folder(Layout):
     Args:
         root: the folder that holds the image folder and the mask folder.
         images, masks: these folders, by name below ``root`` or by absolute path.
-        classes: a class-list file (see :meth:`LabelSet.from_file`).
+        classes: a class list (see :func:`read_class_list`).
         train, val: list files, by path, or by name below ``root`` without ``.txt``. An id is an image's path below
             ``images`` without its suffix.
         val_share: the share of validation images where the hash decides.
         train_masks: a folder with ID.png for each training image, used instead of ``masks``, such as pseudo-labels.
+        binary: masks hold 0 and 255 (or 0 and 1), and 255 is the second class instead of void.
 
     Raises:
-        UserError: a folder does not exist, one list is given without the other, or ``val_share`` is not between 0 and
-            1.
+        UserError: a folder does not exist, one list is given without the other, ``val_share`` is not between 0 and 1,
+            or ``binary`` is set for more than two classes.
     """
 
     def __init__(
         self,
         root: str | Path,
-        classes: str | Path,
+        classes: str | Path | Sequence[str],
         images: str | Path = "images",
         masks: str | Path = "masks",
         train: str | None = None,
         val: str | None = None,
         val_share: float = 0.1,
         train_masks: str | Path | None = None,
+        binary: bool = False,
     ) -> None:
         super().__init__(train_masks)
         self.root = Path(root).expanduser()
-        self.labels = LabelSet.from_file(classes)
+        self.labels, self.coding = read_class_list(classes)
+        if binary and len(self.labels) != 2:
+            raise UserError(f"data.binary=true is for 2 classes, but data.classes={classes} names {len(self.labels)}.")
+        self.coding = replace(self.coding, binary=binary)
         self.images = self._folder(images, "images")
         # required even with train_masks, since the validation split reads its masks here
         self.masks = self._folder(masks, "masks")
@@ -88,14 +95,12 @@ class Folder(Layout):
         return Entry(id, image, self.masks / f"{id}.png")
 
     def _pictures(self) -> dict[str, Path]:
-        endings = picture_endings()
         found: dict[str, Path] = {}
-        for file in sorted(self.images.rglob("*")):
-            if file.suffix.lower() in endings and not file.name.startswith("."):
-                id = file.relative_to(self.images).with_suffix("").as_posix()
-                if id in found:
-                    raise UserError(f"{found[id]} and {file} share the name {id!r}: keep one of them.")
-                found[id] = file
+        for file in pictures_below(self.images):
+            id = file.relative_to(self.images).with_suffix("").as_posix()
+            if id in found:
+                raise UserError(f"{found[id]} and {file} share the name {id!r}: keep one of them.")
+            found[id] = file
         return found
 
     def _refuse_lonely_masks(self, images: dict[str, Path]) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab_lit.data.image_files import read_mask
 from deeplab_lit.data.labels import VOID
+from deeplab_lit.data.mask_files import MaskCoding, read_mask
 from deeplab_lit.data.split import Split
 from deeplab_lit.utils.files import cache_folder, replacing
 from deeplab_lit.utils.parallel import spread
@@ -27,19 +27,19 @@ def pixel_counts(split: Split, progress: Progress | None = None) -> NDArray[np.i
         UserError: a mask cannot be read.
     """
     stats = [(str(mask), stat.st_size, stat.st_mtime_ns) for mask in split.masks for stat in [mask.stat()]]
-    key = hashlib.sha256(json.dumps([split.num_classes, stats]).encode()).hexdigest()[:16]
+    key = hashlib.sha256(json.dumps([split.num_classes, repr(split.coding), stats]).encode()).hexdigest()[:16]
     kept = cache_folder() / "frequencies" / f"{key}.npy"
     if kept.is_file():
         return np.load(kept)
-    work = partial(_count, split.num_classes)
+    work = partial(_count, split.num_classes, split.coding)
     counts = np.array(list(spread(work, split.masks, "counting classes in the training masks", progress)), np.int64)
     with replacing(kept) as temporary:
         np.save(temporary, counts)
     return counts
 
 
-def _count(num_classes: int, path: Path) -> NDArray[np.int64]:
-    mask = read_mask(path)
+def _count(num_classes: int, coding: MaskCoding, path: Path) -> NDArray[np.int64]:
+    mask = read_mask(path, coding)
     return np.bincount(mask[mask != VOID], minlength=num_classes)[:num_classes]
 
 

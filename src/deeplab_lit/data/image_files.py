@@ -1,8 +1,9 @@
-"""Image files: reading and writing of images, and of masks whose pixels are class indices."""
+"""Image files: reading and writing of images, and writing of masks."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,8 +31,19 @@ def picture_endings() -> set[str]:
     return {ending for ending, kind in Image.EXTENSION.items() if kind in (*FORMATS, "MPO")}
 
 
+def pictures_below(folder: Path) -> Iterator[Path]:
+    """The image files in a folder and all folders below it, in the order of their paths, without what is hidden."""
+    endings = picture_endings()
+    for file in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+        if file.suffix.lower() in endings and not hidden:
+            yield file
+
+
 def read_image(path: Path, shape: tuple[int, int] | None = None) -> Bytes:
-    """Read an image file as RGB bytes (H, W, 3): greyscale is repeated, transparency dropped, CMYK converted.
+    """Read an image file of any kind as RGB bytes (H, W, 3).
+
+    Greyscale is repeated, transparency dropped, CMYK converted, and 16 bits a channel are reduced to 8.
 
     Args:
         path: the file.
@@ -39,26 +51,27 @@ def read_image(path: Path, shape: tuple[int, int] | None = None) -> Bytes:
             tag only if it has this shape afterwards and not before. None: the image is turned by its EXIF tag.
 
     Raises:
-        UserError: the file cannot be read, or has more than 8 bits a channel.
+        UserError: the file cannot be read, or holds fractions or more than 16 bits a channel, whose range is unknown.
     """
     try:
         content = path.read_bytes()
         with Image.open(io.BytesIO(content), formats=FORMATS) as file:
-            if file.mode.startswith(("I", "F")):
-                raise UserError(
-                    f"{path} is a picture of mode {file.mode}, with more than 8 bits a channel: convert it to 8 bits."
-                )
-            return decode(file, content, shape)
+            return _decoded(file, content, path, shape)
     except UserError:
         raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(
-            f"{path} cannot be read as an image ({reason(error)}): replace it or take it off the list."
-        ) from error
+        # OpenCV reads what Pillow does not know or finds too large; it would read broken files in part, so it gets none
+        other = isinstance(error, (UnidentifiedImageError, Image.DecompressionBombError))
+        found = _read_with_opencv(content) if other else None
+        if found is None:
+            raise UserError(
+                f"{path} cannot be read as an image ({reason(error)}): replace it or leave it out."
+            ) from error
+        return found
 
 
-def decode(file: Image.Image, content: bytes, shape: tuple[int, int] | None = None) -> Bytes:
-    """RGB bytes (H, W, 3) of an image that Pillow has opened; ``content`` is its file. See :func:`read_image`.
+def _decoded(file: Image.Image, content: bytes, path: Path, shape: tuple[int, int] | None) -> Bytes:
+    """RGB bytes of an image that Pillow has opened, whose file is ``content``.
 
     libjpeg-turbo decodes RGB and greyscale JPEGs, which gives the same bytes as Pillow in less than half of the time.
     """
@@ -68,7 +81,38 @@ def decode(file: Image.Image, content: bytes, shape: tuple[int, int] | None = No
         # simplejpeg refuses slight irregularities, common on the web; Pillow then reads or refuses the file
         with suppress(ValueError):
             return simplejpeg.decode_jpeg(content, "RGB")
-    return np.array(file.convert("RGB"))
+    return rgb(file, path)
+
+
+def rgb(picture: Image.Image, name: object) -> Bytes:
+    """RGB bytes (H, W, 3) of a Pillow image; ``name`` is what messages call it.
+
+    Raises:
+        UserError: the image holds fractions or more than 16 bits a channel.
+    """
+    if picture.mode.startswith("I"):
+        values = np.asarray(picture)
+        if values.min() < 0 or values.max() > 65535:
+            raise UserError(f"{name} has more than 16 bits a channel: convert it to 8 or 16 bits.")
+        return np.repeat((values // 257).astype(np.uint8)[..., None], 3, 2)
+    if picture.mode.startswith("F"):
+        raise UserError(f"{name} holds fractions, whose black and white are not known: convert it to 8 bits.")
+    return np.array(picture.convert("RGB"))
+
+
+def _read_with_opencv(content: bytes) -> Bytes | None:
+    """RGB bytes (H, W, 3) of an image such as a TIFF with three 16-bit channels; None if OpenCV cannot read it."""
+    import cv2
+
+    try:
+        found = (
+            cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH) if content else None
+        )
+    except cv2.error:
+        return None
+    if found is None or found.dtype not in (np.uint8, np.uint16):
+        return None
+    return np.ascontiguousarray((found // 257 if found.dtype == np.uint16 else found)[..., ::-1].astype(np.uint8))
 
 
 def _is_to_be_turned(file: Image.Image, shape: tuple[int, int] | None) -> bool:
@@ -76,26 +120,6 @@ def _is_to_be_turned(file: Image.Image, shape: tuple[int, int] | None) -> bool:
     if shape is None:
         return orientation != 1
     return orientation in _TURNED and (file.height, file.width) != shape and (file.width, file.height) == shape
-
-
-def read_mask(path: Path) -> Bytes:
-    """Read an index PNG as class indices, uint8 (H, W), never as colours.
-
-    Raises:
-        UserError: the file cannot be read, or has more than one channel.
-    """
-    try:
-        with Image.open(path, formats=FORMATS) as file:
-            if file.mode not in ("P", "L"):
-                raise UserError(
-                    f"{path} is a picture of mode {file.mode}: masks are single-channel PNGs (palette or grey) whose "
-                    "pixel values are class indices."
-                )
-            return np.array(file)
-    except UserError:
-        raise
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} cannot be read as a mask ({error}): replace it or take it off the list.") from error
 
 
 def reason(error: Exception) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deeplab_lit.data.base import Layout
-from deeplab_lit.data.image_files import FORMATS, read_image, read_mask
+from deeplab_lit.data.image_files import FORMATS, pictures_below, read_image
 from deeplab_lit.data.labels import VOID, LabelSet
+from deeplab_lit.data.mask_files import MaskCoding, read_mask
+from deeplab_lit.data.unseen_classes import unseen
 from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.parallel import spread
@@ -24,6 +26,9 @@ from deeplab_lit.utils.progress import Progress
 _SIDE = 32  # pixels a side of the thumbnails that are compared
 ALIKE = 0.98
 """Least correlation of the thumbnails of two images that count as one photograph, resized or saved again."""
+
+_REORDERED = "palette of the classes in another order"
+_KINDS = {"L": "grey, no palette", "1": "two levels, 1 bit", "RGB": "colours", "RGBA": "colours"}
 
 _Job = tuple[str, Path, Path | None]
 
@@ -71,6 +76,7 @@ class Report:
 
     Attributes:
         splits: the findings on each split, by name.
+        findings: sentences on what is no fault of one file, such as a class that no training mask holds.
         shared: pairs of places of the same image. Images of two splits are the same if their pixels are equal or their
             thumbnails correlate (:data:`ALIKE`), images of one split if their pixels are equal.
         elsewhere: pairs of a place in the data set and a file in the folder ``against``, by the rule for two splits;
@@ -78,6 +84,7 @@ class Report:
     """
 
     splits: dict[str, SplitReport]
+    findings: list[str] = field(default_factory=list)
     shared: list[tuple[str, str]] = field(default_factory=list)
     elsewhere: list[tuple[str, str]] | None = None
 
@@ -108,20 +115,20 @@ def inspect(source: Layout, progress: Progress | None = None, against: Path | No
             for id, image, mask in zip(split.ids, split.images, split.masks, strict=True)
             if not {image, mask} & missing
         ]
-        look = partial(_look, source.labels)
+        look = partial(_look, source.labels, source.coding)
         found = list(spread(look, jobs, f"reading {name}", progress))
         absent = [f"{file} does not exist, but {split.listed_in} lists it." for file in sorted(missing)]
         splits[name] = _summary(len(split), absent, found, len(source.labels))
         looks[name] = [each for each in found if each.thumbnail is not None]
         places[name] = [f"{name} {job[0]}" for job, each in zip(jobs, found, strict=True) if each.thumbnail is not None]
-    report = Report(splits)
+    report = Report(splits, list(_findings(looks["train"], splits, source)))
     report.shared = sorted({
         pair
         for a, b in (("train", "val"), ("train", "train"), ("val", "val"))
         for pair in _same(looks[a], places[a], looks[b], places[b], only_exact=a == b)
     })  # fmt: skip
     if others:
-        theirs = list(spread(partial(_look, source.labels), others, f"reading {against}", progress))
+        theirs = list(spread(partial(_look, source.labels, source.coding), others, f"reading {against}", progress))
         seen = [(each, str(job[1])) for job, each in zip(others, theirs, strict=True) if each.thumbnail is not None]
         mine = [*looks["train"], *looks["val"]]
         report.elsewhere = sorted(
@@ -133,28 +140,27 @@ def inspect(source: Layout, progress: Progress | None = None, against: Path | No
 def _pictures_in(folder: Path) -> list[_Job]:
     if not folder.is_dir():
         raise UserError(f"against={str(folder)!r} is not a folder: give one that holds images.")
-    files = [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in (".jpg", ".jpeg", ".png")]
-    if not files:
-        raise UserError(f"against={str(folder)!r} holds no .jpg or .png.")
-    return [(file.stem, file, None) for file in files]
+    jobs: list[_Job] = [(file.stem, file, None) for file in pictures_below(folder)]
+    if not jobs:
+        raise UserError(f"against={str(folder)!r} holds no image: give a folder with some, in itself or below.")
+    return jobs
 
 
-def _look(labels: LabelSet, job: _Job) -> _Look:
+def _look(labels: LabelSet, coding: MaskCoding, job: _Job) -> _Look:
     """Read one example and return the findings on it; without a mask, those on the image alone."""
     _, image_path, mask_path = job
     problems: list[str] = []
     mask = None
     if mask_path is not None:
         try:
-            mask = read_mask(mask_path)
+            mask = read_mask(mask_path, coding)
         except UserError as error:
             problems.append(str(error))
     try:
         image = read_image(image_path, None if mask is None else (mask.shape[0], mask.shape[1]))
     except UserError as error:
         return _Look((*problems, str(error)))
-    with Image.open(image_path, formats=FORMATS) as file:
-        mode = file.mode + (" turned by EXIF" if (file.height, file.width) != image.shape[:2] else "")
+    mode = _mode(image_path, image)
     small = np.asarray(Image.fromarray(image).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX))
     digest = hashlib.sha256(image.tobytes() + str(image.shape).encode()).digest()
     counts = None
@@ -162,7 +168,7 @@ def _look(labels: LabelSet, job: _Job) -> _Look:
         counts = np.bincount(mask.ravel(), minlength=256)
         problems += _mask_problems(mask, counts, image, image_path, mask_path, labels)
     size = (image.shape[0], image.shape[1])
-    palette = "" if mask_path is None or mask is None else _palette(mask_path, labels)
+    palette = "" if mask_path is None or counts is None else _palette(mask_path, labels, coding, counts)
     return _Look(tuple(problems), size, counts, palette, mode, digest, small)
 
 
@@ -181,15 +187,40 @@ def _mask_problems(
         yield f"{mask_path} is void everywhere."
 
 
-def _palette(path: Path, labels: LabelSet) -> str:
+def _mode(path: Path, image: Bytes) -> str:
+    try:
+        with Image.open(path, formats=FORMATS) as file:
+            return file.mode + (" turned by EXIF" if (file.height, file.width) != image.shape[:2] else "")
+    except (OSError, Image.DecompressionBombError):  # read by OpenCV
+        return "RGB of another kind"
+
+
+def _palette(path: Path, labels: LabelSet, coding: MaskCoding, counts: NDArray[np.int64]) -> str:
     with Image.open(path, formats=FORMATS) as file:
         if file.mode != "P":
-            return "grey, no palette"
+            return _KINDS.get(file.mode, "grey, 16 bits")
         given = np.zeros(768, np.uint8)
         values = file.getpalette() or []
         given[: len(values)] = values[:768]
-    same = (given.reshape(256, 3)[: len(labels)] == labels.colours[: len(labels)]).all()
-    return "palette of the classes" if same else "another palette"
+    palette = given.reshape(256, 3)
+    if (palette[: len(labels)] == labels.colours[: len(labels)]).all():
+        return "palette of the classes"
+    used = np.flatnonzero(counts).tolist()
+    meant = dict(enumerate(coding.colours)) | {VOID: coding.void}
+    shown = {index: tuple(palette[index].tolist()) for index in used}
+    moved = any(shown[index] != meant.get(index) for index in used) and set(shown.values()) <= set(meant.values())
+    return _REORDERED if moved and coding.colours else "another palette"
+
+
+def _findings(train: Sequence[_Look], splits: Mapping[str, SplitReport], source: Layout) -> Iterator[str]:
+    counts = [each.counts for each in train if each.counts is not None]
+    if counts and (sentence := unseen(np.sum(counts, 0), source.labels, f"the {len(counts)} training masks")):
+        yield sentence
+    if moved := sum(split.palettes[_REORDERED] for split in splits.values()):
+        yield (
+            f"{moved} mask(s) have a palette with the colours of data.classes at other indices: the indices are read, "
+            "not the colours; convert these masks to RGB if their colours are right."
+        )
 
 
 def _summary(images: int, absent: Sequence[str], looks: Sequence[_Look], num_classes: int) -> SplitReport:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,9 @@ The annotators leave the class of some pixels open, such as the rims of objects 
 Padding has no annotation. A network can neither learn from void pixels nor be judged by them. The label is 255, as in
 VOC's masks. It is the largest value of a byte, so that the class indices begin at 0.
 """
+
+UNUSED = "unused "
+"""How names begin of classes that only fill a gap between indices, which no mask holds."""
 
 VOC_CLASSES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -79,36 +81,3 @@ class LabelSet:
     def voc(cls) -> LabelSet:
         """PASCAL VOC's 20 classes and the background."""
         return cls(VOC_CLASSES)
-
-    @classmethod
-    def from_file(cls, path: str | Path) -> LabelSet:
-        """Read a class-list file: one class a line in the order of the mask values, ``name`` or ``name R G B``.
-
-        Raises:
-            UserError: the file is missing, or a line is not of that form.
-        """
-        path = Path(path).expanduser()
-        if not path.is_file():
-            raise UserError(f"class list {str(path)!r} does not exist: give a text file with one class name a line.")
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise UserError(f"class list {path} is not a text file ({error}): it holds one class a line.") from error
-        names, colours = [], []
-        for number, line in enumerate(lines, 1):
-            words = line.split("#", 1)[0].split()
-            if not words:
-                continue
-            name, numbers = words, []
-            if len(words) > 3 and all(word.isdecimal() and len(word) < 9 for word in words[-3:]):
-                name, numbers = words[:-3], [int(word) for word in words[-3:]]
-            if any(number > 255 for number in numbers):
-                raise UserError(f"{path}, line {number}: colours are three numbers from 0 to 255, not {numbers}.")
-            names.append(" ".join(name))
-            colours.append(tuple(numbers))
-        if any(colours) and not all(colours):
-            raise UserError(f"{path}: {names[colours.index(())]!r} has no colour but others have; give all or none.")
-        try:
-            return cls(tuple(names), tuple(colours) if all(colours) else ())  # type: ignore[arg-type]
-        except UserError as error:
-            raise UserError(f"class list {path}: {error}") from error

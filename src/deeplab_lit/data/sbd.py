@@ -38,10 +38,11 @@ class VOCAug(VOC):
         sbd: the folder that holds SBD's cls, img, train.txt and val.txt, or one that holds benchmark_RELEASE/dataset;
             None: the folder that ``download`` fills; False: train on VOC's own list and masks alone.
         converted: the folder for the PNGs made of SBD's masks; None: one in the cache folder.
-        val: the VOC list to evaluate on; trainaug leaves its images out.
+        val: the VOC list to evaluate on; its images are left out of the training.
         train_masks: as in :class:`VOC`; SBD's masks are then not needed.
         download: fetch VOC and SBD if they are not there.
-        train_list: a text file with the ids of the training images to use; None: all of trainaug.
+        train_list: a text file with the ids of the training images to use, which need only have an image and a mask;
+            None: all of trainaug.
     """
 
     def __init__(
@@ -114,15 +115,22 @@ class VOCAug(VOC):
                     "data.download=true."
                 )
             lists.append([inside(id, path) for id in read_list(path)])
-        voc = [read_list(self.list_file(name)) for name in ("train", "val")]
-        official = self.root / "ImageSets" / "Segmentation" / "val.txt"
-        # VOC's official val is left out of the training even if data.val names another list
-        held_out = [*voc[1], *(read_list(official) if official.is_file() else [])]
-        return trainaug(lists[0], lists[1], voc[0], held_out)
+        return trainaug(lists[0], lists[1], read_list(self.list_file("train")), self._held_out())
+
+    def _held_out(self) -> set[str]:
+        """The ids of ``data.val``, and of VOC's official val even if ``data.val`` names another list."""
+        lists = {self.list_file("val"), self.root / "ImageSets" / "Segmentation" / "val.txt"}
+        return {self._entry(line, path).id for path in lists if path.is_file() for line in read_list(path)}
 
     def entries(self, name: str) -> tuple[str | Path, list[Entry]]:
-        if name != "train" or self._without_sbd:
+        if name != "train":
             return super().entries(name)
+        if self._without_sbd:
+            path, entries = super().entries(name)
+            held_out = self._held_out()
+            if not (kept := [entry for entry in entries if entry.id not in held_out]):
+                raise UserError(f"{path} names only images to evaluate on ({self.list_file('val')}): give other lists.")
+            return path, kept
         own = set(read_list(self.list_file("train")))
         images = {file.stem for file in (self.root / "JPEGImages").glob("*.jpg")}
         found = []
@@ -131,6 +139,13 @@ class VOCAug(VOC):
             mask = (self.root / "SegmentationClass" if id in own else self._converted) / f"{id}.png"
             found.append(Entry(id, image, mask))
         return f"trainaug of {self.sbd} and {self.root}", found
+
+    def entry_of(self, line: str, where: Path) -> Entry:
+        entry = self._entry(line, where)
+        if self._without_sbd:
+            return entry
+        image = entry.image if entry.image.is_file() else self.sbd / "img" / entry.image.name
+        return Entry(entry.id, image, entry.mask if entry.mask.is_file() else self._converted / entry.mask.name)
 
 
 _NOT_SBD = "it is not one of SBD's cls/*.mat files."

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from deeplab_lit.data.decoded_cache import DecodedCache
-from deeplab_lit.data.image_files import read_image, read_mask
+from deeplab_lit.data.image_files import read_image
+from deeplab_lit.data.mask_files import INDICES, MaskCoding, read_mask
 from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.errors import UserError
 
@@ -33,6 +34,7 @@ class Split:
         masks: the path of each mask.
         num_classes: the number of classes; a mask value from this number on, other than void, is an error.
         listed_in: the file that lists the examples, for messages.
+        coding: how the pixels of masks stand for classes.
 
     Attributes:
         decoded: the cache of decoded examples; None: each read decodes the files.
@@ -45,9 +47,10 @@ class Split:
         masks: Sequence[Path],
         num_classes: int,
         listed_in: str | Path = "the list",
+        coding: MaskCoding = INDICES,
     ) -> None:
         self.ids, self.images, self.masks = list(ids), list(images), list(masks)
-        self.num_classes, self.listed_in = num_classes, listed_in
+        self.num_classes, self.listed_in, self.coding = num_classes, listed_in, coding
         self.decoded: DecodedCache | None = None
 
     def __len__(self) -> int:
@@ -68,7 +71,7 @@ class Split:
         return Example(image, mask, self.ids[index])
 
     def _read(self, index: int) -> tuple[Bytes, Bytes]:
-        mask = read_mask(self.masks[index])
+        mask = read_mask(self.masks[index], self.coding)
         image = read_image(self.images[index], (mask.shape[0], mask.shape[1]))
         if image.shape[:2] != mask.shape:
             raise UserError(

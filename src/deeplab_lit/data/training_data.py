@@ -11,6 +11,7 @@ from deeplab_lit.data.frequencies import inverse_root, median_frequency, pixel_c
 from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.data.source import open_source
 from deeplab_lit.data.transforms import EvalTransform, TrainTransform, extra_transforms
+from deeplab_lit.data.unseen_classes import unseen_classes
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.progress import Progress
 
@@ -47,13 +48,14 @@ def build_data(config: TrainConfig, normalization: Normalization, progress: Prog
     splits = (data.train_split, data.val_split)
     if config.decoded_gb:
         files = [pair for split in splits for pair in zip(split.images, split.masks, strict=True)]
-        kept = DecodedCache(decoded_folder(), int(config.decoded_gb * 1e9), files, len(data.labels))
+        kept = DecodedCache(decoded_folder(), int(config.decoded_gb * 1e9), files, len(data.labels), splits[0].coding)
         for split in splits:
             split.decoded = kept
     for split in splits:
         # a few examples are read, so that a wrong class list or a bad file is found before the network is built
         for index in range(0, len(split), max(1, len(split) // 16)):
             split[index]
+    data.unseen = unseen_classes(data.train_split, data.labels)
     if config.sampling == "rare_classes":
         data.weights = repeat_factors(pixel_counts(data.train_split, progress))
     return data

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from deeplab_lit.data.base import Entry, Layout, find_list, inside, read_list, refuse_doubles
+from deeplab_lit.data.class_list import read_class_list
 from deeplab_lit.data.downloads import download_voc, fetch_once
 from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.mask_files import coloured
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import cache_folder
 from deeplab_lit.utils.progress import Progress
@@ -23,11 +26,12 @@ class VOC(Layout):
         train: the list to train on: its name without ``.txt``, or a path. Its lines are ids, or pairs of paths below
             root (image, mask) as in the lists of the released nets.
         val: the list to evaluate on.
-        classes: a class-list file (see :meth:`LabelSet.from_file`); PASCAL VOC's 21 classes unless given.
+        classes: a class list (see :func:`read_class_list`); PASCAL VOC's 21 classes unless given.
         train_masks: a folder with ID.png for each training image, used instead of SegmentationClass, such as
             pseudo-labels.
         download: fetch VOC 2012 into root if it is not there.
-        train_list: a text file with the ids of the training images to use; None: all that ``train`` names.
+        train_list: a text file with the ids of the training images to use, which need only have an image and a mask;
+            None: all that ``train`` names.
 
     Attributes:
         labels: the class names and the palette.
@@ -42,7 +46,7 @@ class VOC(Layout):
         root: str | Path | None = None,
         train: str = "train",
         val: str = "val",
-        classes: str | Path | None = None,
+        classes: str | Path | Sequence[str] | None = None,
         train_masks: str | Path | None = None,
         download: bool = False,
         train_list: str | Path | None = None,
@@ -55,7 +59,10 @@ class VOC(Layout):
                 "data.root is missing: type data.root=FOLDER, the one that holds JPEGImages (or roots.voc=FOLDER, for "
                 f"all rows of a table), or data.download=true to fetch VOC 2012 (2 GB) into {self._given}."
             )
-        self.labels = LabelSet.voc() if classes is None else LabelSet.from_file(classes)
+        self.labels = LabelSet.voc()
+        self.coding = coloured(self.labels)
+        if classes is not None:
+            self.labels, self.coding = read_class_list(classes)
         self._lists = {"train": train, "val": val}
 
     @property
@@ -94,6 +101,9 @@ class VOC(Layout):
         entries = [self._entry(line, path) for line in read_list(path)]
         refuse_doubles([entry.id for entry in entries], path)
         return path, entries
+
+    def entry_of(self, line: str, where: Path) -> Entry:
+        return self._entry(line, where)
 
     def _entry(self, line: str, where: Path) -> Entry:
         words = line.split()

@@ -12,10 +12,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from deeplab_lit.data.image_files import read_image
 from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.data.source import open_source
 from deeplab_lit.data.transforms import EvalTransform
-from deeplab_lit.inference.photographs import find_images, read_photograph
+from deeplab_lit.inference.photographs import find_images
 from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.instantiate import OWN
@@ -92,7 +93,7 @@ def images_to_check(given: str | None, data: Mapping[str, Any] | None, eval_size
     They are files that ``given`` names, or else images of the training data set, or else drawn images. Both sides of
     the reduced image are below ``eval_size``, both sides of the enlarged one above it, unless it is long and narrow.
     """
-    found = {name: read_photograph(path) for name, path in _first(find_images(given))} if given else _of_data(data)
+    found = {name: read_image(path) for name, path in _first(find_images(given))} if given else _of_data(data)
     result = {}
     for number, (word, factor) in enumerate((("", None), (", reduced", 3 / 4), (", enlarged", 9 / 8))):
         name = list(found)[number % len(found)]

@@ -13,10 +13,11 @@ from deeplab_lit.config.identity import PREDICTION
 from deeplab_lit.crf.dense import DenseCRF
 from deeplab_lit.crf.presets import build_crf
 from deeplab_lit.data.base import read_list
+from deeplab_lit.data.image_files import read_image
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.inference.inputs import open_network, workers
 from deeplab_lit.inference.output_folder import Outputs, conclude
-from deeplab_lit.inference.photographs import find_images, read_photograph
+from deeplab_lit.inference.photographs import find_images
 from deeplab_lit.inference.predictor import Predictor
 from deeplab_lit.inference.voc_server import pack, validate
 from deeplab_lit.utils.arrays import Bytes, Floats
@@ -101,7 +102,7 @@ def _run(images: dict[str, Path], predictor: Predictor, crf: DenseCRF | None, ou
 
     def read(item: tuple[str, Path]) -> tuple[str, Bytes | UserError]:
         try:
-            return item[0], read_photograph(item[1])
+            return item[0], read_image(item[1])
         except UserError as error:
             return item[0], error
 

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from deeplab_lit.config.command_schemas import RefineConfig
 from deeplab_lit.config.identity import REFINEMENT
 from deeplab_lit.crf.presets import build_crf
+from deeplab_lit.data.class_list import read_class_list
+from deeplab_lit.data.image_files import read_image
 from deeplab_lit.data.labels import VOID, LabelSet
 from deeplab_lit.inference.inputs import workers
 from deeplab_lit.inference.output_folder import Outputs, conclude
-from deeplab_lit.inference.photographs import find_images, read_photograph
+from deeplab_lit.inference.photographs import find_images
 from deeplab_lit.utils.arrays import Floats
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.parallel import ahead
@@ -51,7 +53,7 @@ def refine(config: RefineConfig) -> None:
 
     def work(name: str) -> str | None:
         try:
-            image = read_photograph(images[name])
+            image = read_image(images[name])
             probabilities = read_probabilities(saved[name], (image.shape[0], image.shape[1]))
             if len(probabilities) != len(labels) and config.classes is not None:
                 raise UserError(f"it has {len(probabilities)} classes, {config.classes} has {len(labels)}.")
@@ -152,5 +154,5 @@ def _array(path: Path, most: int) -> NDArray[Any]:
 def _labels(classes: str | None) -> LabelSet:
     """The label set of the class list; without a list, 255 numbered classes in VOC's colours."""
     if classes is not None:
-        return LabelSet.from_file(classes)
+        return read_class_list(classes)[0]
     return LabelSet(("background", *(f"class {number}" for number in range(1, VOID))))

@@ -62,6 +62,8 @@ def show_summary(training: Training) -> None:
         log.info("resume     nothing is gone on with: %s has another config", run.other)
     for change in run.changes:
         log.info("changed    %s", change)
+    if data.unseen:
+        log.warning("warning    %s", data.unseen)
 
 
 def _crf(config: CRFConfig) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from deeplab_lit.config.command_schemas import ConvertConfig
+from deeplab_lit.data.class_list import read_class_list
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.weights.description import CHECKPOINT_KEY
@@ -29,7 +30,7 @@ def convert(config: ConvertConfig) -> None:
     content = read(config.source)
     about = content[CHECKPOINT_KEY]
     if config.classes:
-        about["labels"] = _named(about["labels"], LabelSet.from_file(config.classes), config.classes)
+        about["labels"] = _named(about["labels"], read_class_list(config.classes)[0], config.classes)
     if config.rgb:
         in_rgb(content)
     save(content, out)

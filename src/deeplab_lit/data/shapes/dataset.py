@@ -14,6 +14,7 @@ from PIL import Image
 
 from deeplab_lit.data.image_files import save_image, write_mask
 from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.mask_files import coloured
 from deeplab_lit.data.shapes.objects import MORE_THINGS, THINGS
 from deeplab_lit.data.shapes.scene import Domain, render
 from deeplab_lit.data.voc import VOC
@@ -76,6 +77,7 @@ class Shapes(VOC):
         name = f"shapes-{domain}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
         super().__init__(cache_folder(cache) / name, train_masks=train_masks, train_list=train_list)
         self.labels = LabelSet(("background", *DOMAINS[domain].things))
+        self.coding = coloured(self.labels)
 
     def prepare(self, progress: Progress | None = None) -> None:
         """Write the folder unless it exists. It is whole or absent, even if several processes write it at once."""

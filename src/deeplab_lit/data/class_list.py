@@ -1,0 +1,100 @@
+"""Class list: names and colours of classes, from a file or from the command line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deeplab_lit.data.labels import VOID, Colour, LabelSet
+from deeplab_lit.data.mask_files import INDICES, MaskCoding, coloured
+from deeplab_lit.utils.errors import UserError
+
+_FORM = "give a text file with one class a line, `name` or `name R G B`, or the names, such as [background,crack]"
+_CVAT = re.compile(r"(.+?):(\d{1,8}),(\d{1,8}),(\d{1,8})(?::[^:]*){0,2}")  # name:R,G,B:parts:actions
+_COLOURED = re.compile(r"(.+?) (\d{1,8}) (\d{1,8}) (\d{1,8})")
+_NUMBERED = re.compile(r"(\d{1,8})(?: ?: ?| )(.+)")
+
+
+@dataclass(frozen=True)
+class _Line:
+    text: str  # without the colour
+    colour: Colour | None
+    value: int | None  # the number before the name
+    name: str  # without that number
+
+
+def read_class_list(given: object) -> tuple[LabelSet, MaskCoding]:
+    """The label set of a class list, and how masks of these classes are coded.
+
+    The list has one class a line in the order of the mask values: ``name`` or ``name R G B``, or a line of CVAT's
+    labelmap.txt. Each line may begin with the mask value of its class, ``0 name`` or ``0: name``. A line with the value
+    255, such as ``255 void 0 0 0``, gives the colour of void. What follows ``#`` is a comment.
+
+    Args:
+        given: the path of a text file, or a sequence of lines.
+
+    Raises:
+        UserError: the file is missing, ``given`` is neither a path nor texts, or a line is not of these forms.
+    """
+    where, texts = _texts(given)
+    lines = [_parsed(text, f"{where}, line {number}") for number, text in texts]
+    void = next((line.colour for line in lines if line.value == VOID), None)
+    classes = _in_order([line for line in lines if line.value != VOID], where)
+    colours = tuple(colour for _, colour in classes if colour)
+    bare = [name for name, colour in classes if not colour]
+    if colours and bare:
+        raise UserError(f"{where}: {bare[0]!r} has no colour but others have; give all or none.")
+    try:
+        labels = LabelSet(tuple(name for name, _ in classes), colours)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    return labels, coloured(labels, void) if colours else INDICES
+
+
+def _texts(given: object) -> tuple[str, list[tuple[int, str]]]:
+    """What messages call the list, and its numbered lines without comments, empty lines and doubled spaces."""
+    if isinstance(given, (str, Path)):
+        path = Path(given).expanduser()
+        where = f"class list {path}"
+        if not path.is_file():
+            raise UserError(f"{where} {'is a folder' if path.is_dir() else 'does not exist'}: {_FORM}.")
+        try:
+            content = path.read_text(encoding="utf-8-sig").splitlines()  # editors of Windows begin with a BOM
+        except UnicodeDecodeError as error:
+            raise UserError(f"{where} is not a text file ({error}): it holds one class a line.") from error
+    elif isinstance(given, Sequence) and all(isinstance(each, str) for each in given):
+        content, where = list(given), f"data.classes=[{', '.join(given)}]"
+    else:
+        raise UserError(f"data.classes={given} is no class list: {_FORM}.")
+    bare = [(number, " ".join(line.split("#", 1)[0].split())) for number, line in enumerate(content, 1)]
+    return where, [(number, text) for number, text in bare if text]
+
+
+def _parsed(text: str, where: str) -> _Line:
+    colour = None
+    if match := _CVAT.fullmatch(text) or _COLOURED.fullmatch(text):
+        text, (red, green, blue) = match[1], (int(match[channel]) for channel in (2, 3, 4))
+        if max(red, green, blue) > 255:
+            raise UserError(f"{where}: a colour is three numbers from 0 to 255, not {red}, {green}, {blue}.")
+        colour = red, green, blue
+    if match := _NUMBERED.fullmatch(text):
+        return _Line(text, colour, int(match[1]), match[2])
+    return _Line(text, colour, None, text)
+
+
+def _in_order(lines: Sequence[_Line], where: str) -> list[tuple[str, Colour | None]]:
+    """Name and colour of each class, in the order of the mask values.
+
+    A number before a name is a mask value if each line has one. Otherwise it belongs to the name.
+    """
+    given = {line.value: line for line in lines if line.value is not None}
+    if not lines or any(line.value is None for line in lines):
+        return [(line.text, line.colour) for line in lines]
+    if sorted(given) != list(range(len(lines))):
+        raise UserError(
+            f"{where} begins each line with a number, which is then the mask value of the class: give each value from "
+            f"0 to {len(lines) - 1} once, and 255 to void, or no numbers."
+        )
+    return [(given[value].name, given[value].colour) for value in sorted(given)]
