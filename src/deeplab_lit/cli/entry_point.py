@@ -6,6 +6,7 @@ This module does not import torch, so that a mistyped key is reported at once.
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import signal
 import sys
@@ -22,6 +23,7 @@ from deeplab_lit.config.hydra_store import register_schemas
 from deeplab_lit.config.paths import conf_folder, tables
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.fetch import is_url, weights_file
+from deeplab_lit.utils.homes import lend_folders
 
 
 def entry_point(command: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
@@ -45,6 +47,8 @@ def entry_point(command: str) -> Callable[[Callable[[DictConfig], None]], Callab
             full = os.environ.pop("HYDRA_FULL_ERROR", None) if raises else None
             try:
                 _check_weights(cfg)
+                lend_folders()
+                logging.raiseExceptions = False  # on a full disk, each line of a log would print a traceback
                 job(cfg)
             except (*MISTAKES, OSError) as error:
                 # a sweep has to see the error of its job; elsewhere Hydra would print lines of its own for it

@@ -8,7 +8,7 @@ from deeplab_lit.data.base import Entry, Layout, find_list, inside, read_list, r
 from deeplab_lit.data.downloads import download_voc, fetch_once
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.utils.errors import UserError
-from deeplab_lit.utils.files import cache_folder
+from deeplab_lit.utils.homes import cache_folder
 from deeplab_lit.utils.progress import Progress
 
 _DEVKIT = Path("VOCdevkit") / "VOC2012"
