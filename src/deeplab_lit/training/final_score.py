@@ -119,9 +119,9 @@ def _score(training: Training, checkpoint: Path, of_training: dict[str, Any], lo
             result.pictures = ids
             write_row_pictures(rows, refined, data.labels, run.folder / "pictures" / "wall")
         save_png(panel(rows, data.labels, ids), run.folder / "pictures" / "validation.png")
-        log_result(loggers, result, matrix.numpy(), data.labels, run)
         result.write(run.result)
         show_result(result, run)
+        log_result(loggers, result, matrix.numpy(), data.labels, run)
     return result
 
 
