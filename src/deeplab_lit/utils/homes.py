@@ -21,11 +21,15 @@ _OF_LIBRARIES = {
 """Libraries that write into the home, and the variables of the environment that move that; the first one is set."""
 
 
+def existing(path: Path) -> Path:
+    """``path``, or the nearest folder above it that exists."""
+    return next(each for each in (path, *path.parents) if os.path.lexists(each) or each == each.parent)
+
+
 def is_writable(folder: Path) -> bool:
     """Whether this process may make files in ``folder``, or, where that does not exist, make ``folder``."""
-    while not os.path.lexists(folder) and folder != folder.parent:
-        folder = folder.parent
-    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+    found = existing(folder.absolute())
+    return found.is_dir() and os.access(found, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def cache_folder(given: str | Path | None = None) -> Path:
@@ -37,20 +41,26 @@ def cache_folder(given: str | Path | None = None) -> Path:
     """
     if given is not None:
         return Path(given).expanduser()
-    if "DEEPLAB_LIT_CACHE" in os.environ:
-        return Path(os.environ["DEEPLAB_LIT_CACHE"]).expanduser()
-    home = _cache_home()
-    if home is not None and is_writable(home / "deeplab_lit"):
-        return home / "deeplab_lit"
+    wanted = wanted_cache()
+    if wanted is not None and ("DEEPLAB_LIT_CACHE" in os.environ or is_writable(wanted)):
+        return wanted
     folder = temporary_folder()
     # other processes of this one use the folder too, without a warning of their own
     os.environ["DEEPLAB_LIT_CACHE"] = str(folder)
     log.warning(
         "%s, so what is made or fetched once goes to %s: set DEEPLAB_LIT_CACHE to a folder that lasts",
-        "there is no home" if home is None else f"{home} cannot be written to",
+        "there is no home" if wanted is None else f"{existing(wanted)} cannot be written to",
         folder,
     )
     return folder
+
+
+def wanted_cache() -> Path | None:
+    """The cache folder, whether it can be written to or not; None where there is no home and no variable names one."""
+    if "DEEPLAB_LIT_CACHE" in os.environ:
+        return Path(os.environ["DEEPLAB_LIT_CACHE"]).expanduser()
+    home = _cache_home()
+    return None if home is None else home / "deeplab_lit"
 
 
 def scratch_folder() -> Path:
