@@ -62,8 +62,8 @@ def locate(target: Any, what: str, allowed: Sequence[str] | None = None, kind: t
         raise UserError(f"{what} has no _target_: it is the dotted name of a class, such as mypackage.trunks.MyTrunk.")
     if allowed is not None and not _within(target, allowed):
         raise UserError(
-            f"the file names {what} {target!r}, whose code may do anything, so it is not imported: if you trust the "
-            f'file, type allow=["{target.split(".")[0]}"].'
+            f"the file names {what} {target!r}, which may run any code: if you trust the file, type "
+            f'allow=["{target.split(".")[0]}"].'
         )
     module, _, name = target.rpartition(".")
     try:
