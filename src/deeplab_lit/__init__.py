@@ -16,6 +16,9 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     # imported on first use, so that command line programs read their arguments before torch is imported
     if name == "load":
+        from deeplab_lit.utils.homes import lend_folders
+
+        lend_folders()  # before the imports of libraries that look for the home
         from deeplab_lit.inference.trained import load
 
         return load

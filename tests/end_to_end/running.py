@@ -7,15 +7,39 @@ import contextlib
 import importlib
 import io
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+
+import pytest
 
 
 @dataclass
 class Done:
     stdout: str
     stderr: str
+
+
+UID = 12345
+"""The number of a user that the list of users lacks, as in a container."""
+
+AS_NOBODY = (
+    f"setpriv --reuid={UID} --regid={UID} --clear-groups --inh-caps=-all,+dac_read_search "
+    "--ambient-caps=+dac_read_search --bounding-set=-all,+dac_read_search"
+).split()
+"""Words before a command that is to run as this user.
+
+The interpreter may lie in a folder that only root reads, so this user reads everything, and writes what others may.
+"""
+
+_can_be_nobody = (
+    hasattr(os, "getuid")
+    and os.getuid() == 0
+    and shutil.which("setpriv") is not None
+    and subprocess.run([*AS_NOBODY, sys.executable, "-c", ""], capture_output=True).returncode == 0
+)
+needs_nobody = pytest.mark.skipif(not _can_be_nobody, reason="only root can become another user")
 
 
 def command(name, *arguments):
@@ -38,10 +62,13 @@ def use(name, folder, *arguments, expect=0):
     return Done(out.getvalue(), err.getvalue())
 
 
-def use_alone(name, folder, *arguments, expect=0, env=None, within=400):
-    """The command in a process of its own; ``env`` adds variables, those with None are taken away."""
+def use_alone(name, folder, *arguments, expect=0, env=None, within=400, nobody=False):
+    """The command in a process of its own; ``env`` adds variables, those with None are taken away.
+
+    With ``nobody`` it runs as the user :data:`UID`.
+    """
     merged = {key: value for key, value in {**os.environ, **(env or {})}.items() if value is not None}
-    whole = command(name, *arguments)
+    whole = [*(AS_NOBODY if nobody else []), *command(name, *arguments)]
     done = subprocess.run(whole, cwd=folder, capture_output=True, text=True, timeout=within, env=merged)
     assert done.returncode == expect, done.stdout + done.stderr
     return Done(done.stdout, done.stderr)

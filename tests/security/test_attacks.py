@@ -76,8 +76,12 @@ def test_an_allowed_package_gives_no_way_to_what_it_imports(tmp_path, monkeypatc
     monkeypatch.syspath_prepend(str(tmp_path))
     for target in ("mine.check_call", "mine.system"):
         save(tmp_path / "a.ckpt", {**SPEC, "backbone": {"_target_": target, "command": "touch attacked"}})
-        with pytest.raises(UserError, match="is no backbone"):
-            deeplab_lit.load(tmp_path / "a.ckpt", allow=["mine."])
+        for allow in (["mine."], ["mine"]):
+            with pytest.raises(UserError, match="is no backbone"):
+                deeplab_lit.load(tmp_path / "a.ckpt", allow=allow)
+        for allow in ([], ["min"], [""], ["."], ["mine.other"]):
+            with pytest.raises(UserError, match='type allow=\\["mine"\\]'):
+                deeplab_lit.load(tmp_path / "a.ckpt", allow=allow)
 
 
 def test_a_checkpoint_does_not_choose_where_its_data_set_is_written(tmp_path, monkeypatch):

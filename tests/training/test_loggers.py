@@ -2,7 +2,8 @@
 
 import csv
 
-from deeplab_lit.training.loggers import CsvLogger, wandb_is_configured
+from deeplab_lit.training.loggers import CsvLogger
+from deeplab_lit.training.wandb_run import wandb_is_configured
 
 
 def rows(path):

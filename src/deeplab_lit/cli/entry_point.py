@@ -6,22 +6,25 @@ This module does not import torch, so that a mistyped key is reported at once.
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from deeplab_lit.cli.completion import complete
-from deeplab_lit.cli.error_messages import MISTAKES, check_words, explain, is_mistake
+from deeplab_lit.cli.error_messages import MISTAKES, check_words, explain, is_mistake, output_key
 from deeplab_lit.cli.help import help_text, table_text
 from deeplab_lit.config.compose import is_of_sweep
 from deeplab_lit.config.hydra_store import register_schemas
 from deeplab_lit.config.paths import conf_folder, tables
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.fetch import is_url, weights_file
+from deeplab_lit.utils.homes import existing, is_writable, lend_folders
 
 
 def entry_point(command: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
@@ -45,6 +48,9 @@ def entry_point(command: str) -> Callable[[Callable[[DictConfig], None]], Callab
             full = os.environ.pop("HYDRA_FULL_ERROR", None) if raises else None
             try:
                 _check_weights(cfg)
+                _check_output(cfg, command)
+                lend_folders()
+                logging.raiseExceptions = False  # on a full disk, each line of a log would print a traceback
                 job(cfg)
             except (*MISTAKES, OSError) as error:
                 # a sweep has to see the error of its job; elsewhere Hydra would print lines of its own for it
@@ -120,3 +126,19 @@ def _check_weights(cfg: DictConfig) -> None:
     path = OmegaConf.select(cfg, "checkpoint")
     if isinstance(path, str) and not is_url(path):
         weights_file(path)
+
+
+def _check_output(cfg: DictConfig, command: str) -> None:
+    """Raise UserError if results cannot be written, before they are computed."""
+    key = output_key(command)
+    given = OmegaConf.select(cfg, key) if key else None
+    # a run directory that is resumed by its path lies where it lies
+    if given is None or OmegaConf.select(cfg, "preview") or OmegaConf.select(cfg, "resume") not in (None, "auto"):
+        return
+    path = Path(given).expanduser().absolute()
+    folder = path.parent if path.is_file() else path
+    if not is_writable(folder):
+        raise UserError(
+            f"{key}={given}: {existing(folder)} cannot be written to: type {key}=PATH with a place that you may write "
+            "to."
+        )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import sys
 from pathlib import Path
@@ -9,13 +11,18 @@ from pathlib import Path
 from hydra.errors import HydraException
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from deeplab_lit.cli.reference import all_keys
+from deeplab_lit.cli.reference import all_keys, keys
 from deeplab_lit.config.paths import conf_folder, experiments_folder
 from deeplab_lit.utils.errors import UserError, closest
 from deeplab_lit.utils.files import DISK_FULL
+from deeplab_lit.utils.homes import existing, wanted_cache
 
 MISTAKES = (UserError, HydraException, OmegaConfBaseException)
 """The classes of user errors, which are shown without a traceback."""
+
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+_OUTPUTS = ("output", "out", "folder")
+"""The keys that name a folder or a file of results."""
 
 _EXTRAS = ("joblib", "submitit")  # this package's extras that install a launcher
 _KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
@@ -29,14 +36,14 @@ _RENAMED = {
 
 
 def is_mistake(error: Exception) -> bool:
-    """True for errors shown without a traceback: user errors, and OSErrors that mean a full disk."""
-    return isinstance(error, MISTAKES) or (isinstance(error, OSError) and error.errno in DISK_FULL)
+    """True for errors shown without a traceback: user errors, and OSErrors that mean a full disk or a missing right."""
+    return isinstance(error, MISTAKES) or (isinstance(error, OSError) and error.errno in (*DISK_FULL, *_FORBIDDEN))
 
 
 def explain(error: Exception, command: str) -> str:
     """The message for an error that :func:`is_mistake` accepts."""
     if isinstance(error, OSError) and not isinstance(error, MISTAKES):  # some of Hydra's errors are both
-        return _disk_full(error)
+        return _forbidden(error, command) if error.errno in _FORBIDDEN else _disk_full(error)
     text = str(error)
     if isinstance(error, UserError):
         # a loader process wraps the message into its stack trace
@@ -45,6 +52,8 @@ def explain(error: Exception, command: str) -> str:
         return f"{error.full_key} is required and has no default: type {error.full_key}=VALUE."
     if match := re.search(r"Could not override '([^']+)'", text):
         return unknown_key(match[1], command)
+    if match := re.search(r"Additional config directory '([^']+)' not found", text):
+        return f"--config-dir: there is no folder {match[1]}; it holds groups of your own, such as backbone/mine.yaml."
     if match := re.search(r"Could not find '([^']+)'", text):
         return _unknown_choice(match[1], text)
     # Hydra's error names the override, its cause (OmegaConf's error) says what is wrong with the value
@@ -61,6 +70,34 @@ def _disk_full(error: OSError) -> str:
         f"{error.filename or 'a file'} could not be written: {error.strerror}. What was there before is whole. Make "
         "room and give the same command again; with resume=auto a training goes on from its last checkpoint."
     )
+
+
+def _forbidden(error: OSError, command: str) -> str:
+    path = Path(error.filename or ".").absolute()
+    if path.exists() and not os.access(path, os.R_OK):
+        return f"{path} cannot be read: {error.strerror}."
+    return f"{existing(path)} cannot be written to ({error.strerror}): {_elsewhere(path, command)}."
+
+
+def _elsewhere(path: Path, command: str) -> str:
+    """What to do about a path of a command that cannot be written."""
+    cache = wanted_cache()
+    for argument in sys.argv[1:]:
+        typed, _, value = argument.partition("=")
+        if value and path.is_relative_to(Path(value).expanduser().absolute()):
+            return f"type {typed}=PATH with a place that you may write to"
+    if cache is not None and path.is_relative_to(cache.absolute()):
+        return "set DEEPLAB_LIT_CACHE to a folder that you may write to"
+    key = output_key(command)
+    return f"type {key}=PATH with a place that you may write to" if key else "give yourself the right to write there"
+
+
+def output_key(command: str) -> str | None:
+    """The key of a command that names where results are written; None if it writes none, or beside what it reads."""
+    if command in ("summary", "report", "dashboard"):
+        return None
+    known = {each.name for each in keys(command)}
+    return next((key for key in _OUTPUTS if key in known), None)
 
 
 def unknown_key(key: str, command: str) -> str:

@@ -22,7 +22,7 @@ class UseConfig:
     tf32: bool = key("GPUs compute float32 in TF32", True, decides=False)
     workers: int | None = key("threads for reading, the CRF and writing; null: one for each core", None, decides=False)
     allow: list[str] = key(
-        "packages that the file may name besides this one, such as mine.", factory=list, decides=False
+        "packages that the file may name besides this one, such as mine", factory=list, decides=False
     )
     scales: ScalesConfig | None = key("of the input; null: as it was trained", None)
     crf: CRFConfig = key("after the network")
@@ -96,7 +96,7 @@ class ExportConfig:
     out: str | None = key("null: beside the checkpoint; of a URL in this folder", None)
     scales: ScalesConfig | None = key("of the input; null: as it was trained", None)
     images: str | None = key("to compare with: a file, folder or pattern; null: of the data set trained on", None)
-    allow: list[str] = key("packages that the file may name besides this one, such as mine.", factory=list)
+    allow: list[str] = key("packages that the file may name besides this one, such as mine", factory=list)
     overwrite: bool = key("write a file that is there already", False)
 
 
@@ -111,7 +111,7 @@ class PushConfig:
     license: str | None = key("of the weights, as the Hub names it: apache-2.0, cc-by-nc-4.0, ...", None)
     dataset: str | None = key("what it was trained on, for the card; null: the name in its config", None)
     message: str = key("of the commit", "Network trained with deeplab_lit")
-    allow: list[str] = key("packages that the file may name besides this one, such as mine.", factory=list)
+    allow: list[str] = key("packages that the file may name besides this one, such as mine", factory=list)
 
 
 @dataclass(kw_only=True)

@@ -16,7 +16,8 @@ from deeplab_lit.data.image_files import write_mask
 from deeplab_lit.data.labels import UNUSED, VOC_CLASSES, VOID, LabelSet
 from deeplab_lit.data.mask_files import read_mask
 from deeplab_lit.utils.errors import UserError, closest
-from deeplab_lit.utils.files import cache_folder, replacing, write_json
+from deeplab_lit.utils.files import replacing, write_json
+from deeplab_lit.utils.homes import cache_folder
 from deeplab_lit.utils.locks import one_at_a_time
 from deeplab_lit.utils.parallel import spread
 from deeplab_lit.utils.progress import Progress

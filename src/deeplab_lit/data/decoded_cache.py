@@ -13,7 +13,8 @@ import numpy as np
 
 from deeplab_lit.data.mask_files import INDICES, MaskCoding
 from deeplab_lit.utils.arrays import Bytes
-from deeplab_lit.utils.files import cache_folder, replacing, write_text
+from deeplab_lit.utils.files import replacing, write_text
+from deeplab_lit.utils.homes import cache_folder
 from deeplab_lit.utils.locks import one_at_a_time
 
 _VERSION = b"decoded1"

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from deeplab_lit.data.labels import VOID
 from deeplab_lit.data.mask_files import MaskCoding, read_mask
 from deeplab_lit.data.split import Split
-from deeplab_lit.utils.files import cache_folder, replacing
+from deeplab_lit.utils.files import replacing
+from deeplab_lit.utils.homes import cache_folder
 from deeplab_lit.utils.parallel import spread
 from deeplab_lit.utils.progress import Progress
 

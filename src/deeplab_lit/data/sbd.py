@@ -15,7 +15,8 @@ from deeplab_lit.data.mat_files import byte_matrix
 from deeplab_lit.data.voc import VOC
 from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.errors import UserError
-from deeplab_lit.utils.files import cache_folder, replacing
+from deeplab_lit.utils.files import replacing
+from deeplab_lit.utils.homes import cache_folder
 from deeplab_lit.utils.locks import one_at_a_time
 from deeplab_lit.utils.parallel import spread
 from deeplab_lit.utils.progress import Progress

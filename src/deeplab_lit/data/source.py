@@ -26,7 +26,7 @@ def open_source(
     Args:
         config: the config group ``data``.
         progress: told how many files are written.
-        allowed: prefixes that ``_target_`` must have. They are given for a config that comes out of a file, which then
+        allowed: packages that ``_target_`` may name. They are given for a config that comes out of a file, which then
             does not choose where files are written. None: the config is trusted.
 
     Raises:

@@ -11,7 +11,7 @@ from deeplab_lit.data.downloads import download_voc, fetch_once
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.mask_files import coloured
 from deeplab_lit.utils.errors import UserError
-from deeplab_lit.utils.files import cache_folder
+from deeplab_lit.utils.homes import cache_folder
 from deeplab_lit.utils.progress import Progress
 
 _DEVKIT = Path("VOCdevkit") / "VOC2012"

@@ -155,7 +155,7 @@ def load(path: str | Path, allow: Sequence[str] = ()) -> Trained:
     Args:
         path: any file of weights that :func:`deeplab_lit.weights.read.read` knows, or its URL; a run directory, whose
             best checkpoint is loaded; or an ONNX graph that ``deeplab_lit.export`` wrote.
-        allow: prefixes of further packages whose trunks and heads may be imported, such as ``"mypackage."``.
+        allow: further packages whose trunks and heads may be imported, such as ``["mypackage"]``.
 
     Raises:
         UserError: the file does not exist, has an unknown format, has no classifier, or names code that is not allowed.

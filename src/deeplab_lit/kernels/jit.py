@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
+import functools
+import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from types import FunctionType
 from typing import Any
 
 import numba
 from numba import njit
+from numba.core.errors import NumbaWarning
+
+from deeplab_lit.utils.homes import scratch_folder
+
+log = logging.getLogger("deeplab_lit")
+
+# what numba thinks of this package's kernels, and of the library of threads that it finds, concerns no user
+for _words in ("(?s).*deeplab_lit", "The TBB threading layer requires"):
+    warnings.filterwarnings("ignore", _words, NumbaWarning)
 
 
 def compiled(function: Callable[..., Any], **options: Any) -> Any:
     """A function compiled by numba, without the global interpreter lock; cached on disk if a folder is writable."""
-    try:
+    with suppress(RuntimeError):  # numba can write neither beside the source nor into the home
         return njit(nogil=True, cache=True, **options)(function)
-    except RuntimeError as error:  # no writable folder
-        warnings.warn(
-            f"numba finds no folder for its compiled code ({error}), so kernels are compiled anew in every process: "
-            "set NUMBA_CACHE_DIR to a folder that can be written to.",
-            stacklevel=2,
-        )
-        return njit(nogil=True, **options)(function)
+    numba.config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"] = str(scratch_folder() / "numba")
+    with suppress(RuntimeError):  # the source is not in a file
+        return njit(nogil=True, cache=True, **options)(function)
+    _warn()
+    return njit(nogil=True, **options)(function)
+
+
+@functools.cache
+def _warn() -> None:
+    log.warning(
+        "numba finds no folder for its compiled code, so each process compiles kernels anew: set NUMBA_CACHE_DIR to a "
+        "folder that can be written to"
+    )
 
 
 def kernel(function: Callable[..., Any]) -> dict[bool, Any]:

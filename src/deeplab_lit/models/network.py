@@ -27,7 +27,7 @@ def build_network(spec: Mapping[str, Any], num_classes: int, *, allowed: Sequenc
             :class:`MultiScaleInput`) and, for a network that ends in a CRF, ``crf``: the arguments of
             :class:`deeplab_lit.crf.layer.CRFLayer`, and as ``input`` the mean, std and bgr of :class:`RefinedByCRF`.
         num_classes: classes to score.
-        allowed: prefixes that each ``_target_`` must have; None: any target is imported.
+        allowed: packages that each ``_target_`` may name; None: any target is imported.
 
     Raises:
         UserError: a part of the description is wrong; the message names it.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from deeplab_lit.training.loggers import wandb_is_configured
+from deeplab_lit.training.wandb_run import wandb_folders, wandb_is_configured
 
 
 def publish(page: Path, table: str, project: str) -> None:
@@ -15,18 +16,19 @@ def publish(page: Path, table: str, project: str) -> None:
         table: the name of the table.
         project: the W&B project.
     """
-    import wandb
+    with wandb_folders(page.parent):
+        import wandb
 
-    run = wandb.init(
-        project=project,
-        name=f"{table}/report",
-        job_type="report",
-        dir=page.parent,
-        mode=None if wandb_is_configured() else "offline",
-        settings=wandb.Settings(silent=True),
-    )
-    with run:
-        run.log({"report": wandb.Html(page)})
-        artifact = wandb.Artifact(f"report-{table}", type="report")
-        artifact.add_file(str(page))
-        run.log_artifact(artifact)
+        run = wandb.init(
+            project=project,
+            name=f"{table}/report",
+            job_type="report",
+            dir=os.environ.get("WANDB_DIR", page.parent),
+            mode=None if wandb_is_configured() else "offline",
+            settings=wandb.Settings(silent=True),
+        )
+        with run:
+            run.log({"report": wandb.Html(page)})
+            artifact = wandb.Artifact(f"report-{table}", type="report")
+            artifact.add_file(str(page))
+            run.log_artifact(artifact)

@@ -10,11 +10,12 @@ import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from deeplab_lit.data.datamodule import SegmentationData
 from deeplab_lit.data.drawing import panel
-from deeplab_lit.data.labels import VOID
+from deeplab_lit.data.labels import VOID, LabelSet
+from deeplab_lit.training.guarded_logger import GuardedLogger
 from deeplab_lit.training.loggers import CsvLogger
 from deeplab_lit.training.segmenter import Segmenter
 from deeplab_lit.utils.arrays import Bytes
@@ -135,21 +136,27 @@ class Pictures(Callback):
         return rows, ids
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        wanted = [logger for logger in trainer.loggers if isinstance(logger, (WandbLogger, TensorBoardLogger))]
-        if not wanted or not trainer.is_global_zero or not self.count or trainer.state.fn != "fit":
+        guarded = [logger for logger in trainer.loggers if isinstance(logger, GuardedLogger) and not logger.failed]
+        if not guarded or not trainer.is_global_zero or not self.count or trainer.state.fn != "fit":
             return
         assert isinstance(pl_module, Segmenter)
         rows, ids = self.predict(pl_module, trainer.datamodule)  # type: ignore[attr-defined]
-        names = {**dict(enumerate(pl_module.labels.names)), VOID: "void"}
-        for logger in wanted:
-            if isinstance(logger, WandbLogger):
-                for id, (image, truth, guess) in zip(ids, rows, strict=True):
-                    masks = {
-                        "prediction": {"mask_data": guess, "class_labels": names},
-                        "truth": {"mask_data": truth, "class_labels": names},
-                    }
-                    # a key for each image: W&B requires all images of a key to have one size
-                    logger.log_image(f"predictions/{id}", [image], step=trainer.global_step, masks=[masks])
-            else:
-                picture = np.array(panel(rows, pl_module.labels, ids))
-                logger.experiment.add_image("predictions", picture, trainer.global_step, dataformats="HWC")
+        for logger in guarded:
+            logger.attempt(_show, logger.inner, rows, ids, pl_module.labels, trainer.global_step)
+
+
+def _show(
+    logger: Logger, rows: Sequence[tuple[Bytes, Bytes, Bytes]], ids: Sequence[str], labels: LabelSet, step: int
+) -> None:
+    """Send (image, truth, prediction) of some images to W&B or TensorBoard."""
+    if isinstance(logger, WandbLogger):
+        names = {**dict(enumerate(labels.names)), VOID: "void"}
+        for id, (image, truth, guess) in zip(ids, rows, strict=True):
+            masks = {
+                "prediction": {"mask_data": guess, "class_labels": names},
+                "truth": {"mask_data": truth, "class_labels": names},
+            }
+            # a key for each image: W&B requires all images of a key to have one size
+            logger.log_image(f"predictions/{id}", [image], step=step, masks=[masks])
+    elif isinstance(logger, TensorBoardLogger):
+        logger.experiment.add_image("predictions", np.array(panel(rows, labels, ids)), step, dataformats="HWC")

@@ -116,9 +116,9 @@ def _score(training: Training, checkpoint: Path, of_training: dict[str, Any], lo
         if config.row is not None:
             result.pictures = ids
         _write_pictures(training, rows, ids, refined)
-        log_result(loggers, result, matrix.numpy(), data.labels, run)
         result.write(run.result)
         show_result(result, run)
+        log_result(loggers, result, matrix.numpy(), data.labels, run)
     return result
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import csv
 import math
-import netrc
-import os
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +16,13 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
 
-from deeplab_lit.config.schemas import LoggerConfig, RowConfig, TrainConfig
+from deeplab_lit.config.schemas import LoggerConfig, TrainConfig
 from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.training.guarded_logger import GuardedLogger, warn_without
 from deeplab_lit.training.result import Result
 from deeplab_lit.training.runs import Run
-from deeplab_lit.utils.errors import UserError
+from deeplab_lit.training.wandb_run import log_to_wandb, start_wandb, wandb_folders
+from deeplab_lit.utils.errors import Interrupted, UserError
 from deeplab_lit.utils.files import replacing
 
 
@@ -92,22 +92,11 @@ class CsvLogger(Logger):
         self.flush()
 
 
-def wandb_is_configured() -> bool:
-    """Whether W&B has a key (``WANDB_API_KEY`` or netrc) or a mode (``WANDB_MODE``), so that it does not prompt."""
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_MODE"):
-        return True
-    for name in (".netrc", "_netrc"):
-        try:
-            if netrc.netrc(Path.home() / name).authenticators("api.wandb.ai"):
-                return True
-        except (OSError, netrc.NetrcParseError):
-            continue
-    return False
-
-
 @contextmanager
 def open_loggers(choice: LoggerConfig | None, folder: Path, config: TrainConfig) -> Iterator[list[Logger]]:
     """The CSV logger, and those that the config group ``logger`` chooses. W&B's run is finished at the end.
+
+    TensorBoard and W&B are guarded: where one of them fails, the run goes on without it.
 
     Args:
         choice: the config of the group; None: no logger.
@@ -122,133 +111,63 @@ def open_loggers(choice: LoggerConfig | None, folder: Path, config: TrainConfig)
         return
     loggers: list[Logger] = [CsvLogger(folder / "metrics.csv")]
     if choice.tensorboard is not None:
-        from lightning.pytorch.loggers import TensorBoardLogger
-
-        try:
-            logger = TensorBoardLogger(folder, name="tensorboard", version="", **choice.tensorboard)
-            _ = logger.experiment  # opens the file, which checks the arguments
-            loggers.append(logger)
-        except ModuleNotFoundError as error:
-            raise UserError("logger=tensorboard needs a package: pip install tensorboard.") from error
-        except TypeError as error:
-            raise UserError(f"logger.tensorboard does not accept {choice.tensorboard}: {error}") from error
+        loggers += _tensorboard(choice.tensorboard, folder)
     if choice.wandb is None:
         yield loggers
         return
-    loggers.append(_wandb(dict(choice.wandb), folder, config))
-    import wandb
+    with wandb_folders(folder), _wandb(dict(choice.wandb), folder, config) as found:
+        yield [*loggers, *found]
 
+
+def _tensorboard(arguments: Mapping[str, Any], folder: Path) -> list[Logger]:
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    try:
+        logger = TensorBoardLogger(folder, name="tensorboard", version="", **arguments)
+        _ = logger.experiment  # opens the file, which checks the arguments
+    except ModuleNotFoundError as error:
+        raise UserError("logger=tensorboard needs a package: pip install tensorboard.") from error
+    except TypeError as error:
+        raise UserError(f"logger.tensorboard does not accept {arguments}: {error}") from error
+    except OSError as error:
+        warn_without("TensorBoard", error)
+        return []
+    return [GuardedLogger(logger, "TensorBoard")]
+
+
+@contextmanager
+def _wandb(arguments: dict[str, Any], folder: Path, config: TrainConfig) -> Iterator[list[GuardedLogger]]:
+    """W&B's logger, or none if W&B does not start."""
+    try:
+        import wandb
+        from lightning.pytorch.loggers import WandbLogger
+
+        guarded = GuardedLogger(WandbLogger(experiment=start_wandb(arguments, folder, config)), "W&B")
+    except (UserError, Interrupted):
+        raise
+    except Exception as error:
+        warn_without("W&B", error)
+        yield []
+        return
     failed = True
     try:
-        yield loggers
+        yield [guarded]
         failed = False
     finally:
         # otherwise the next job of a multirun would continue this job's W&B run
-        wandb.finish(exit_code=int(failed))
-
-
-def _wandb(arguments: dict[str, Any], folder: Path, config: TrainConfig) -> Logger:
-    # slow to import, so only where it is used
-    import wandb
-    from lightning.pytorch.loggers import WandbLogger
-
-    if config.row is not None:
-        arguments = _with_row(arguments, config.row, config.global_batch_size)
-    try:
-        run = wandb.init(
-            name=f"{config.name}/{folder.name}",
-            dir=folder,
-            # the id comes from the folder, so that a resumed run continues the same W&B run
-            id="-".join(folder.parts[-2:])[-64:],
-            resume="allow",
-            mode=None if wandb_is_configured() else "offline",
-            config=config.as_dict(),
-            settings=wandb.Settings(silent=True),
-            **arguments,
-        )
-    except TypeError as error:
-        raise UserError(f"logger.wandb does not accept {arguments}: {error}") from error
-    return WandbLogger(experiment=run)
-
-
-def _with_row(arguments: dict[str, Any], row: RowConfig, batch: int | None) -> dict[str, Any]:
-    """The arguments of ``wandb.init`` for a row of a table; the runs of one table and budget are a W&B group.
-
-    A run with another batch than the published one has a tag that says so.
-    """
-    other = [] if batch == row.batch else [f"batch {batch} instead of {row.batch}"]
-    return {
-        **arguments,
-        "group": arguments.get("group") or f"{row.table}-{row.budget}",
-        "job_type": row.name,
-        "tags": [*(arguments.get("tags") or []), row.budget, *row.marks, *other],
-        "notes": row.notes,
-    }
-
-
-def beside_published(result: Result) -> dict[str, float]:
-    """The comparison of a row with the paper, for the W&B summary.
-
-    It has the published numbers, and for each mIoU, in percent, this run's and the difference. Except at budget full,
-    the last two carry the budget in their names, as in ``ours_mini/miou``.
-    """
-    row = result.row
-    if not row:
-        return {}
-    ours = {"miou": result.miou, "crf_miou": result.crf_miou}
-    values = {}
-    for measure, value in row["published"].items():
-        values[f"published/{measure}"] = value
-        mine = ours.get(measure)
-        if mine is not None:
-            # smaller budgets have other data, so their numbers are not comparable with the paper's
-            end = "" if row["budget"] == "full" else f"_{row['budget']}"
-            values[f"ours{end}/{measure}"] = 100 * mine
-            values[f"difference{end}/{measure}"] = 100 * mine - value
-    return values
+        guarded.attempt(wandb.finish, exit_code=int(failed))
+        if guarded.failed:
+            with suppress(Exception):  # otherwise W&B raises the same at the end of the process
+                wandb.teardown(exit_code=int(failed))
 
 
 def log_result(
     loggers: Sequence[Logger], result: Result, matrix: NDArray[np.int64], labels: LabelSet, run: Run
 ) -> None:
-    """Log the result of a finished run to W&B: scores, confusion matrix, and artifacts with picture and checkpoint.
-
-    Args:
-        loggers: of the run; all but W&B's are skipped.
-        result: of the run.
-        matrix: (C, C) numbers of pixels by true class (rows) and predicted class (columns).
-        labels: the classes.
-        run: the run directory.
-    """
+    """Log the result of a finished run to W&B, if it is among the loggers; the arguments are those of
+    :func:`deeplab_lit.training.wandb_run.log_to_wandb`."""
     from lightning.pytorch.loggers import WandbLogger
 
     for logger in loggers:
-        if not isinstance(logger, WandbLogger):
-            continue
-        import wandb
-
-        known = [[name, None if iou is None or math.isnan(iou) else iou] for name, iou in result.per_class_iou.items()]
-        ious = wandb.Table(columns=["class", "IoU"], data=known)
-        cells = [
-            [labels.names[truth], labels.names[guess], int(matrix[truth, guess])]
-            for truth in range(len(labels))
-            for guess in range(len(labels))
-        ]
-        counts = wandb.Table(columns=["Actual", "Predicted", "nPredictions"], data=cells)
-        columns = {column: column for column in counts.columns}
-        chart = wandb.plot_table("wandb/confusion_matrix/v1", counts, columns, {"title": "pixels by class"})
-        logger.experiment.log({"per_class_iou": ious, "confusion_matrix": chart})
-        scalars = ("miou", "pixel_accuracy", "mean_accuracy", "global_batch_size", "steps", "best_step", "seconds")
-        logger.experiment.summary.update({name: getattr(result, name) for name in scalars})
-        if result.crf is not None:
-            logger.experiment.summary["crf/miou"] = result.crf["miou"]
-        logger.experiment.summary.update(beside_published(result))
-        pictures = wandb.Artifact(f"predictions-{logger.experiment.id}", type="predictions")
-        pictures.add_file(str(run.folder / "pictures" / "validation.png"))
-        logger.experiment.log_artifact(pictures)
-        if result.trained_by is not None:  # the checkpoint belongs to another run
-            continue
-        artifact = wandb.Artifact(f"checkpoint-{logger.experiment.id}", type="model", metadata={"miou": result.miou})
-        # the file itself, not a copy of it: checkpoints of large networks are large
-        artifact.add_file(str(run.best.resolve()), policy="immutable", skip_cache=True)
-        logger.experiment.log_artifact(artifact, aliases=["best"])
+        if isinstance(logger, GuardedLogger) and isinstance(logger.inner, WandbLogger):
+            logger.attempt(log_to_wandb, logger.inner.experiment, result, matrix, labels, run)

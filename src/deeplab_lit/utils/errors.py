@@ -30,3 +30,8 @@ def closest(given: str, allowed: Iterable[str]) -> str:
     """A `` Did you mean 'x'?`` for the nearest of ``allowed``, or an empty string when none is near."""
     near = difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def one_line(error: BaseException) -> str:
+    """The text of an error in one line of at most 300 characters; its class if it has no text."""
+    return " ".join(str(error).split())[:300] or type(error).__name__

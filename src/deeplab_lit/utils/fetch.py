@@ -6,7 +6,8 @@ import hashlib
 from pathlib import Path
 
 from deeplab_lit.utils.errors import UserError
-from deeplab_lit.utils.files import cache_folder, replacing
+from deeplab_lit.utils.files import replacing
+from deeplab_lit.utils.homes import cache_folder
 from deeplab_lit.utils.locks import one_at_a_time
 
 HUB_FILE = "model.safetensors"

@@ -19,18 +19,6 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of a full disk: no space left, the user's quota, the largest size of a file."""
 
 
-def cache_folder(given: str | Path | None = None) -> Path:
-    """The folder for data that is made or fetched once: ``given``, or the cache folder.
-
-    The cache folder is ``$DEEPLAB_LIT_CACHE``, else ``$XDG_CACHE_HOME/deeplab_lit`` or ``~/.cache/deeplab_lit``.
-    """
-    if given is not None:
-        return Path(given).expanduser()
-    if "DEEPLAB_LIT_CACHE" in os.environ:
-        return Path(os.environ["DEEPLAB_LIT_CACHE"]).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "deeplab_lit"
-
-
 # words in torch's and NumPy's errors when the disk takes only a part of a file
 _CUT_SHORT = ("PytorchStreamWriter", "inline_container.cc", "iostream error", "requested and")
 

@@ -10,7 +10,7 @@ from typing import Any
 from deeplab_lit.utils.errors import UserError, closest
 
 OWN = ("deeplab_lit.",)
-"""The prefixes that ``_target_`` of a config out of a file may have, unless the caller adds more."""
+"""The packages that ``_target_`` of a config out of a file may name, unless the caller adds more."""
 
 
 def create(
@@ -26,7 +26,7 @@ def create(
     Args:
         config: ``_target_`` and plain argument values.
         what: what the user calls this component, such as ``"model"``; used in messages.
-        allowed: prefixes that ``_target_`` must have; None: the config is trusted.
+        allowed: packages that ``_target_`` may name, with or without a dot at the end; None: the config is trusted.
         kind: with ``allowed``, the base class that a class of this library must have.
         arguments: further arguments, which the config does not choose.
 
@@ -60,10 +60,10 @@ def locate(target: Any, what: str, allowed: Sequence[str] | None = None, kind: t
     """
     if not isinstance(target, str) or "." not in target:
         raise UserError(f"{what} has no _target_: it is the dotted name of a class, such as mypackage.trunks.MyTrunk.")
-    if allowed is not None and not target.startswith(tuple(allowed)):
+    if allowed is not None and not _within(target, allowed):
         raise UserError(
-            f"the file asks for {what} {target!r}, which may run any code: only {', '.join(allowed)} is allowed. If "
-            f"you trust the file, allow its package by name: allow=[{target.split('.')[0]}.]."
+            f"the file names {what} {target!r}, which may run any code: if you trust the file, type "
+            f'allow=["{target.split(".")[0]}"].'
         )
     module, _, name = target.rpartition(".")
     try:
@@ -73,8 +73,14 @@ def locate(target: Any, what: str, allowed: Sequence[str] | None = None, kind: t
             f"{what} {target!r} cannot be imported ({error}): is its package installed, or its folder on PYTHONPATH?"
         ) from error
     # an allowed module may have imported the object from a module that is not allowed
-    at_home = allowed is None or str(getattr(found, "__module__", "")).startswith(tuple(allowed))
+    home = f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', '')}"
+    at_home = allowed is None or _within(home, allowed)
     own = allowed is not None and target.startswith(OWN)
     if not callable(found) or not at_home or (own and not (isinstance(found, type) and issubclass(found, kind))):
         raise UserError(f"{target!r} is no {what}: it has to be a class that makes one.")
     return found
+
+
+def _within(name: str, packages: Sequence[str]) -> bool:
+    """Whether a dotted name is one of some packages, modules or classes, or stands in one of them."""
+    return any(f"{name}.".startswith(f"{package.rstrip('.')}.") for package in packages)

@@ -19,7 +19,7 @@ from deeplab_lit.data.shapes.objects import MORE_THINGS, THINGS
 from deeplab_lit.data.shapes.scene import Domain, render
 from deeplab_lit.data.voc import VOC
 from deeplab_lit.utils.errors import UserError, closest
-from deeplab_lit.utils.files import cache_folder
+from deeplab_lit.utils.homes import cache_folder
 from deeplab_lit.utils.parallel import spread
 from deeplab_lit.utils.progress import Progress
 
