@@ -53,7 +53,7 @@ class EfficientNetLite0(nn.Module):
     """EfficientNet-Lite0 without its pooling and classifier, at any output stride.
 
     Args:
-        output_stride: 8 in the papers; a CPU can train 16.
+        output_stride: image pixels for one feature pixel, 8 in the papers; a CPU can train 16.
         frozen_norm: batch normalisation with frozen statistics, as the papers have it with a pretrained trunk.
         frozen_affine: with ``frozen_norm``, scale and shift are frozen too, as in the papers.
         norm_momentum: weight of each batch in the running statistics of trained batch normalisation.
