@@ -56,8 +56,13 @@ def _of(group: str, value: Any, default: Any, more: str = "") -> str:
     """Says that a value follows from the choice of a group, where it is the default that the choice brings."""
     if default is None or value != default:
         return ""
-    chosen = choices().get(group) if HydraConfig.initialized() else None
+    chosen = _choices().get(group)
     return f" (of {f'{group} {chosen}' if chosen else f'the {group}'}{more})"
+
+
+def _choices() -> dict[str, str]:
+    """The chosen option of each config group, as far as a command composed the config."""
+    return choices() if HydraConfig.initialized() else {}
 
 
 def _network(training: Training) -> list[str]:
@@ -65,7 +70,9 @@ def _network(training: Training) -> list[str]:
     total = sum(parameter.numel() for parameter in network.parameters())
     trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     share = "all" if trained == total else f"{trained / 1e6:.2f}M"
-    return [f"{training.config.name.split('-', 1)[-1]}, {total / 1e6:.2f}M parameters, {share} trained"]
+    taken = [_choices().get("backbone"), _choices().get("model")]
+    name = " with ".join(taken) if all(taken) else training.config.name  # type: ignore[arg-type]
+    return [f"{name}, {total / 1e6:.2f}M parameters, {share} trained"]
 
 
 def _rates(training: Training) -> list[str]:
