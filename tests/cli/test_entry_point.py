@@ -4,6 +4,9 @@ import subprocess
 import sys
 
 import pytest
+import yaml
+
+from deeplab_lit.train import main
 
 
 @pytest.mark.parametrize("command", ["evaluate", "predict", "export", "push", "crf_search"])
@@ -32,3 +35,12 @@ def test_nothing_heavy_is_imported(arguments):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip().splitlines()[-1] == "[]", done.stderr
+
+
+@pytest.mark.parametrize("flag", [["--cfg", "job"], ["--cfg=job"], ["-c", "job", "--resolve"]])
+def test_a_printed_config_has_values_instead_of_references(flag, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["train", *flag, "data=folder", "optimizer=sgd"])
+    main()
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert (printed["crop_size"], printed["batch_size"], printed["optimizer"]["lr"]) == (321, 10, 2.5e-4)
+    assert printed["data"]["root"] == "???" and printed["name"] == "folder-resnet18-aspp_l"

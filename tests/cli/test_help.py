@@ -22,7 +22,27 @@ def test_help_names_every_group_choice_and_key(command):
             assert re.search(rf"^  \* {default}\b", text, re.M), default
     for key in keys(command):
         assert re.search(rf"^  {re.escape(key.name)}\b", text, re.M)
-    assert len(examples(command)) == 3 and all(example in text for example in examples(command))
+    to_copy = " ".join(text.replace("\\\n", "").split())
+    assert len(examples(command)) == 3 and all(each.split(" #")[0] in to_copy for each in examples(command))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_fits_a_terminal_of_80_columns(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert max(map(len, help_text(command).splitlines())) <= 80
+    whole = help_text(command).split()
+    monkeypatch.setenv("COLUMNS", "110")
+    assert [word for word in help_text(command).split() if word != "\\"] == [word for word in whole if word != "\\"]
+
+
+def test_help_shows_the_keys_of_the_choice_that_is_typed():
+    text = " ".join(help_text("train", ["--help", "data=folder", "optimizer=sgd", "init=checkpoint"]).split())
+    for key in ("data.root=???", "data.classes=???", "data.val_share=0.1", "data.train_masks=null"):
+        assert key in text
+    assert "optimizer.momentum=0.9" in text and "init.path=???" in text and "* folder" in text
+    assert "crop_size=321 pixels" in text and "data.domain" not in text
+    plain = " ".join(help_text("train").split())
+    assert "data.domain=target" in plain and "data.val_share" not in plain and "crop_size=97 pixels" in plain
 
 
 @pytest.mark.parametrize("command", COMMANDS)

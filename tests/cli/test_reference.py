@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 import deeplab_lit
 from deeplab_lit.cli.commands import COMMANDS
 from deeplab_lit.cli.help import program_text
-from deeplab_lit.cli.reference import all_keys, choices, groups_of, keys
+from deeplab_lit.cli.reference import all_keys, choices, chosen, groups_of, keys, keys_of_choices
 from deeplab_lit.config.hydra_store import SCHEMAS
 from deeplab_lit.config.paths import conf_folder
 from tests.composing import compose
@@ -59,3 +59,41 @@ def test_keys_are_those_that_hydra_composes(arguments):
     found = {key for key in all_keys("train", arguments) if not key.startswith("row.")}
     groups_of_values = {"launcher", "experiments", "budget"}  # they set values elsewhere
     assert found - groups_of_values == set(composed_keys(compose(*arguments)))
+
+
+def with_every_choice():
+    """Arguments that take every choice of the groups of values at least once."""
+    groups = [each for each in groups_of("train") if each not in ("launcher", "experiments", "budget")]
+    for group in groups:
+        for choice in choices(group):
+            # heads that stand on fc6 or on poolings need VGG
+            trunk = ["backbone=vgg16"] if group == "model" else []
+            yield [f"{group}={choice.name}", *trunk]
+
+
+@pytest.mark.parametrize("arguments", list(with_every_choice()), ids=" ".join)
+def test_the_keys_of_each_choice_have_meanings_and_the_defaults_that_hydra_composes(arguments):
+    config, taken = compose(*arguments), chosen("train", arguments)
+    for group, found in keys_of_choices(taken).items():
+        if group in ("launcher", "experiments", "budget"):
+            continue
+        hidden = {"_target_", "recipe"} | ({"name"} if "_target_" not in config[group] else set())
+        assert {f"{group}.{name}" for name in config[group]} - {key.name for key in found} <= {
+            f"{group}.{name}" for name in hidden
+        }
+        for key in found:
+            assert key.meaning, key.name
+            name = key.name.split(".")[1]
+            same_default(key, None if OmegaConf.is_missing(config[group], name) else config[group][name])
+    for key in keys("train", arguments):
+        if key.name != "name":  # which the test sets
+            same_default(key, OmegaConf.select(config, key.name))
+
+
+def same_default(key, value):
+    if key.default == "???":
+        assert value is None, key.name
+    elif key.default:
+        default = yaml.safe_load(key.default)
+        # as Hydra reads it, 2e-3 is a number
+        assert (float(default) if isinstance(value, float) else default) == value, key.name

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from deeplab_lit.reports import collect
 from tests.end_to_end.running import train, use
 from tests.sweeps.test_run_table import TINY
 
@@ -14,11 +15,13 @@ pytestmark = pytest.mark.skipif(not shutil.which("chromedriver"), reason="needs 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """Of a table whose second row was removed."""
+    """Of a table whose second row was removed; its tiny runs count as runs at the rows' own values."""
     folder = tmp_path_factory.mktemp("sweep")
     train(folder, "experiments=table3_aspp_vgg16", *TINY, "pictures=2", "seed=0,1")
     shutil.rmtree(folder / "runs/table3_aspp_vgg16/aspp_s")
-    use("report", folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(collect, "departures", lambda config, of_row: [])
+        use("report", folder)
     return folder / "runs/table3_aspp_vgg16/report.html"
 
 

@@ -10,6 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from deeplab_lit.reports.collect import Report, Row
+from deeplab_lit.reports.tables import lines
 from tests.end_to_end.running import use
 
 TABLE = "table4_resnet101"
@@ -54,7 +55,7 @@ def test_every_cell_stands_beside_the_published_one(tmp_path):
     done = use("report", tmp_path, f"sweep=runs/{TABLE}")
     found = cells(tmp_path)
     msc = found["msc", "mIoU", "full"]
-    assert (msc["published"], msc["ours"], msc["status"], msc["seeds"]) == ("71.27", "71.33", "full", "0 1 2")
+    assert (msc["published"], msc["ours"], msc["status"], msc["seeds"]) == ("71.27", "71.33", "done", "0 1 2")
     assert msc["spread"] == f"{statistics.stdev((71.0, 72.5, 70.5)):.2f}" and msc["difference"] == "+0.06"
     assert (msc["gain_published"], msc["gain_ours"]) == ("+2.55", "+3.33")  # 71.27 - 68.72, 71.33 - 68.00
     assert (msc["iterations"], msc["data"]) == ("20000", "VOCAug VOC2012 (10582)")
@@ -135,6 +136,61 @@ def test_in_a_table_without_marks_a_row_adds_to_the_one_before():
     report = Report("table2_policy", rows)
     gains = [report.gain(index, lambda each: each.published["miou"]) for index in range(3)]
     assert gains == [None, pytest.approx(1.17), pytest.approx(1.48)]
+
+
+def change(folder, row, **values):
+    """Write other values into the config of the only run of a row."""
+    (file,) = (folder / "runs" / TABLE / row).glob("*/config.yaml")
+    OmegaConf.save({**OmegaConf.load(file), **values}, file)
+
+
+def test_a_shortened_row_stands_apart_without_gains(tmp_path):
+    for row, miou in (("baseline", 40.0), ("msc", 30.0), ("coco", 50.0)):
+        write_run(tmp_path, row, "mini", 0, miou, steps=800)
+        change(tmp_path, row, max_steps=800, crop_size=97)
+    change(tmp_path, "msc", max_steps=2, tf32=False)  # the hardware's key makes no other row of it
+    done = use("report", tmp_path)
+    found = cells(tmp_path)
+    assert found["msc", "mIoU", "mini"]["status"] == "not run" and found["msc", "mIoU", "mini"]["ours"] == ""
+    apart = found["msc", "mIoU", "mini-changed"]
+    assert (apart["status"], apart["ours"], apart["gain_ours"]) == ("done", "30.00", "")
+    assert apart["departs"] == "max_steps=2 instead of 800"
+    assert found["coco", "mIoU", "mini"]["gain_ours"] == ""  # what it adds to was not run
+    assert found["baseline", "mIoU", "mini"]["departs"] == ""
+    own, other = done.stdout.split(f"{TABLE}, mini-changed: ")
+    assert "30.00" not in own and "gain" not in other and "68.72" not in other
+    assert "msc departs from the row: max_steps=2 instead of 800" in " ".join(other.split())
+    assert [line.split()[0] for line in other.splitlines() if "done" in line and "status" not in line] == ["msc"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_no_cell_and_no_word_is_cut_at_any_width(tmp_path, monkeypatch, width):
+    for row, miou in (("baseline", 40.0), ("msc", 40.001), ("coco", 39.999), ("crf", 50.0)):
+        write_run(tmp_path, row, "mini", 0, miou, crf=60.0 if row == "crf" else None)
+    monkeypatch.setenv("COLUMNS", str(width))
+    narrow = use("report", tmp_path).stdout
+    monkeypatch.delenv("COLUMNS")
+    wide = use("report", tmp_path).stdout
+    assert max(len(line) for line in wide.splitlines()) > 120
+    written = [line for line in narrow.splitlines() if not line.startswith("written: ")]
+    assert max(map(len, written)) <= width and "…" not in narrow
+    assert set(narrow.split()) == set(wide.split())
+    assert "-0.00" not in wide and "+0.00" in wide
+
+
+def test_a_column_without_values_is_left_out_and_what_a_row_starts_from_is_told(tmp_path):
+    write_run(tmp_path, "coco", "mini", 0, 50.0)
+    text = use("report", tmp_path).stdout
+    heads = [line for line in text.splitlines() if line.startswith("row ")]
+    assert len(heads) == 1 and "starts from" in heads[0] and "with" in heads[0] and "coco_pretraining" in text
+    rows = [Row(name, "", [], {"miou": 60.0}, results={}, failures={"mini": "?"}) for name in "ab"]
+    assert "with" not in lines(Report("table2_policy", rows), "mini")[0]
+
+
+def test_the_status_is_a_word_that_the_legend_explains(tmp_path):
+    write_run(tmp_path, "baseline", "mini", 0, 40.0)
+    text = " ".join(use("report", tmp_path).stdout.split())
+    assert "done: has a result" in text and "not run: has no run at this budget" in text and "failed:" not in text
 
 
 @pytest.mark.parametrize("argument", ["", "sweep=runs/nothing"])

@@ -48,7 +48,8 @@ def test_processes_that_make_one_study_at_once_wait_for_each_other(tmp_path):
 def test_a_search_goes_on_until_its_number_of_trials(tmp_path):
     done = use("tune", tmp_path, "search.trials=2", *TINY)
     trials = study(tmp_path).trials
-    runs = sorted((tmp_path / "runs/tune/trials").iterdir())
+    runs = sorted((tmp_path / "runs/tune").glob("trial-*/*"))
+    assert "has another config" not in done.stdout
     for trial, run in zip(trials, runs, strict=True):
         result = json.loads((run / "result.json").read_text())
         assert trial.value == pytest.approx(result["miou"]) and 1e-4 <= trial.params["optimizer.lr"] <= 1e-2
@@ -100,7 +101,7 @@ def test_a_killed_trial_is_run_again_from_its_checkpoint(tmp_path):
     arguments = [argument for argument in TINY if not argument.startswith("max_steps")] + ["max_steps=400"]
     whole = command("tune", "search.trials=1", *arguments)
     process = subprocess.Popen(whole, cwd=tmp_path, stdout=subprocess.DEVNULL)
-    while not list((tmp_path / "runs").glob("tune/trials/*/checkpoints/last.ckpt")):
+    while not list((tmp_path / "runs").glob("tune/trial-*/*/checkpoints/last.ckpt")):
         time.sleep(0.1)
         assert process.poll() is None
     process.kill()
@@ -134,7 +135,8 @@ def test_a_trial_takes_several_processes(tmp_path):
     two = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "trainer.precision=32-true"]
     use_alone("tune", tmp_path, "search.trials=2", *TINY, *two, env={"OMP_NUM_THREADS": "1"})
     trials = study(tmp_path).trials
-    runs = sorted((tmp_path / "runs/tune/trials").iterdir())
+    runs = sorted((tmp_path / "runs/tune").glob("trial-*/*"))
+    assert "has another config" not in done.stdout
     assert len(trials) == len(runs) == 2
     for trial, run in zip(trials, runs, strict=True):
         result = json.loads((run / "result.json").read_text())

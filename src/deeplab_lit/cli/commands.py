@@ -22,9 +22,9 @@ COMMANDS = {
     "train": Command(
         "trains, then scores the best checkpoint",
         (
-            "                                            # the embedded data set, on any machine",
+            " # the embedded data set, on any machine",
             "model=aspp_l backbone=resnet101 data=voc_aug roots.voc=VOC2012 roots.sbd=SBD init=imagenet",
-            "experiments=table4_resnet101 budget=mini        # a table of the papers",
+            "experiments=table4_resnet101 budget=mini # a table of the papers",
         ),
     ),
     "evaluate": Command(
@@ -116,7 +116,7 @@ COMMANDS = {
         (
             "checkpoint=best.ckpt repo=USER/NAME",
             "checkpoint=best.ckpt repo=USER/NAME private=true license=apache-2.0",
-            "checkpoint=best.ckpt repo=USER/NAME folder=look   # writes the files, pushes nothing",
+            "checkpoint=best.ckpt repo=USER/NAME folder=look # writes the files, pushes nothing",
         ),
     ),
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -67,6 +68,8 @@ def entry_point(command: str) -> Callable[[Callable[[DictConfig], None]], Callab
         def main() -> None:
             if _informs(command, sys.argv[1:]):
                 return
+            if any(re.match(r"(-c|--cfg)($|=)", each) for each in sys.argv) and "--resolve" not in sys.argv:
+                sys.argv.append("--resolve")  # prints the values that references stand for
             if "HYDRA_FULL_ERROR" in os.environ:
                 program()
                 return
@@ -99,7 +102,7 @@ def _informs(command: str, arguments: list[str]) -> bool:
     if {"-h", "--help"} & set(arguments):
         end_with_the_reader()
         table = _table_of(arguments)
-        print(table_text(table) if table else help_text(command))
+        print(table_text(table) if table else help_text(command, arguments))
         return True
     if arguments[:1] == ["-sc"]:
         try:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import shutil
-import textwrap
+from collections.abc import Iterator, Sequence
 
 from deeplab_lit.cli.commands import COMMANDS
-from deeplab_lit.cli.reference import about_table, choices, groups_of, keys, rows_of_table
+from deeplab_lit.cli.reference import Key, about_table, choices, chosen, keys, keys_of_choices, rows_of_table
+from deeplab_lit.utils.terminal import beside
 
-_FLAGS = """\
---cfg job            every key with its value, and nothing else
--m                   a sweep: KEY=A,B or GROUP=A,B runs each combination
--sc install=bash     eval "$(deeplab-lit -sc install=bash)" completes groups, choices and keys of every command
---hydra-help         more flags, Hydra's"""
+_FLAGS = {
+    "--cfg job": "every key with its value, and nothing else",
+    "-m": "a sweep: KEY=A,B or GROUP=A,B runs each combination",
+    "-sc install=bash": 'eval "$(deeplab-lit -sc install=bash)" completes groups, choices and keys of every command',
+    "--hydra-help": "more flags, Hydra's",
+}
+_ABOUT_GROUPS = (
+    "GROUP=CHOICE, * is taken; below its choices stand the keys of the taken one, GROUP.KEY=VALUE. "
+    "python -m deeplab_lit.{command} GROUP=CHOICE --help shows those of another choice."
+)
+_ABOUT_KEYS = "KEY=VALUE, with the default for these choices unless it is computed; ??? has to be typed"
 _PROGRAM = """\
 deeplab-lit COMMAND [GROUP=CHOICE ...] [KEY=VALUE ...], or python -m deeplab_lit.COMMAND ...
 
@@ -26,29 +33,55 @@ def program_text() -> str:
     return "\n\n".join([_PROGRAM, "\n".join(lines), more])
 
 
-def help_text(command: str) -> str:
-    """The help text of a command: description, examples, groups with their choices, keys with their meaning."""
-    about = COMMANDS[command]
-    parts = [f"python -m deeplab_lit.{command}: {about.about}", "\n".join(f"  {each}" for each in examples(command))]
-    lines = []
-    for group, default in groups_of(command).items():
-        lines.append(group)
-        for choice in choices(group):
-            mark = "*" if choice.name == default else " "
-            lines += _columns(f"  {mark} {choice.name}", choice.meaning, 28)
-    if lines:
-        parts.append("\n".join(["GROUP=CHOICE, * is the default; GROUP.KEY=VALUE sets a value inside it", *lines]))
-    lines = []
-    for key in keys(command):
-        lines += _columns(f"  {key.name}{'=' + key.default if key.default else ''}", key.meaning, 28)
-    parts.append("\n".join(["KEY=VALUE, with the default where it does not follow from the choices", *lines]))
-    parts.append(_FLAGS)
+def help_text(command: str, arguments: Sequence[str] = ()) -> str:
+    """The help text of a command: description, examples, groups with their choices, keys with their meaning.
+
+    Args:
+        command: such as ``train``.
+        arguments: what is typed beside ``--help``; a group shows the keys of the choice that is typed.
+    """
+    about, taken = COMMANDS[command], chosen(command, arguments)
+    parts = [
+        _paragraph(f"python -m deeplab_lit.{command}: {about.about}"),
+        "\n".join(line for each in examples(command) for line in _to_copy(each)),
+    ]
+    if taken:
+        parts.append(_paragraph(_ABOUT_GROUPS.format(command=command)))
+    inside = keys_of_choices(taken)
+    parts += ["\n".join(_group(group, choice, inside[group])) for group, choice in taken.items()]
+    lines = [line for key in keys(command, arguments) for line in _key(key, 2)]
+    parts.append("\n".join([_paragraph(_ABOUT_KEYS), *lines]))
+    parts.append("\n".join(line for flag, does in _FLAGS.items() for line in _columns(f"  {flag}", does, 28)))
     return "\n\n".join(parts)
+
+
+def _group(group: str, taken: str | None, inside: Sequence[Key]) -> Iterator[str]:
+    """The lines of a config group: its name, its choices, the keys of the taken choice."""
+    yield group
+    for choice in choices(group):
+        mark = "*" if choice.name == taken else " "
+        yield from _columns(f"  {mark} {choice.name}", choice.meaning, 28)
+    for key in inside:
+        yield from _key(key, 6)
+
+
+def _key(key: Key, indent: int) -> list[str]:
+    default = f"={key.default}" if key.default else ""
+    return _columns(f"{' ' * indent}{key.name}{default}", key.meaning, 28 if indent == 2 else 34)
 
 
 def examples(command: str) -> list[str]:
     """The example command lines of a command."""
     return [f"python -m deeplab_lit.{command} {each}".rstrip() for each in COMMANDS[command].examples]
+
+
+def _to_copy(example: str) -> Iterator[str]:
+    """An example to copy: its comment, then the command, whose lines end in a backslash where it goes on."""
+    words, _, comment = example.partition(" # ")
+    if comment:
+        yield f"  # {comment}"
+    first, *others = beside("", words, 2, _width() - 6)
+    yield " \\\n".join([first, *(f"    {line}" for line in others)])
 
 
 def table_text(table: str) -> str:
@@ -68,8 +101,12 @@ def table_text(table: str) -> str:
 
 
 def _columns(left: str, right: str, place: int) -> list[str]:
-    width = max(40, min(120, shutil.get_terminal_size().columns) - place)
-    wrapped = textwrap.wrap(right, width) or [""]
-    if len(left) >= place:
-        return [left, *(" " * place + line for line in wrapped if line)]
-    return [f"{left:{place}}{wrapped[0]}".rstrip(), *(" " * place + line for line in wrapped[1:])]
+    return beside(left, right, place, _width())
+
+
+def _paragraph(text: str) -> str:
+    return "\n".join(beside("", text, 0, _width()))
+
+
+def _width() -> int:
+    return min(120, shutil.get_terminal_size().columns)

@@ -17,6 +17,7 @@ from typing import Any, cast
 import yaml
 from omegaconf import OmegaConf
 
+from deeplab_lit.cli.docstrings import arguments_of
 from deeplab_lit.config.hydra_store import SCHEMAS
 from deeplab_lit.config.paths import conf_folder, experiments_folder
 
@@ -25,10 +26,10 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclasses.dataclass(frozen=True)
 class Key:
-    """A key of a command: its name, the default where it has a fixed one, and what it means."""
+    """A key of a command: its name, its default for the choices, empty where that is computed, and what it means."""
 
     name: str
-    default: str
+    default: Any
     meaning: str
 
 
@@ -55,10 +56,49 @@ class RowOfTable:
     notes: str
 
 
-def keys(command: str) -> list[Key]:
-    """The keys of a command outside its config groups, in the order of the schema."""
+def keys(command: str, arguments: Sequence[str] = ()) -> list[Key]:
+    """The keys of a command outside its config groups, in the order of the schema.
+
+    Args:
+        command: such as ``train``.
+        arguments: what is typed; defaults may follow from the choices.
+    """
     hidden = {*groups_of(command), "row"}
-    return [each for each in _described(SCHEMAS[command]) if each.name.split(".")[0] not in hidden]
+    follows, values = _follows(command), _values_of(chosen(command, arguments))
+    return [
+        Key(each.name, _shown(_select(follows, each.name, each.default), values), each.meaning)
+        for each in _described(SCHEMAS[command])
+        if each.name.split(".")[0] not in hidden
+    ]
+
+
+def chosen(command: str, arguments: Sequence[str]) -> dict[str, str | None]:
+    """The choice of each config group of a command: that which is typed, else the default."""
+    return groups_of(command, dict(each.lstrip("+").split("=", 1) for each in arguments if "=" in each))
+
+
+def keys_of_choices(choices: Mapping[str, str | None]) -> dict[str, list[Key]]:
+    """The keys inside each config group at its choice, the recipe of the choice excluded.
+
+    Args:
+        choices: the choice of each group of a command.
+    """
+    values = _values_of(choices)
+    return {group: list(_keys_of_file(group, values, choices[group])) for group in choices}
+
+
+def _keys_of_file(group: str, values: Mapping[str, Any], choice: str | None) -> Iterator[Key]:
+    file = conf_folder() / group / f"{choice}.yaml"
+    if group not in values or "@package" in file.read_text():
+        return
+    own, schema = values[group], _schema_of(file)
+    if schema is not None:  # its key ``name`` says which choice it is
+        meanings = {each.name: each.meaning for each in _described(schema) if each.name != "name"}
+    else:
+        told = {**_comments(file), **arguments_of(str(own.get("_target_", "")))}
+        meanings = {name: told.get(name, "") for name in own if name not in ("_target_", "recipe")}
+    for name, text in meanings.items():
+        yield Key(f"{group}.{name}", _shown(own.get(name), values), text)
 
 
 def groups_of(command: str, typed: Mapping[str, str] = MappingProxyType({})) -> dict[str, str | None]:
@@ -108,11 +148,11 @@ def all_keys(command: str, arguments: Sequence[str]) -> list[str]:
         command: such as ``train``.
         arguments: what is typed; groups that it does not choose have their default choice.
     """
-    chosen = groups_of(command, dict(each.split("=", 1) for each in arguments if "=" in each))
+    choices = chosen(command, arguments)
     names = dict.fromkeys([each.name for each in _described(SCHEMAS[command], whole=True)])
-    for group, choice in chosen.items():
+    for group in groups_of(command):
         names |= {group: None}
-        file = conf_folder() / group / f"{choice}.yaml"
+        file = conf_folder() / group / f"{choices[group]}.yaml"
         if file.is_file() and "@package" not in file.read_text():
             names |= dict.fromkeys(_of_file(file, group))
     return list(names)
@@ -130,12 +170,79 @@ def _described(schema: Any, prefix: str = "", whole: bool = False) -> Iterator[K
             yield from _described(part, f"{prefix}{each.name}.", whole)
 
 
-def _default(each: dataclasses.Field[Any]) -> str:
-    if each.default is dataclasses.MISSING:
+def _default(each: dataclasses.Field[Any]) -> Any:
+    if each.default_factory is not dataclasses.MISSING:
+        return each.default_factory()
+    return "" if each.default is dataclasses.MISSING else each.default
+
+
+def _shown(value: Any, values: Mapping[str, Any]) -> str:
+    """A default as it is typed; references to a single key of the chosen groups are followed, others are empty."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", False: "false", True: "true"}[value]
+    if isinstance(value, list):
+        cells = [_shown(each, values) for each in value]
+        return "" if "" in cells else f"[{','.join(cells)}]"
+    if isinstance(value, dict):
         return ""
-    if each.default is None or isinstance(each.default, bool):
-        return {None: "null", False: "false", True: "true"}[each.default]
-    return str(each.default)
+    told = re.fullmatch(r"\$\{unless:.*,(\$\{[\w.]+\})\}", str(value))
+    value = told[1] if told else value
+    refers = re.fullmatch(r"\$\{(?:oc\.select:)?([\w.]+)(?:,(\w+))?\}", str(value))
+    if refers:
+        return _shown(_select(values, refers[1], yaml.load(refers[2] or "''", _LOADER)), values)
+    return "" if "${" in str(value) else str(value)
+
+
+def _select(content: Any, name: str, otherwise: Any) -> Any:
+    for part in name.split("."):
+        if not isinstance(content, Mapping) or part not in content:
+            return otherwise
+        content = content[part]
+    return content
+
+
+def _follows(command: str) -> dict[str, Any]:
+    """The defaults of a command's keys that follow from its groups."""
+    entries = _read(conf_folder() / f"{command}.yaml").get("defaults", [])
+    found = _read(conf_folder() / "follows.yaml") if "follows" in entries else {}
+    return found or next((_follows(each) for each in entries if isinstance(each, str) and each in SCHEMAS), {})
+
+
+def _values_of(choices: Mapping[str, str | None]) -> dict[str, Any]:
+    files = {group: conf_folder() / group / f"{choice}.yaml" for group, choice in choices.items()}
+    return {group: _values(file) for group, file in files.items() if file.is_file()}
+
+
+def _values(file: Path) -> dict[str, Any]:
+    """The content of a choice's file on top of that of the files and the schema that it begins with."""
+    content = _read(file)
+    found: dict[str, Any] = {}
+    for entry in content.get("defaults", []):
+        if (file.parent / f"{entry}.yaml").is_file():
+            found |= _values(file.parent / f"{entry}.yaml")
+    schema = _schema_of(file)
+    found |= {each.name: each.default for each in _described(schema)} if schema else {}
+    recipes = {**found.get("recipe", {}), **content.get("recipe", {})}
+    own = {key: value for key, value in content.items() if key != "defaults"}
+    return {**found, **own, **({"recipe": recipes} if recipes else {})}
+
+
+def _schema_of(file: Path) -> type | None:
+    """The schema that a choice's file begins with."""
+    for entry in _read(file).get("defaults", []):
+        schema = re.match(r"/schema/(\w+)", str(entry))
+        if schema:
+            return SCHEMAS[schema[1]]
+    return None
+
+
+def _comments(file: Path) -> dict[str, str]:
+    """The comments behind the keys of a choice's file, and of the files that it begins with."""
+    found: dict[str, str] = {}
+    for entry in _read(file).get("defaults", []):
+        if (file.parent / f"{entry}.yaml").is_file():
+            found |= _comments(file.parent / f"{entry}.yaml")
+    return found | dict(re.findall(r"^(\w+):.* # (.+)$", file.read_text(), re.M))
 
 
 def _of_file(file: Path, group: str) -> Iterator[str]:

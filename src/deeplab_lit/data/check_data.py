@@ -5,9 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from deeplab_lit.config.command_schemas import CheckDataConfig
 from deeplab_lit.data.drawing import frequency_chart, save_png
 from deeplab_lit.data.inspection import Report, SplitReport, inspect
@@ -16,6 +13,7 @@ from deeplab_lit.data.source import open_source
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import new_folder, write_json, write_text
 from deeplab_lit.utils.progress import preparing
+from deeplab_lit.utils.terminal import table
 
 _SHOWN = 20  # lines of each kind on the screen; report.txt has all lines
 
@@ -81,20 +79,14 @@ def _kinds(counts: Any) -> str:
 
 
 def _table(report: Report, labels: LabelSet) -> str:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("class")
-    for name in report.splits:
-        table.add_column(f"{name} pixels", justify="right")
-        table.add_column("images", justify="right")
+    titles = ["class", *(title for name in report.splits for title in (f"{name} pixels", "images"))]
+    lines = []
     for i, label in enumerate(labels.names):
         cells = []
         for split in report.splits.values():
             cells += [f"{100 * split.pixels[i] / max(1, split.pixels.sum()):.2f} %", str(split.appears[i])]
-        table.add_row(label, *cells)
-    console = Console(width=100)
-    with console.capture() as text:
-        console.print(table)
-    return text.get().rstrip()
+        lines.append([label, *cells])
+    return table(titles, lines, ())
 
 
 def _as_json(report: Report, labels: LabelSet) -> dict[str, Any]:

@@ -22,11 +22,14 @@ class Folder(Layout):
 
     Args:
         root: the folder that holds the image folder and the mask folder.
-        images, masks: these folders, by name below ``root`` or by absolute path.
+        images: the folder of the images, by name below ``root`` or by absolute path.
+        masks: the folder of the masks, in the same way.
         classes: a class list (see :func:`read_class_list`).
-        train, val: list files, by path, or by name below ``root`` without ``.txt``. An id is an image's path below
-            ``images`` without its suffix.
-        val_share: the share of validation images where the hash decides.
+        train: the list of the training images, a path, or a name below ``root`` without ``.txt``. Its lines are paths
+            of images below ``images`` without suffix. None: train/ and val/ inside both folders, or a share of the
+            images.
+        val: the list of the validation images, as ``train``.
+        val_share: the share of validation images where neither lists nor train/ and val/ say which they are.
         train_masks: a folder with ID.png for each training image, used instead of ``masks``, such as pseudo-labels.
         binary: masks hold 0 and 255 (or 0 and 1), and 255 is the second class instead of void.
 

@@ -11,9 +11,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from deeplab_lit.config.command_schemas import EvaluateConfig
 from deeplab_lit.config.identity import EVALUATION
 from deeplab_lit.config.recipes import DataRecipe, recipe
@@ -31,8 +28,7 @@ from deeplab_lit.utils.fetch import weights_file
 from deeplab_lit.utils.files import new_folder, write_json, write_text
 from deeplab_lit.utils.progress import preparing
 from deeplab_lit.utils.shards import own_shard
-
-_console = Console(soft_wrap=True)
+from deeplab_lit.utils.terminal import table
 
 
 def evaluate(config: EvaluateConfig, command: str) -> dict[str, Any] | None:
@@ -169,18 +165,14 @@ def _comparison(results: Sequence[ImageResult], labels: LabelSet) -> Any:
 
 
 def _show(scores: Sequence[Scores], stages: Sequence[str], labels: LabelSet, found: Evaluation) -> None:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("IoU")
-    for stage in stages:
-        table.add_column(stage, justify="right")
+    lines = []
     for number, name in enumerate(labels.names):
         cells = [each.per_class_iou[number] for each in scores]
-        table.add_row(name, *("-" if cell != cell else f"{cell:.3f}" for cell in cells))
-    table.add_section()
+        lines.append([name, *("-" if cell != cell else f"{cell:.3f}" for cell in cells)])
     for title, key in (("mIoU", "miou"), ("pixel accuracy", "pixel_accuracy"), ("mean accuracy", "mean_accuracy")):
-        table.add_row(title, *(f"{getattr(each, key):.4f}" for each in scores))
-    _console.print(table)
+        lines.append([title, *(f"{getattr(each, key):.4f}" for each in scores)])
+    print(table(["IoU", *stages], lines, ()))
     for word, results in (("helped", found.helped), ("hurt", found.hurt)):
         for each in results[:1]:
             before, after = each.accuracies
-            _console.print(f"the CRF {word} most: {each.example.id}, {100 * (after - before):+.1f} % of its pixels")
+            print(f"the CRF {word} most: {each.example.id}, {100 * (after - before):+.1f} % of its pixels")

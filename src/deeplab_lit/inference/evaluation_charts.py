@@ -73,7 +73,7 @@ def search_heat_map(
         rows, columns: the name of a parameter and its values.
         path: the PNG.
     """
-    figure = _figure(1.6 + 0.8 * len(columns[1]), 1.6 + 0.6 * len(rows[1]))
+    figure = _figure(2.6 + 0.8 * len(columns[1]), 2.0 + 0.6 * len(rows[1]))
     axes = figure.add_subplot()
     axes.set_facecolor("lightgrey")
     colours: Any = axes.imshow(100 * grid, cmap="viridis", aspect="auto")
@@ -85,5 +85,6 @@ def search_heat_map(
     for row, column in np.argwhere(~np.isnan(grid)):
         colour = "white" if grid[row, column] < middle else "black"
         axes.text(column, row, f"{100 * grid[row, column]:.2f}", ha="center", va="center", fontsize=8, color=colour)
-    figure.colorbar(colours, label="mIoU (%) at the best bilateral_weight; grey: not tried")
+    axes.set_title("at the best bilateral_weight\ngrey: not tried", fontsize=9)
+    figure.colorbar(colours, label="mIoU (%)")
     _save(figure, path)

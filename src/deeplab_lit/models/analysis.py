@@ -89,6 +89,11 @@ def head_field_of_view(network: Network, output_stride: int) -> int:
     return max(reach) * output_stride + _NATIVE_STRIDE
 
 
+def map_side(side: int, output_stride: int) -> int:
+    """The side of the map of a square image whose side is ``side`` pixels, where a trunk rounds map sizes up."""
+    return -(-(side - 1) // output_stride) + 1
+
+
 def padding_shares(head: nn.Module, map_size: int) -> dict[str, float]:
     """The share of the taps of each atrous convolution that lie in the padding of a square map, by the layer's name."""
     found = {}

@@ -23,7 +23,7 @@ class ResNet(nn.Module):
 
     Args:
         depth: 18, 34, 50, 101 or 152.
-        output_stride: 8 in the papers.
+        output_stride: image pixels for one feature pixel, 8 in the papers.
         stride_on: the convolution of a bottleneck that carries the stride: ``"1x1"`` (the first one) in the released
             nets, ``"3x3"`` in torchvision. ResNet-18 and 34 have no bottleneck.
         ceil_mode: the first max pooling rounds map sizes up, as Caffe does.
@@ -93,7 +93,8 @@ class VGG16(nn.Module):
     """VGG-16 up to its last pooling, at any output stride.
 
     Args:
-        output_stride: 8 in the papers: the last two poolings have stride 1, conv5 has holes.
+        output_stride: image pixels for one feature pixel, 8 in the papers: the last two poolings have stride 1, conv5
+            has holes.
         pool_size: 3 for the released nets' 3x3 poolings with padding 1, 2 for the original 2x2 ones.
         ceil_mode: poolings round map sizes up, as Caffe does.
 

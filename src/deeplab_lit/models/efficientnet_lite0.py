@@ -54,12 +54,12 @@ class EfficientNetLite0(nn.Module):
     """EfficientNet-Lite0 without its pooling and classifier, at any output stride.
 
     Args:
-        output_stride: 8 in the papers; a CPU can train 16.
-        blocks: only so many of the 16 inverted residual blocks, without the last 1x1 convolution; None: the whole
-            network. 8 blocks end in 80 channels at stride 16.
+        output_stride: image pixels for one feature pixel, 8 in the papers; a CPU can train 16.
         frozen_norm: batch normalisation with frozen statistics, as the papers have it with a pretrained trunk.
         frozen_affine: with ``frozen_norm``, scale and shift are frozen too, as in the papers.
         norm_momentum: weight of each batch in the running statistics of trained batch normalisation.
+        blocks: only so many of the 16 inverted residual blocks, without the last 1x1 convolution; None: the whole
+            network. 8 blocks end in 80 channels at stride 16.
 
     Raises:
         UserError: ``blocks`` is not 1 to 16.

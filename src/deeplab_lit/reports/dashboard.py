@@ -10,7 +10,7 @@ from typing import Any
 
 from deeplab_lit.config.command_schemas import DashboardConfig
 from deeplab_lit.config.paths import tables
-from deeplab_lit.reports.collect import Report, collect, rows_of
+from deeplab_lit.reports.collect import Report, changed, collect, rows_of
 from deeplab_lit.reports.tables import ABOUT_BUDGETS, published_markdown
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import write_text
@@ -169,6 +169,6 @@ def _pictures(report: Report, budget: str) -> Sequence[str]:
     """The ids of the validation images that the runs have logged."""
     found: dict[str, None] = {}
     for row in report.rows:
-        for each in row.results.get(budget, []):
+        for each in [*row.results.get(budget, []), *row.results.get(changed(budget), [])]:
             found |= dict.fromkeys(each.result.pictures or [])
     return list(found)

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from deeplab_lit.reports.collect import Report, Row
+from deeplab_lit.reports.collect import BUDGETS, Report, Row
 
 TITLES = ("part", "pairs", "mean gain", "lowest", "highest", "mean gain after the CRF")
 
@@ -27,13 +27,23 @@ class Effect:
 
     def line(self) -> list[str]:
         """The cells of the effect in the columns :data:`TITLES`."""
-        after = f"{statistics.fmean(self.crf_gains):+.2f}" if self.crf_gains else ""
+        after = signed(statistics.fmean(self.crf_gains)) if self.crf_gains else ""
         numbers = (statistics.fmean(self.gains), min(self.gains), max(self.gains))
-        return [self.part, str(len(self.gains)), *(f"{number:+.2f}" for number in numbers), after]
+        return [self.part, str(len(self.gains)), *map(signed, numbers), after]
+
+
+def signed(value: float | None) -> str:
+    """A difference with its sign; no difference is ``+0.00``."""
+    return "" if value is None else f"{round(value, 2) + 0.0:+.2f}"
 
 
 def effects(report: Report, budget: str) -> list[Effect]:
-    """The effect of each part, in the order of the rows; empty if no part varies in more than one setting."""
+    """The effect of each part, in the order of the rows.
+
+    It is empty if no part varies in more than one setting, and for runs that depart from their rows.
+    """
+    if budget not in BUDGETS:
+        return []
     parts = dict.fromkeys(mark for row in report.rows for mark in row.marks if mark != "CRF")
     found = []
     for part in parts:

@@ -14,7 +14,7 @@ from deeplab_lit.config.identity import differing
 from deeplab_lit.reports.collect import FinishedRun, Report
 from deeplab_lit.reports.effects import TITLES, effects
 from deeplab_lit.reports.svg_charts import curves_chart, heat_map, read_curves, trimap_chart
-from deeplab_lit.reports.tables import ABOUT_BUDGETS, TEXT_COLUMNS, failures, lines
+from deeplab_lit.reports.tables import TEXT_COLUMNS, about, departing, failures, legend, lines
 
 _KINDS = {".jpg": "image/jpeg", ".png": "image/png"}
 
@@ -38,11 +38,11 @@ def _part(report: Report, budget: str) -> dict[str, Any]:
     wall = _wall(runs)
     return {
         "budget": budget,
-        "about": ABOUT_BUDGETS[budget],
+        "about": about(budget),
         "run": bool(runs) or any(row.status(budget) == "failed" for row in report.rows),
         "titles": titles,
         "lines": table,
-        "failures": failures(report, budget),
+        "remarks": [legend(report, budget), *departing(report, budget), *failures(report, budget)],
         "effects": [each.line() for each in effects(report, budget)],
         "curves": _curves(runs),
         "heat": _heat(runs),

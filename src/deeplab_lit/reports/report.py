@@ -5,18 +5,19 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from rich.console import Group
+from rich.console import Console
 from rich.live import Live
+from rich.text import Text
 
 from deeplab_lit.config.command_schemas import ReportConfig
 from deeplab_lit.config.paths import tables
-from deeplab_lit.reports.collect import Report, collect, rows_of
+from deeplab_lit.reports.collect import BUDGETS, Report, collect, rows_of
 from deeplab_lit.reports.page import as_html
 from deeplab_lit.reports.publish import publish
 from deeplab_lit.reports.tables import as_csv, as_markdown, as_tables
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import write_text
-from deeplab_lit.utils.terminal import wide_console
+from deeplab_lit.utils.terminal import output_width
 
 _EVERY = 5.0  # seconds between two readings of the runs
 
@@ -37,7 +38,7 @@ def report(config: ReportConfig) -> list[Report]:
     for folder in folders:
         each = collect(folder.name, rows_of(folder.name), folder)
         for table in as_tables(each):
-            wide_console().print(table)
+            print(table)
         write_text(folder / "report.csv", as_csv(each))
         write_text(folder / "report.md", as_markdown(each))
         write_text(folder / "report.html", as_html(each))
@@ -51,10 +52,12 @@ def report(config: ReportConfig) -> list[Report]:
 def _watch(folders: list[Path]) -> list[Report]:
     """Show the tables anew every few seconds until no row is ``not run`` or ``begun``."""
     rows = {folder: rows_of(folder.name) for folder in folders}
-    with Live(console=wide_console(), refresh_per_second=1) as live:
+    # a file or a pipe has no width, at which lines would be cut
+    with Live(console=Console(width=output_width() or 1000), refresh_per_second=1) as live:
         while True:
             found = [collect(folder.name, rows[folder], folder) for folder in folders]
-            live.update(Group(*(table for each in found for table in as_tables(each))), refresh=True)
+            shown = "\n".join(table for each in found for table in as_tables(each))
+            live.update(Text(shown, no_wrap=True, overflow="ignore"), refresh=True)
             states = [row.status(budget) for each in found for row in each.rows for budget in _tried(each)]
             if not any(state == "not run" or state.startswith("begun") for state in states):
                 return found
@@ -62,9 +65,9 @@ def _watch(folders: list[Path]) -> list[Report]:
 
 
 def _tried(report: Report) -> list[str]:
-    """The budgets at which a row has been run; ``full`` if there is none."""
+    """The budgets at which a row has been run, those of rows' own values if there are any; ``full`` if none."""
     tried = [each for each in report.budgets if any(row.status(each) != "not run" for row in report.rows)]
-    return tried or ["full"]
+    return [each for each in tried if each in BUDGETS] or tried or ["full"]
 
 
 def _folders(config: ReportConfig) -> list[Path]:

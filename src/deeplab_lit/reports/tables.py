@@ -6,20 +6,32 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 
-from rich.table import Table
-
-from deeplab_lit.reports.collect import MEASURES, Report, Row
+from deeplab_lit.reports.collect import BUDGETS, MEASURES, Report, Row, changed
 from deeplab_lit.reports.effects import TITLES as EFFECT_TITLES
-from deeplab_lit.reports.effects import effects
+from deeplab_lit.reports.effects import effects, signed
+from deeplab_lit.utils.terminal import paragraph, table
 
-TEXT_COLUMNS = ("row", "with", "data", "status", "part")
+TEXT_COLUMNS = ("row", "with", "starts from", "data", "status", "part")
 _QUALITY = ("miou", "crf_miou")
 ABOUT_BUDGETS = {
     "full": "the papers' data, crops and iterations",
     "subset": "part of the real data",
     "mini": "the embedded data",
 }
+_STATES = {
+    "done": "done: has a result",
+    "begun": "begun 4/9: 4 of 9 steps are trained; it is running, or was stopped",
+    "failed": "failed: the reason stands below",
+    "not run": "not run: has no run at this budget",
+}
 ABOUT_EFFECTS = "what each part brings, over all settings of the others (points of mIoU)"
+
+
+def about(budget: str) -> str:
+    """What a budget is, or what the runs of :func:`deeplab_lit.reports.collect.changed` are."""
+    if budget in ABOUT_BUDGETS:
+        return ABOUT_BUDGETS[budget]
+    return f"rows with other values than theirs at budget={budget.removesuffix(changed(''))}"
 
 
 def cells(report: Report) -> list[dict[str, str]]:
@@ -31,7 +43,9 @@ def cells(report: Report) -> list[dict[str, str]]:
                 continue
             paper = report.gain(index, lambda each, m=measure: each.published.get(m))  # type: ignore[misc]
             for budget in report.budgets:
-                gain = report.gain(index, lambda each, s=budget, m=measure: each.mean(s, m))  # type: ignore[misc]
+                gain = None
+                if budget in BUDGETS:
+                    gain = report.gain(index, lambda each, s=budget, m=measure: each.mean(s, m))  # type: ignore[misc]
                 found.append(
                     {
                         "table": report.table,
@@ -44,9 +58,9 @@ def cells(report: Report) -> list[dict[str, str]]:
                         "ours": _number(row.mean(budget, measure)),
                         "spread": _number(row.spread(budget, measure)),
                         # other budgets use other data than the paper
-                        "difference": _signed(_difference(row, measure)) if budget == "full" else "",
-                        "gain_published": _signed(paper),
-                        "gain_ours": _signed(gain),
+                        "difference": signed(_difference(row, measure)) if budget == "full" else "",
+                        "gain_published": signed(paper),
+                        "gain_ours": signed(gain),
                         **_about(row, budget),
                     }
                 )
@@ -60,6 +74,8 @@ def _about(row: Row, budget: str) -> dict[str, str]:
         "batch": "; ".join(sorted({each.batch for each in results})),
         "iterations": " ".join(sorted({str(each.result.steps) for each in results})),
         "data": "; ".join(sorted({each.data for each in results})),
+        "starts_from": row.starts_from,
+        "departs": "; ".join(dict.fromkeys(each for run in results for each in run.departs)),
         "note": row.failures.get(budget, "") if row.status(budget) == "failed" else row.notes,
     }
 
@@ -75,27 +91,35 @@ def as_csv(report: Report) -> str:
 
 
 def lines(report: Report, budget: str) -> tuple[list[str], list[list[str]]]:
-    """The titles and the lines of the table of one budget. Values before and after the CRF share a cell, ``a / b``."""
-    full = budget == "full"
-    others = [measure for measure in report.measures if measure not in _QUALITY]
-    titles = ["row", "with"]
-    for title in [MEASURES[measure] for measure in others] + ["mIoU"]:
-        titles += [f"{title}: published", budget, *(["difference"] if full else [])]
-    titles += ["gain: published", f"gain: {budget}", "seeds", "batch", "iterations", "data", "status"]
+    """The titles and the lines of the table of one budget, without columns that are empty.
+
+    Values before and after the CRF share a cell, ``a / b``. Runs that depart from their rows stand without published
+    numbers, differences and gains, and rows without such a run are left out.
+    """
+    full, compared = budget == "full", budget in BUDGETS
     found = []
     for index, row in enumerate(report.rows):
-        line = [row.name, " ".join(row.marks)]
-        for group in [*((measure,) for measure in others), _QUALITY]:
-            line.append(_pair(_number(row.published.get(measure)) for measure in group))
-            line.append(_pair(_with_spread(row, budget, measure) for measure in group))
+        if not compared and row.status(budget) == "not run":
+            continue
+        line = {"row": row.name, "with": " ".join(row.marks)}
+        for group in [*((measure,) for measure in report.measures if measure not in _QUALITY), _QUALITY]:
+            title = MEASURES[group[0]]
+            if compared:
+                line[f"{title}: published"] = _pair(_number(row.published.get(measure)) for measure in group)
+            ours = budget if compared else title
+            line[f"{title}: {budget}" if ours in line else ours] = _pair(
+                _with_spread(row, budget, measure) for measure in group
+            )
             if full:
-                line.append(_pair(_signed(_difference(row, measure)) for measure in group))
-        line.append(_signed(report.gain(index, _best_published)))
-        line.append(_signed(report.gain(index, lambda each: _best(each, budget))))
-        about = _about(row, budget)
-        facts = [about[name] for name in ("seeds", "batch", "iterations", "data")]
-        found.append([*line, *facts, row.status(budget)])
-    return titles, found
+                line[f"{title}: difference"] = _pair(signed(_difference(row, measure)) for measure in group)
+        if compared:
+            line["gain: published"] = signed(report.gain(index, _best_published))
+            line[f"gain: {budget}"] = signed(report.gain(index, lambda each: _best(each, budget)))
+        facts = _about(row, budget)
+        line |= {name: facts[name] for name in ("seeds", "batch", "iterations", "data")}
+        found.append(line | {"starts from": facts["starts_from"], "status": row.status(budget)})
+    titles = [title for title in found[0] if any(line[title] for line in found)]
+    return titles, [[line[title] for title in titles] for line in found]
 
 
 def _pair(values: Iterable[str]) -> str:
@@ -125,8 +149,8 @@ def as_markdown(report: Report) -> str:
     text = [f"## {report.table}"]
     for budget in report.budgets:
         titles, found = lines(report, budget)
-        text += ["", f"### {budget}: {ABOUT_BUDGETS[budget]}", ""]
-        text += [*_markdown(titles, found), "", *failures(report, budget)]
+        text += ["", f"### {budget}: {about(budget)}", "", *_markdown(titles, found), ""]
+        text += [f"{legend(report, budget)}.", "", *departing(report, budget), *failures(report, budget)]
         if brought := effects(report, budget):
             text += [f"{ABOUT_EFFECTS}:", "", *_markdown(EFFECT_TITLES, [each.line() for each in brought]), ""]
     return "\n".join([*text, ""])
@@ -135,7 +159,7 @@ def as_markdown(report: Report) -> str:
 def published_markdown(report: Report) -> str:
     """The published numbers of the rows as a Markdown table."""
     measures = [measure for measure in report.measures if any(measure in row.published for row in report.rows)]
-    titles = ["row", "with", *(MEASURES[measure] for measure in measures), ""]
+    titles = ["row", "with", *(MEASURES[measure] for measure in measures), "note"]
     rows = [
         [row.name, " ".join(row.marks), *(_number(row.published.get(measure)) for measure in measures), row.notes]
         for row in report.rows
@@ -147,26 +171,30 @@ def _markdown(titles: Sequence[str], table: Sequence[Sequence[str]]) -> list[str
     return ["| " + " | ".join(line) + " |" for line in (titles, ["---"] * len(titles), *table)]
 
 
-def as_tables(report: Report) -> Iterator[Table | str]:
+def as_tables(report: Report) -> Iterator[str]:
     """The tables for the terminal, one for each budget with a run, and a line for each budget without."""
     for budget in report.budgets:
         if all(row.status(budget) == "not run" for row in report.rows):
-            yield f"{report.table}, {budget} ({ABOUT_BUDGETS[budget]}): not run"
+            yield paragraph(f"{report.table}, {budget} ({about(budget)}): not run") + "\n"
             continue
         titles, found = lines(report, budget)
-        yield _terminal(f"{report.table}, {budget}: {ABOUT_BUDGETS[budget]}", titles, found)
-        yield from failures(report, budget)
+        yield table(titles, found, TEXT_COLUMNS, f"{report.table}, {budget}: {about(budget)}")
+        told = [legend(report, budget), *departing(report, budget), *failures(report, budget)]
+        yield "\n".join(map(paragraph, told)) + "\n"
         if brought := effects(report, budget):
-            yield _terminal(ABOUT_EFFECTS, EFFECT_TITLES, [each.line() for each in brought])
+            yield table(EFFECT_TITLES, [each.line() for each in brought], TEXT_COLUMNS, ABOUT_EFFECTS) + "\n"
 
 
-def _terminal(title: str, titles: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for name in titles:
-        table.add_column(name, justify="left" if name in TEXT_COLUMNS else "right")
-    for line in lines:
-        table.add_row(*line)
-    return table
+def legend(report: Report, budget: str) -> str:
+    """What the words in the column ``status`` mean, for those that are in it."""
+    shown = {row.status(budget).split(" ")[0] for row in report.rows if budget in BUDGETS or row.results.get(budget)}
+    return "status " + "; ".join(text for word, text in _STATES.items() if word.split(" ")[0] in shown)
+
+
+def departing(report: Report, budget: str) -> list[str]:
+    """A sentence for each row with runs that depart from it: the values that are not the row's."""
+    departs = {row.name: _about(row, budget)["departs"] for row in report.rows}
+    return [f"{name} departs from the row: {values}" for name, values in departs.items() if values]
 
 
 def failures(report: Report, budget: str) -> list[str]:
@@ -176,7 +204,3 @@ def failures(report: Report, budget: str) -> list[str]:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
-
-
-def _signed(value: float | None) -> str:
-    return "" if value is None else f"{value:+.2f}"

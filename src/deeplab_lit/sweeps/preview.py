@@ -11,7 +11,7 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
-from rich.table import Table
+from rich.console import Console
 from torch.utils.data import DataLoader
 
 from deeplab_lit.config.schemas import TrainConfig
@@ -23,7 +23,7 @@ from deeplab_lit.training.plan import network_spec
 from deeplab_lit.training.step_batch import processes_told, share
 from deeplab_lit.training.summary import as_bytes, costs, number_of_classes
 from deeplab_lit.training.trainer import build_trainer, trainer_arguments
-from deeplab_lit.utils.terminal import wide_console
+from deeplab_lit.utils.terminal import paragraph, table
 
 _MEASURED = 2  # timed steps, after one warm-up step
 
@@ -51,7 +51,7 @@ def preview(planned: Sequence[Planned]) -> list[dict[str, Any]]:
 
     Returns:
         Of each training: ``row``, ``params``, ``flops`` of an optimiser step, ``memory`` in bytes,
-        ``seconds_per_step``, and ``steps`` (0 where nothing is trained).
+        ``seconds_per_step``, ``steps`` (0 where nothing is trained), and ``processes``.
     """
     quiet_libraries()
     measured: dict[str, tuple[dict[str, Any], float]] = {}
@@ -64,7 +64,7 @@ def preview(planned: Sequence[Planned]) -> list[dict[str, Any]]:
         sizes = [batch.each, config.crop_size, classes, batch.accumulated]
         mark = json.dumps([spec, sizes, asdict(config.loss), config.optimizer.name], sort_keys=True)
         if mark not in measured:
-            with wide_console().status(f"measuring {_MEASURED + 1} steps of {each.name}"):  # shown on a terminal only
+            with Console().status(f"measuring {_MEASURED + 1} steps of {each.name}"):  # shown on a terminal only
                 measured[mark] = costs(config), seconds_per_step(config, spec, classes, batch.each)
         cost, seconds = measured[mark]
         found.append(
@@ -75,6 +75,7 @@ def preview(planned: Sequence[Planned]) -> list[dict[str, Any]]:
                 "memory": cost["memory"]["total"],
                 "seconds_per_step": seconds,
                 "steps": config.max_steps if each.trains else 0,
+                "processes": batch.processes,
             }
         )
     _show(found)
@@ -118,25 +119,26 @@ class _Clock(Callback):
 
 
 def _show(found: Sequence[dict[str, Any]]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for column in ("row", "parameters", "operations a step", "memory", "a step", "steps", "time"):
-        table.add_column(column, justify="left" if column == "row" else "right")
-    total = 0.0
+    lines, total = [], 0.0
     for each in found:
         spent = each["seconds_per_step"] * each["steps"]
         total += spent
-        table.add_row(
+        lines.append([
             each["row"], f"{each['params'] / 1e6:.2f} M", f"{each['flops'] / 1e12:.3f} T", as_bytes(each["memory"]),
             f"{each['seconds_per_step']:.3f} s", str(each["steps"]), _duration(spent),
-        )  # fmt: skip
-    table.add_row("all", "", "", "", "", str(sum(each["steps"] for each in found)), _duration(total))
-    console = wide_console()
-    console.print(table)
-    console.print(
-        "0 steps: done already, or trained by another row. Memory is that of float32, without convolutions' own room; "
-        "time is measured here on random images: reading, validation and the CRF come on top. Of several processes, "
-        "memory and time are those of one, without the exchange of gradients."
-    )
+        ])  # fmt: skip
+    if len(found) > 1:
+        lines.append(["all", "", "", "", "", str(sum(each["steps"] for each in found)), _duration(total)])
+    print(table(("row", "parameters", "operations a step", "memory", "a step", "steps", "time"), lines, ()))
+    notes = [
+        "Memory is that of float32, without the room that convolutions need besides.",
+        "Time is measured here on random images: reading, validation and the CRF come on top.",
+    ]
+    if any(not each["steps"] for each in found):
+        notes.insert(0, "0 steps: done already, or trained by another row.")
+    if any(each["processes"] > 1 for each in found):
+        notes.append("Of several processes, memory and time are those of one, without the exchange of gradients.")
+    print(paragraph(" ".join(notes)))
 
 
 def _duration(seconds: float) -> str:

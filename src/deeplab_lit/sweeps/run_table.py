@@ -9,7 +9,6 @@ from pathlib import Path
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
-from rich.table import Table
 
 from deeplab_lit.cli.error_messages import explain
 from deeplab_lit.config.compose import compose
@@ -21,7 +20,10 @@ from deeplab_lit.training.result import Result
 from deeplab_lit.training.runs import find_finished, find_result, fingerprint
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import write_json
-from deeplab_lit.utils.terminal import wide_console
+from deeplab_lit.utils.terminal import table
+
+_STATES = {"skipped": "done before"}
+"""The words that are printed for states of jobs, where they are others."""
 
 
 @dataclass
@@ -177,22 +179,19 @@ def _count(jobs: list[Job], state: str) -> int:
 
 
 def _show(name: str, jobs: list[Job]) -> None:
-    table = Table(title=name, title_justify="left", box=None, pad_edge=False)
-    for column in ("row", "seed", "state", "mIoU", "with CRF", "published"):
-        table.add_column(column, justify="right" if column in ("mIoU", "with CRF", "published") else "left")
-    ends = []
+    ends, lines = [], []
     for job in jobs:
         run = find_result(job.root, job.config) if job.state in ("done", "skipped") else None
         result = Result.read(run.result) if run else None
         published = " / ".join(f"{job.row.published[key]:.2f}" for key in ("miou", "crf_miou")
                                if key in job.row.published)  # fmt: skip
         found = [_percent(result.miou if result else None), _percent(result.crf_miou if result else None)]
-        table.add_row(job.name, str(job.config.seed), job.state, *found, published)
+        lines.append([job.name, str(job.config.seed), _STATES.get(job.state, job.state), *found, published])
         ends.append({"row": job.name, "seed": job.config.seed, "budget": job.row.budget,
                      "state": job.state, "reason": job.reason, "folder": str(run.folder) if run else None})  # fmt: skip
     if any(job.row.budget != "full" for job in jobs):
         print(f"budget={jobs[0].row.budget}: the published numbers are of other data and longer trainings.")
-    wide_console().print(table)
+    print(table(("row", "seed", "state", "mIoU", "with CRF", "published"), lines, ("seed", "state"), name))
     for job in jobs:
         if job.reason:
             print(f"{job.name}, seed {job.config.seed}: {job.reason}")

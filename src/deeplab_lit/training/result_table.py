@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import math
 
-from rich.console import Console
-from rich.table import Table
-
 from deeplab_lit.training.log import log
 from deeplab_lit.training.result import Result
 from deeplab_lit.training.runs import Run
-
-_console = Console(soft_wrap=True)
+from deeplab_lit.utils.terminal import table
 
 
 def show_result(result: Result, run: Run) -> None:
     """Log the IoU of each class, the mIoU and the accuracies, and the paths of run directory and picture."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("class")
-    table.add_column("IoU", justify="right")
-    table.add_column("")
+    lines = []
     for name, iou in result.per_class_iou.items():
         known = iou is not None and not math.isnan(iou)
-        table.add_row(name, f"{iou:.3f}" if known else "-", "█" * round(30 * iou) if known else "does not occur")  # type: ignore[operator]
-    with _console.capture() as text:
-        _console.print(table)
-    log.info("\n%s", text.get())
+        bar = "█" * round(30 * iou) if known else "does not occur"  # type: ignore[operator]
+        lines.append([name, f"{iou:.3f}" if known else "-", bar])
+    log.info("\n%s\n", table(("class", "IoU", ""), lines, ("",)))
     log.info(
         "mIoU %.4f (best, at step %d), pixel accuracy %.4f, mean accuracy %.4f, %.0f s",
         result.miou, result.best_step, result.pixel_accuracy, result.mean_accuracy, result.seconds,

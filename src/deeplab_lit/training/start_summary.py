@@ -5,91 +5,167 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from hydra.core.hydra_config import HydraConfig
 
-from deeplab_lit.config.schemas import CRFConfig, DenseCRFConfig
+from deeplab_lit.config.compose import choices
+from deeplab_lit.config.recipes import BackboneRecipe, DataRecipe, recipe
+from deeplab_lit.config.schemas import CRFConfig, DenseCRFConfig, ImageNetConfig, TrainConfig
 from deeplab_lit.data.decoded_cache import decoded_folder
+from deeplab_lit.models.analysis import map_side
 from deeplab_lit.models.network import deeplab_of
 from deeplab_lit.training.build import Training
 from deeplab_lit.training.log import log
+from deeplab_lit.training.plan import Plan
 from deeplab_lit.utils.parallel import cores
+from deeplab_lit.utils.terminal import beside, output_width
+
+_PUBLISHED_MAP = 41  # pixels a side of the maps that the published rates are for
+_PLACE = 11  # the column at which the text begins
 
 
 def show_summary(training: Training) -> None:
     """Log the summary before the first step: data, network, initial weights, schedule, device, run directory."""
-    config, run, data, network = training.config, training.run, training.data, training.segmenter.network
-    trainer, processes = training.plan.trainer, training.trainer.world_size
+    config, run, data = training.config, training.run, training.data
+    parts = {
+        "data": [
+            f"{len(data.train_split)} training and {len(data.val_split)} validation images, {len(data.labels)} classes",
+            str(getattr(data.source, "root", "")),
+        ],
+        "decoded": [config.decoded_gb and f"at most {config.decoded_gb:g} GB of them kept in {decoded_folder()}"],
+        "network": _network(training),
+        "rates": _rates(training),
+        "input": _input(training.plan),
+        "start": training.started or [f"{config.init.name} weights"],
+        "training": _training(training),
+        "optimizer": _optimizer(config),
+        "CRF": _crf(config.crf),
+        "device": _device(training),
+        "outputs": [str(run.folder), run.resume_from and f"resumed from {run.resume_from}"],
+        "resume": [run.other and f"starts anew: {run.other} has another config"],
+        "changed": list(run.changes),
+        "warning": [data.unseen],
+    }
+    width = output_width()
+    for name, phrases in parts.items():
+        told = [str(each) for each in phrases if each]  # type: ignore[attr-defined]
+        lines = [beside(name if each is told[0] else "", each, _PLACE, width) for each in told]
+        if lines:
+            log.info("%s", "\n".join(line for each in lines for line in each))
+
+
+def _of(group: str, value: Any, default: Any, more: str = "") -> str:
+    """Says that a value follows from the choice of a group, where it is the default that the choice brings."""
+    if default is None or value != default:
+        return ""
+    chosen = _choices().get(group)
+    return f" (of {f'{group} {chosen}' if chosen else f'the {group}'}{more})"
+
+
+def _choices() -> dict[str, str]:
+    """The chosen option of each config group, as far as a command composed the config."""
+    return choices() if HydraConfig.initialized() else {}
+
+
+def _network(training: Training) -> list[str]:
+    network = training.segmenter.network
     total = sum(parameter.numel() for parameter in network.parameters())
     trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
-    head = deeplab_of(network).head
-    rates = getattr(head, "rates", None) or [getattr(head, "rate", 1)]
-    rate_scale = config.model.get("rate_scale", 1.0)
-    published = config.model.get("rates") or [config.model.get("rate", 1)]
-    note = f" (published {_list(published)}, times {rate_scale:g} for the smaller crop)" if rate_scale != 1 else ""
-    multipliers = f"biases x{config.optimizer.bias_lr:g}, new layers x{config.optimizer.new_lr:g}"
-    accumulate = trainer.get("accumulate_grad_batches", 1)
-    rows = {
-        "data": f"{len(data.train_split)} training and {len(data.val_split)} validation images, "
-        f"{len(data.labels)} classes ({getattr(data.source, 'root', '')})",
-        "network": f"{config.name.split('-', 1)[-1]}, {total / 1e6:.2f}M parameters, {trained / 1e6:.2f}M trained",
-        "rates": f"{_list(rates)}{note}",
-        "input": f"crop {config.crop_size}, scales {_list(config.scales.factors)}, augmentation "
-        f"{config.augment.scale_range or config.augment.scale_list or 'without scaling'}, "
-        f"{training.plan.normalization}",
-        "decoded": config.decoded_gb and f"at most {config.decoded_gb:g} GB of them kept in {decoded_folder()}",
-        "start": "\n           ".join(training.started) or f"{config.init.name} weights",
-        "training": f"{config.max_steps} steps of batch {config.global_batch_size}"
-        + (f" = {config.batch_size}" if processes * accumulate != 1 else "")
-        + (f" x {processes} processes" if processes != 1 else "")
-        + (f" x {accumulate} accumulated" if accumulate != 1 else "")
-        + f", loss on the {'map' if config.loss.resolution == 'map' else 'full resolution'}"
-        + (f", class weights {config.loss.class_weights}" if config.loss.class_weights != "none" else "")
-        + (", rare classes more often" if config.sampling != "uniform" else "")
-        + f", validation every {config.val_every}"
-        + (f", of weights averaged with decay {config.ema:g}" if config.ema else ""),
-        "optimizer": f"{config.optimizer.name}, lr {config.optimizer.lr:g}, {config.schedule.name} policy, "
-        f"{multipliers}",
-        "CRF": _crf(config.crf),
-        "device": f"{_device(training.trainer.strategy.root_device)}, precision {trainer['precision']}"
-        + (f", {config.compile} compiled" if config.compile != "none" else "")
-        + _faster(training.trainer.strategy.root_device, trainer["precision"]),
-        "outputs": f"{run.folder}" + (f", resumed from {run.resume_from}" if run.resume_from else ""),
-    }
-    for name, text in rows.items():
-        if not text:
-            continue
-        log.info("%-10s %s", name, text)
-    if run.other:
-        log.info("resume     nothing is gone on with: %s has another config", run.other)
-    for change in run.changes:
-        log.info("changed    %s", change)
-    if data.unseen:
-        log.warning("warning    %s", data.unseen)
+    share = "all" if trained == total else f"{trained / 1e6:.2f}M"
+    taken = [_choices().get("backbone"), _choices().get("model")]
+    name = " with ".join(taken) if all(taken) else training.config.name  # type: ignore[arg-type]
+    return [f"{name}, {total / 1e6:.2f}M parameters, {share} trained"]
 
 
-def _crf(config: CRFConfig) -> str:
-    if not isinstance(config, DenseCRFConfig):
-        return ""
-    kernels = (
-        f"bilateral {config.bilateral_weight:g} ({config.bilateral_xy_std:g} pixels, {config.bilateral_rgb_std:g} grey "
-        f"levels), Gaussian {config.gaussian_weight:g} ({config.gaussian_xy_std:g} pixels)"
+def _rates(training: Training) -> list[str]:
+    config, inner = training.config, deeplab_of(training.segmenter.network)
+    rates = getattr(inner.head, "rates", None) or [getattr(inner.head, "rate", 1)]
+    published, scale = config.model.get("rates") or [config.model.get("rate", 1)], config.model.get("rate_scale", 1.0)
+    stride = int(inner.trunk.output_stride)  # type: ignore[arg-type]
+    side, note, of_papers = map_side(config.crop_size, stride), "", f"maps of {_PUBLISHED_MAP} x {_PUBLISHED_MAP}"
+    if scale != 1:
+        source = "data.recipe" if scale == recipe(config.data, DataRecipe).rate_scale else "model"
+        note = f"{_list(published)} published for {of_papers}, times {scale:g} ({source}.rate_scale)"
+    elif side != _PUBLISHED_MAP and max(rates) > 1:
+        note = f"as published for {of_papers}"
+    return [f"{_list(rates)} on maps of {side} x {side} (a crop of {config.crop_size} at output stride {stride})", note]
+
+
+def _input(plan: Plan) -> list[str]:
+    config = plan.config
+    crop = f"crop {config.crop_size}{_of('data', config.crop_size, recipe(config.data, DataRecipe).crop_size)}"
+    scaling = config.augment.scale_range or config.augment.scale_list
+    return [
+        f"{crop}, {'scales' if len(config.scales.factors) > 1 else 'scale'} {_list(config.scales.factors)}",
+        f"augmentation: {f'random scale, {scaling}' if scaling else 'without scaling'}",
+        f"{plan.normalization} ({_of_normalization(plan)})",
+    ]
+
+
+def _of_normalization(plan: Plan) -> str:
+    """Where the normalisation comes from, as :func:`deeplab_lit.training.plan.make_plan` decides it."""
+    if plan.weights:
+        return "of the weights"
+    chosen, init = plan.config.parity.normalization, plan.config.init
+    return (
+        "of the weights"
+        if isinstance(init, ImageNetConfig) and chosen == init.normalization
+        else "parity.normalization"
     )
-    return f"{kernels}, {'the last layer, trained' if config.trainable else 'scored with the best checkpoint'}"
+
+
+def _training(training: Training) -> list[str]:
+    config, known = training.config, recipe(training.config.data, DataRecipe)
+    processes, accumulated = training.trainer.world_size, training.plan.trainer.get("accumulate_grad_batches", 1)
+    shares = (f" x {processes} processes" if processes != 1 else "") + (
+        f" x {accumulated} accumulated" if accumulated != 1 else ""
+    )
+    follows = {
+        "steps": _of("data", config.max_steps, known.max_steps),
+        "batch": _of("data", config.batch_size, known.batch_size),
+        "validation": _of("data", config.val_every, known.val_every),
+    }
+    if len({*follows.values()}) == 1:  # said once
+        follows = {"steps": "", "batch": "", "validation": follows["validation"]}
+    batch = f"{config.global_batch_size}" + (f" = {config.batch_size}{shares}" if shares else "")
+    return [
+        f"{config.max_steps} steps{follows['steps']} of batch {batch}{follows['batch']}, "
+        f"validation every {config.val_every}{follows['validation']}",
+        f"loss {'on the map' if config.loss.resolution == 'map' else 'at full resolution'}"
+        f"{_of('parity', config.loss.resolution, config.parity.loss)}"
+        + (f", class weights {config.loss.class_weights}" if config.loss.class_weights != "none" else "")
+        + (", rare classes more often" if config.sampling != "uniform" else ""),
+        f"weights averaged with decay {config.ema:g}" if config.ema else "",
+    ]
+
+
+def _optimizer(config: TrainConfig) -> list[str]:
+    told = config.optimizer
+    default = getattr(recipe(config.backbone, BackboneRecipe), f"{told.name}_lr", None)
+    follows = _of("backbone", told.lr, default, f" with {told.name}")
+    multipliers = f"biases x{told.bias_lr:g}, new layers x{told.new_lr:g}"
+    return [f"{told.name}, learning rate {told.lr:g}{follows}", f"{config.schedule.name} policy, {multipliers}"]
+
+
+def _crf(config: CRFConfig) -> list[str]:
+    if not isinstance(config, DenseCRFConfig):
+        return []
+    return [
+        f"bilateral {config.bilateral_weight:g} ({config.bilateral_xy_std:g} pixels, {config.bilateral_rgb_std:g} grey "
+        f"levels), Gaussian {config.gaussian_weight:g} ({config.gaussian_xy_std:g} pixels)",
+        "the last layer, trained" if config.trainable else "scored with the best checkpoint",
+    ]
 
 
 def _list(values: Any) -> str:
     return ", ".join(f"{value:g}" for value in values)
 
 
-def _device(device: torch.device) -> str:
-    if device.type == "cuda":
-        return f"{torch.cuda.get_device_name(device)} ({device})"
-    if device.type == "mps":
-        return "Apple GPU"
-    return f"CPU, {torch.get_num_threads()} threads of {cores()} cores"
-
-
-def _faster(device: torch.device, precision: str) -> str:
-    """A hint for GPUs that lack bf16 in hardware."""
-    if device.type != "cuda" or precision != "32-true" or torch.cuda.get_device_capability(device)[0] != 7:
-        return ""
-    return "; this GPU is faster with trainer.precision=16-mixed"
+def _device(training: Training) -> list[str]:
+    device, precision = training.trainer.strategy.root_device, training.plan.trainer["precision"]
+    name = f"CPU, {torch.get_num_threads()} threads of {cores()} cores"
+    if device.type != "cpu":
+        name = f"{torch.cuda.get_device_name(device)} ({device})" if device.type == "cuda" else "Apple GPU"
+    compiled = f", {training.config.compile} compiled" if training.config.compile != "none" else ""
+    # Volta and Turing lack bf16 in hardware
+    slow = device.type == "cuda" and precision == "32-true" and torch.cuda.get_device_capability(device)[0] == 7
+    return [f"{name}, precision {precision}{compiled}", "faster with trainer.precision=16-mixed" if slow else ""]

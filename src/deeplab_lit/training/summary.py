@@ -6,8 +6,6 @@ import json
 from typing import Any, cast
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from deeplab_lit.config.command_schemas import SummaryConfig
@@ -17,6 +15,7 @@ from deeplab_lit.models.analysis import (
     field_of_view,
     flops,
     head_field_of_view,
+    map_side,
     padding_shares,
     parts_of,
     saved_for_backward,
@@ -28,6 +27,7 @@ from deeplab_lit.training.plan import network_spec
 from deeplab_lit.training.step_batch import processes_told, share
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.instantiate import create
+from deeplab_lit.utils.terminal import paragraph, table
 
 _STATES = {"sgd": 1, "adamw": 2}  # values that an optimiser keeps for each parameter
 
@@ -78,7 +78,6 @@ def costs(config: TrainConfig) -> dict[str, Any]:
         "optimizer": 4 * trained * _STATES.get(config.optimizer.name, 1),
         **{f"activations of the {part}": value for part, value in kept.items()},
     }
-    map_size = -(-(size - 1) // stride) + 1
     return {
         "params": count,
         "flops": operations["total"],
@@ -94,7 +93,7 @@ def costs(config: TrainConfig) -> dict[str, Any]:
             }
             for part, module in parts.items()
         },
-        "taps_in_padding": padding_shares(parts["head"], map_size),
+        "taps_in_padding": padding_shares(parts["head"], map_side(size, stride)),
         "crop_size": size,
         "batch_size": batch.each,
         "processes": batch.processes,
@@ -128,31 +127,32 @@ def _loss(maps: list[Tensor], config: TrainConfig) -> Tensor:
 
 
 def _show(found: dict[str, Any]) -> None:
-    console = Console(soft_wrap=True)
-    table = Table(box=None, pad_edge=False)
-    for title in ("", "parameters", "operations", "activations"):
-        table.add_column(title, justify="left" if not title else "right")
-    for part, numbers in found["parts"].items():
-        table.add_row(part, _millions(numbers["params"]), _billions(numbers["flops"]), as_bytes(numbers["activations"]))
-    table.add_row("all", _millions(found["params"]), _billions(found["flops"]), "")
-    console.print(table)
-    size, batch = found["crop_size"], found["batch_size"]
+    lines = [
+        [
+            part,
+            _millions(numbers["params"]),
+            _billions(numbers["flops"]),
+            as_bytes(numbers["activations"]) if numbers["activations"] else "none",
+        ]
+        for part, numbers in found["parts"].items()
+    ]
+    lines.append(["all", _millions(found["params"]), _billions(found["flops"]), ""])
+    print(table(("part", "parameters", "operations", "activations"), lines, ()))
+    size, batch, memory = found["crop_size"], found["batch_size"], found["memory"]
     scales = ", ".join(f"{scale:g}" for scale in found["scales"])
-    console.print(
-        f"operations: forward, one image of {size} x {size}, scales {scales}; a "
-        f"multiplication and an addition are two\noutput stride {found['output_stride']}, field of view "
-        f"{found['field_of_view']} pixels (the kernel on the features alone, as in the paper's table 1: "
-        f"{found['head_field_of_view']})"
-    )
-    memory = found["memory"]
     of_one = f" (one of {found['processes']} processes)" if found["processes"] > 1 else ""
-    rest = ", ".join(f"{name} {as_bytes(value)}" for name, value in memory.items() if name != "total")
-    console.print(
-        f"a training step of batch {batch}{of_one} in float32 holds {as_bytes(memory['total'])}: {rest}; convolutions "
-        "need room of their own besides"
-    )
+    rest = ", ".join(f"{name} {as_bytes(value)}" for name, value in memory.items() if name != "total" and value)
+    notes = [
+        f"operations: forward, one image of {size} x {size}, scales {scales}; a multiplication and an addition are two",
+        f"output stride: {found['output_stride']} pixels",
+        f"field of view: {found['field_of_view']} pixels; {found['head_field_of_view']} as table 1 of V2 counts it, "
+        "for the kernel on the features alone",
+        f"memory: a training step of batch {batch}{of_one} in float32 holds {as_bytes(memory['total'])}: {rest}; "
+        "convolutions need room of their own besides",
+    ]
     for name, part in found["taps_in_padding"].items():
-        console.print(f"{name}: {100 * part:.0f} % of its taps lie in the padding of the map")
+        notes.append(f"{name}: {100 * part:.0f} % of its taps lie in the padding of the map")
+    print("\n".join(paragraph(note) for note in notes))
 
 
 def _millions(value: float) -> str:

@@ -12,7 +12,6 @@ from typing import Any
 import lightning as L
 import numpy as np
 from lightning.pytorch.callbacks import Callback
-from rich.table import Table
 
 from deeplab_lit.config.command_schemas import TuneConfig
 from deeplab_lit.config.compose import compose, train_command
@@ -25,7 +24,7 @@ from deeplab_lit.training.train import train
 from deeplab_lit.training.trainer import trainer_arguments
 from deeplab_lit.utils.errors import Interrupted, UserError
 from deeplab_lit.utils.locks import one_at_a_time
-from deeplab_lit.utils.terminal import wide_console
+from deeplab_lit.utils.terminal import table
 
 _FORMS = "{low: NUMBER, high: NUMBER} with log: true or step: NUMBER if wanted, or {choices: [...]}"
 _BEAT = 60  # seconds between heartbeats of a trial
@@ -66,7 +65,7 @@ def tune(config: TuneConfig, given: Sequence[str]) -> Any:
         seed = np.random.SeedSequence((search.seed, trial.number)).generate_state(1)[0]
         study.sampler = optuna.samplers.TPESampler(seed=int(seed))
         chosen = propose(trial)
-        told = [*given, *chosen, f"output={folder}", "name=trials", "resume=auto"]
+        told = [*given, *chosen, f"output={folder}", f"name=trial-{trial.number}", "resume=auto"]
         print(f"trial {trial.number}: {' '.join(chosen)}")
         trial.set_user_attr("overrides", [*given, *chosen])
         if takes_several_processes(trained := compose(told)):
@@ -204,16 +203,14 @@ def _flat(space: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Map
 
 
 def _show(study: Any) -> None:
-    table = Table(title=f"{study.study_name}: the best trials", title_justify="left", box=None, pad_edge=False)
     trials = sorted(study.trials, key=lambda trial: -(trial.value if trial.value is not None else -1.0))[:10]
     keys = list(study.best_trial.params)
-    for title in ("trial", "mIoU", *keys, "state"):
-        table.add_column(title, justify="right" if title in ("trial", "mIoU") else "left")
+    lines = []
     for trial in trials:
         value = "" if trial.value is None else f"{100 * trial.value:.2f}"
         shown = [_short(trial.params.get(key)) for key in keys]
-        table.add_row(str(trial.number), value, *shown, trial.state.name.lower())
-    wide_console().print(table)
+        lines.append([str(trial.number), value, *shown, trial.state.name.lower()])
+    print(table(("trial", "mIoU", *keys, "state"), lines, (*keys, "state"), f"{study.study_name}: the best trials"))
     print(f"best: {train_command(study.best_trial.user_attrs['overrides'])}")
 
 
