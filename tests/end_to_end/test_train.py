@@ -100,14 +100,57 @@ def test_the_picture_shows_rows_of_four(finished):
     assert picture.ndim == 3 and picture.shape[1] > 4 * 224 and picture.std() > 20
 
 
-def test_another_resume_of_a_finished_run_changes_nothing(finished):
+def content(run):
+    return {file: file.read_bytes() for file in sorted(run.parents[1].rglob("*")) if file.is_file()}
+
+
+@pytest.mark.parametrize("resume", ["auto", "{run}", "{run}/checkpoints/last.ckpt"])
+def test_a_finished_run_says_so_and_nothing_is_written(finished, resume):
     _, run = finished
-    before, old = rows(run), json.loads((run / "result.json").read_text())
+    before, miou = content(run), json.loads((run / "result.json").read_text())["miou"]
+    done = train(run.parents[2], *TINY, f"resume={resume.format(run=run)}")
+    assert content(run) == before
+    assert f"{run.name} is finished already (step 4, mIoU {miou:.4f} in its result.json)" in done.stdout
+    assert "max_steps=MORE" in done.stdout and len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (["optimizer.lr=0.001"], "other values (optimizer.lr: 0.002 -> 0.001)"),
+        (["max_steps=3"], "other values (max_steps: 4 -> 3)"),
+        (["crf=v2_resnet101"], "deeplab_lit.evaluate checkpoint="),
+    ],
+)
+def test_a_finished_run_is_not_resumed_with_other_values(finished, values, words):
+    _, run = finished
+    before = content(run)
+    done = train(run.parents[2], *TINY, *values, f"resume={run}", expect=1)
+    assert content(run) == before
+    assert words in done.stderr and f"resume={run} max_steps=MORE" in done.stderr, done.stderr
+
+
+def test_a_run_that_is_extended_has_one_row_a_step_and_a_validation_at_its_end(tmp_path):
+    train(tmp_path, *TINIEST, "max_steps=2", "val_every=5")
+    run = run_folder(tmp_path)
+    train(tmp_path, *TINIEST, "max_steps=4", "val_every=5", f"resume={run}")
+    train(tmp_path, *TINIEST, "max_steps=7", "val_every=5", f"resume={run}")
+    table = rows(run)
+    assert [int(row["step"]) for row in table] == list(range(7))
+    assert [int(row["step"]) for row in table if row["val/miou"]] == [1, 3, 4, 6]
+    assert json.loads((run / "result.json").read_text())["steps"] == 7
+
+
+def test_a_trained_run_that_was_not_scored_is_scored(finished):
+    _, run = finished
+    before = json.loads((run / "result.json").read_text())
+    (run / "result.json").unlink()
+    done = train(run.parents[2], *TINY, "optimizer.lr=0.001", f"resume={run}", expect=1)
+    assert "trained to step 4 already" in done.stderr and not (run / "result.json").exists()
     train(run.parents[2], *TINY, "resume=auto")
-    assert run_folder(run.parents[2]) == run and rows(run) == before
-    new = json.loads((run / "result.json").read_text())
-    assert new["miou"] == pytest.approx(old["miou"], abs=1e-6)
-    assert new["seconds"] >= 0.5 * old["seconds"]  # counted on from the checkpoint, not from nothing
+    after = json.loads((run / "result.json").read_text())
+    assert after["miou"] == pytest.approx(before["miou"], abs=1e-6)
+    assert after["seconds"] >= 0.5 * before["seconds"]  # counted on from the checkpoint, not from nothing
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from deeplab_lit.models.multiscale import MscLoss
 from deeplab_lit.training.losses import Resolution
 from deeplab_lit.training.not_finite import OnNan
 from deeplab_lit.training.own_process import launched_outside
-from deeplab_lit.training.runs import Run, find_finished, fingerprint, run_to_resume
+from deeplab_lit.training.runs import Run, find_finished, fingerprint, is_finished, run_to_resume
 from deeplab_lit.training.segmenter import Compiled
 from deeplab_lit.training.step_batch import share
 from deeplab_lit.training.trainer import build_trainer, trainer_arguments
@@ -41,6 +41,7 @@ class Plan:
         first: whether this is the first process of the training, which alone writes and prints.
         trained: a finished run of the same training, whose checkpoint is scored without training, or None.
         resumed: the run to resume, or None for a new one.
+        done: whether nothing is left to train or to score of the run that is resumed.
         init: the initialisation of a run that is not resumed.
         weights: the content of the file of weights that the training starts from or resumes, or None.
         normalization: of the network's input; it belongs to the weights.
@@ -53,6 +54,7 @@ class Plan:
     first: bool
     trained: Run | None
     resumed: Run | None
+    done: bool
     init: InitConfig
     weights: dict[str, Any] | None
     normalization: Normalization
@@ -65,7 +67,8 @@ def make_plan(config: TrainConfig) -> Plan:
     """Make the plan of a training.
 
     Raises:
-        UserError: a value is not allowed, a run or file of weights does not exist, or this machine lacks the device.
+        UserError: a value is not allowed, a run or file of weights does not exist, the run to resume is finished and
+            has other values, or this machine lacks the device.
     """
     _check_values(config)
     crf = build_crf(config.crf, threads=1)
@@ -84,6 +87,7 @@ def make_plan(config: TrainConfig) -> Plan:
         first=is_first_process(),
         trained=finished[-1] if finished else None,
         resumed=resumed,
+        done=resumed is not None and is_finished(resumed, (weights or {}).get("global_step", 0), config.max_steps),
         init=init,
         weights=weights,
         normalization=normalization,

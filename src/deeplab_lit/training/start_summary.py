@@ -59,7 +59,8 @@ def show_summary(training: Training) -> None:
             continue
         log.info("%-10s %s", name, text)
     if run.other:
-        log.info("resume     nothing is gone on with: %s has another config", run.other)
+        log.info("resume     a new run begins: no run named %s was trained with these values", config.name)
+        log.info("           the newest that differs is %s (there -> here):", run.other)
     for change in run.changes:
         log.info("changed    %s", change)
 
