@@ -10,6 +10,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from deeplab_lit.cli.reference import all_keys
+from deeplab_lit.config import known_keys
 from deeplab_lit.config.paths import conf_folder, experiments_folder
 from deeplab_lit.utils.errors import UserError, closest
 from deeplab_lit.utils.files import DISK_FULL
@@ -26,6 +27,8 @@ _RENAMED = {
     "data.check_against": "data.check_against is now python -m deeplab_lit.check_data data=... against=FOLDER.",
 }
 """The message for each key of an earlier version."""
+_TAKE_ARGUMENTS = ("data.", "backbone.", "model.", "trainer.", "logger.wandb.", "logger.tensorboard.")
+"""Groups whose keys are arguments of what they describe, of which their files do not list all."""
 
 
 def is_mistake(error: Exception) -> bool:
@@ -65,12 +68,8 @@ def _disk_full(error: OSError) -> str:
 
 def unknown_key(key: str, command: str) -> str:
     """The message for a key that a command does not have."""
-    if key in _RENAMED:
-        return _RENAMED[key]
-    known = sorted(all_keys(command, sys.argv[1:]))
-    leaf = [name for name in known if name.split(".")[-1] == key.split(".")[-1]]
-    mend = f" Did you mean {leaf[0]!r}?" if leaf else closest(key, known)
-    return f"{key} is not a key of this configuration.{mend} All keys: --help. To add a new one: +{key}=VALUE."
+    message = known_keys.unknown_key(key, sorted(all_keys(command, sys.argv[1:])))
+    return f"{message} To add an argument that it takes: +{key}=VALUE." if key.startswith(_TAKE_ARGUMENTS) else message
 
 
 def _unknown_choice(name: str, text: str) -> str:
@@ -102,6 +101,8 @@ def check_words(arguments: list[str], command: str) -> None:
     parents = {name.rpartition(".")[0] for name in known}
     for argument in arguments:
         key, is_override, value = argument.partition("=")
+        if key.lstrip("+") in _RENAMED:
+            raise UserError(_RENAMED[key.lstrip("+")])
         # Hydra fails on a list in place of a group's choice
         if key in groups and value.startswith("["):
             options = ", ".join(_names(conf_folder() / key))
@@ -111,7 +112,7 @@ def check_words(arguments: list[str], command: str) -> None:
         if not is_override or not re.fullmatch(r"[a-z]\w*(\.[a-z]\w*)*", key) or key in known:
             continue
         parent = key.rpartition(".")[0]
-        if key in _RENAMED or not parent or (parent in parents and not chooses):
+        if not parent or (parent in parents and not chooses):
             raise UserError(unknown_key(key, command))
 
 

@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from deeplab_lit.config.known_keys import check_known
 from deeplab_lit.config.paths import package_folder
 from deeplab_lit.config.schemas import TrainConfig
 
@@ -22,7 +23,9 @@ def typed(cfg: DictConfig) -> Any:
 
     Raises:
         OmegaConfBaseException: a required key has no value, or a reference leads nowhere.
+        UserError: a key that nothing reads.
     """
+    check_known(cfg)
     return OmegaConf.to_object(cfg)
 
 
