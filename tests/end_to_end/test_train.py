@@ -203,11 +203,23 @@ def test_own_voc_folder_with_a_class_list_msc_sgd_and_wandb(tmp_path):
     assert list(run.glob("wandb/offline-run-*/files/media/images/**/*.png"))
 
 
-def test_a_multirun_makes_one_run_each(tmp_path):
-    train_alone(tmp_path, "-m", *TINIEST, "max_steps=1", "model=aspp_l,largefov", "logger=tensorboard")
-    names = sorted(path.parts[-3] for path in tmp_path.glob("runs/*/*/result.json"))
-    assert names == ["shapes-timm-aspp_l", "shapes-timm-largefov"]
+@pytest.mark.slow
+def test_a_multirun_makes_one_run_each_and_compares_them(tmp_path):
+    models = "model=aspp_l,largefov,msc_features"  # the last one does not go with the trunk
+    done = train_alone(tmp_path, *TINIEST, "max_steps=1", "-m", models, "logger=tensorboard", expect=1)
+    runs = {path.parts[-3]: path.parent for path in tmp_path.glob("runs/*/*/result.json")}
+    assert sorted(runs) == ["shapes-timm-aspp_l", "shapes-timm-largefov"]
     assert len({path.parent for path in tmp_path.glob("runs/*/*/tensorboard/events.*")}) == 2
+    title, *table = done.stdout.split("the trainings of this sweep", 1)[1].strip().splitlines()
+    assert title.split() == ["model", "mIoU", "seconds", "run"]
+    for line, model in zip(table, ["aspp_l", "largefov"], strict=False):
+        run = runs[f"shapes-timm-{model}"]
+        result = json.loads((run / "result.json").read_text())
+        found = [model, f"{100 * result['miou']:.2f}", f"{result['seconds']:.0f}", str(run.relative_to(tmp_path))]
+        assert line.split() == found and len(line.strip()) <= 80
+    assert table[2].split() == ["msc_features", "failed"]
+    assert table[3].startswith("model=msc_features: model=msc_features does not go with backbone=timm")
+    assert done.stderr.splitlines()[-1] == "error: 1 of 3 trainings failed; the lines above say why."
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from deeplab_lit.cli.completion import complete
 from deeplab_lit.cli.error_messages import MISTAKES, check_words, explain, is_mistake
 from deeplab_lit.cli.help import help_text, table_text
+from deeplab_lit.cli.options import options_last
 from deeplab_lit.config.compose import is_of_sweep
 from deeplab_lit.config.hydra_store import register_schemas
 from deeplab_lit.config.paths import conf_folder, tables
@@ -62,12 +63,14 @@ def entry_point(command: str) -> Callable[[Callable[[DictConfig], None]], Callab
             if _informs(command, sys.argv[1:]):
                 return
             if "HYDRA_FULL_ERROR" in os.environ:
+                sys.argv[1:] = options_last(sys.argv[1:])
                 program()
                 return
             nonlocal raises
             caught.clear()
             raises, os.environ["HYDRA_FULL_ERROR"] = True, "1"
             try:
+                sys.argv[1:] = options_last(sys.argv[1:])
                 check_words(sys.argv[1:], command)
                 program()
             except (*MISTAKES, OSError) as error:

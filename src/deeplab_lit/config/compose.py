@@ -33,9 +33,15 @@ def compose(overrides: Sequence[str]) -> TrainConfig:
     """The typed config of one training, composed from overrides inside a running Hydra program."""
     loader = GlobalHydra.instance().config_loader()
     cfg = loader.load_configuration("train", list(overrides), RunMode.RUN)
+    hydra_config = HydraConfig.instance()
+    before = hydra_config.cfg
+    hydra_config.set_config(cfg)  # a name may refer to the choices
     with open_dict(cfg):
         del cfg["hydra"]
-    return cast(TrainConfig, typed(cfg))
+    try:
+        return cast(TrainConfig, typed(cfg))
+    finally:
+        hydra_config.cfg = before
 
 
 def choices() -> dict[str, str]:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
+import math
 import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
 from deeplab_lit.config.recipes import without_recipe
-from deeplab_lit.config.schemas import CheckpointConfig, CRFConfig, DenseCRFConfig, InitConfig, TrainConfig
+from deeplab_lit.config.schemas import (
+    CheckpointConfig,
+    CRFConfig,
+    DenseCRFConfig,
+    InitConfig,
+    LoggerConfig,
+    TrainConfig,
+)
 from deeplab_lit.crf.dense import DenseCRF
 from deeplab_lit.crf.parameters import Normalization as CRFNormalization
 from deeplab_lit.crf.presets import build_crf
@@ -68,9 +77,10 @@ def make_plan(config: TrainConfig) -> Plan:
 
     Raises:
         UserError: a value is not allowed, a run or file of weights does not exist, the run to resume is finished and
-            has other values, or this machine lacks the device.
+            has other values, a package is not installed, or this machine lacks the device.
     """
     _check_values(config)
+    _check_loggers(config.logger)
     crf = build_crf(config.crf, threads=1)
     trainer = trainer_arguments(config)
     config = settle(config, trainer)
@@ -160,6 +170,11 @@ def _last_layer(config: CRFConfig, normalization: Normalization) -> dict[str, An
     }
 
 
+def _check_loggers(config: LoggerConfig) -> None:
+    if config.tensorboard is not None and importlib.util.find_spec("tensorboard") is None:
+        raise UserError("logger=tensorboard needs a package: pip install 'deeplab_lit[tensorboard]', or logger=csv.")
+
+
 def _check_values(config: TrainConfig) -> None:
     for name in ("eval_batch_size", "max_steps", "val_every", "crop_size", "eval_size"):
         if (value := getattr(config, name)) is not None and value < 1:
@@ -175,6 +190,9 @@ def _check_values(config: TrainConfig) -> None:
     ):
         if value not in allowed:
             raise UserError(f"{name}={value!r} is not known: choose one of {', '.join(allowed)}.")
+    for name in ("lr", "weight_decay"):
+        if not 0 <= (value := getattr(config.optimizer, name)) < math.inf:
+            raise UserError(f"optimizer.{name}={value}: it is a finite number, at least 0.")
     if config.ema is not None and not 0 < config.ema < 1:
         raise UserError(f"ema={config.ema}: it is above 0 and below 1, such as 0.999, or null for no average.")
     if config.compile == "network" and config.scales.recompute:

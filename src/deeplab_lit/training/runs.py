@@ -79,9 +79,7 @@ def run_to_resume(config: TrainConfig) -> Run | None:
         UserError: ``resume`` names a path that does not exist, or a run directory without checkpoints/last.ckpt.
     """
     if config.resume == "auto":
-        root, wanted = Path(config.output).expanduser(), fingerprint(config.as_dict())
-        same = with_fingerprint(root, wanted) if config.row else _same(_in(root / config.name), wanted)
-        runs = [run for run in same if run.last.is_file()]
+        runs = [run for run in _same_training(Path(config.output).expanduser(), config) if run.last.is_file()]
         return _compared(runs[-1], runs[-1].last, config) if runs else None
     return _existing(Path(config.resume).expanduser(), config) if config.resume else None
 
@@ -180,6 +178,12 @@ def with_fingerprint(root: Path, wanted: str) -> list[Run]:
     return _same(_in(*root.glob("*"), *root.glob("*/*")), wanted)
 
 
+def _same_training(root: Path, config: TrainConfig) -> list[Run]:
+    """The runs of this training, the newest last: of a row under any name, of another training under its own."""
+    wanted = fingerprint(config.as_dict())
+    return with_fingerprint(root, wanted) if config.row else _same(_in(root / config.name), wanted)
+
+
 def _same(runs: Sequence[Run], wanted: str) -> list[Run]:
     return [run for run in runs if fingerprint(read_config(run)) == wanted]
 
@@ -190,9 +194,12 @@ def find_finished(root: Path, wanted: str) -> list[Run]:
 
 
 def find_result(root: Path, config: TrainConfig) -> Run | None:
-    """The newest run below ``root`` with a result of this config, its CRF included, or None."""
+    """The newest run below ``root`` with a result of this config, its CRF included, or None.
+
+    As for ``resume=auto``, rows of tables share trainings; of other trainings, runs of the same name count.
+    """
     crf = config.as_dict()["crf"]
-    for run in reversed(with_fingerprint(root, fingerprint(config.as_dict()))):
+    for run in reversed(_same_training(root, config)):
         if run.result.is_file() and read_config(run)["crf"] == crf:
             return run
     return None
