@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
+from deeplab_lit.config.checks import check_numbers
 from deeplab_lit.config.recipes import without_recipe
 from deeplab_lit.config.schemas import (
     CheckpointConfig,
@@ -79,7 +79,8 @@ def make_plan(config: TrainConfig) -> Plan:
         UserError: a value is not allowed, a run or file of weights does not exist, the run to resume is finished and
             has other values, a package is not installed, or this machine lacks the device.
     """
-    _check_values(config)
+    check_numbers(config)
+    _check_choices(config)
     _check_loggers(config.logger)
     crf = build_crf(config.crf, threads=1)
     trainer = trainer_arguments(config)
@@ -175,10 +176,7 @@ def _check_loggers(config: LoggerConfig) -> None:
         raise UserError("logger=tensorboard needs a package: pip install 'deeplab_lit[tensorboard]', or logger=csv.")
 
 
-def _check_values(config: TrainConfig) -> None:
-    for name in ("eval_batch_size", "max_steps", "val_every", "crop_size", "eval_size"):
-        if (value := getattr(config, name)) is not None and value < 1:
-            raise UserError(f"{name}={value}: it is at least 1.")
+def _check_choices(config: TrainConfig) -> None:
     for name, value, allowed in (
         ("loss.resolution", config.loss.resolution, get_args(Resolution)),
         ("loss.msc", config.loss.msc, get_args(MscLoss)),
@@ -190,13 +188,5 @@ def _check_values(config: TrainConfig) -> None:
     ):
         if value not in allowed:
             raise UserError(f"{name}={value!r} is not known: choose one of {', '.join(allowed)}.")
-    for name in ("lr", "weight_decay"):
-        if not 0 <= (value := getattr(config.optimizer, name)) < math.inf:
-            raise UserError(f"optimizer.{name}={value}: it is a finite number, at least 0.")
-    if config.ema is not None and not 0 < config.ema < 1:
-        raise UserError(f"ema={config.ema}: it is above 0 and below 1, such as 0.999, or null for no average.")
     if config.compile == "network" and config.scales.recompute:
         raise UserError("compile=network cannot compute scales twice: type compile=loss, or scales.recompute=false.")
-    for name in ("num_workers", "decoded_gb", "pictures"):
-        if (value := getattr(config, name)) is not None and value < 0:
-            raise UserError(f"{name}={value}: it is at least 0.")
