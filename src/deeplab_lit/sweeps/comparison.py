@@ -50,14 +50,17 @@ def compared(launcher: Launcher) -> Iterator[Any]:
         The launcher that the sweep has to use.
 
     Raises:
-        UserError: trainings failed by mistakes of the user; the table and lines below it name them.
+        UserError: some trainings failed by mistakes of the user; the table and lines below it name them. Where all
+            failed, the first one's error is raised.
     """
     recorder = _Recorder(launcher)
     try:
         yield recorder
     except Exception as error:
-        _show(recorder.jobs)
         failed = sum(error_of(job) is not None for _, job in recorder.jobs)
+        if failed == len(recorder.jobs):  # there is nothing to compare
+            raise
+        _show(recorder.jobs)
         if not failed or not isinstance(error, UserError):
             raise
         raise UserError(f"{failed} of {len(recorder.jobs)} trainings failed; the lines above say why.") from error
