@@ -141,6 +141,16 @@ def test_a_run_that_is_extended_has_one_row_a_step_and_a_validation_at_its_end(t
     assert json.loads((run / "result.json").read_text())["steps"] == 7
 
 
+def test_a_new_run_beside_others_says_what_was_compared(tmp_path):
+    train(tmp_path, *TINIEST, "max_steps=1")
+    first = run_folder(tmp_path).relative_to(tmp_path)
+    lines = train(tmp_path, *TINIEST, "max_steps=1", "optimizer.lr=0.001", "resume=auto").stdout.splitlines()
+    at = lines.index("resume     a new run begins: no run named shapes-timm-aspp_l was trained with these values")
+    assert lines[at + 1].strip() == f"the newest that differs is {first} (there -> here):"
+    assert lines[at + 2] == "changed    optimizer.lr: 0.002 -> 0.001"
+    assert len(list(tmp_path.glob("runs/*/*/result.json"))) == 2
+
+
 def test_a_trained_run_that_was_not_scored_is_scored(finished):
     _, run = finished
     before = json.loads((run / "result.json").read_text())
