@@ -10,9 +10,10 @@ import sys
 from omegaconf import DictConfig
 
 from deeplab_lit.cli.entry_point import entry_point
-from deeplab_lit.config.checks import check_training
+from deeplab_lit.config.checks import check_numbers, check_training
 from deeplab_lit.config.compose import command_line, is_of_sweep, overrides, typed
 from deeplab_lit.training.own_process import takes_several_processes, train_in_own_process
+from deeplab_lit.training.runs import run_to_resume
 from deeplab_lit.utils.errors import Interrupted
 
 
@@ -20,6 +21,9 @@ from deeplab_lit.utils.errors import Interrupted
 def main(cfg: DictConfig) -> None:
     check_training(cfg)
     config = typed(cfg)
+    check_numbers(config)
+    if config.resume not in (None, "auto"):
+        run_to_resume(config)  # raises if there is none
     # importing torch and lightning takes seconds, so errors in the config are reported before
     if config.preview:
         from deeplab_lit.sweeps.preview import Planned, preview

@@ -1,4 +1,4 @@
-"""The sweeper of published tables; Hydra finds sweepers in the package ``hydra_plugins`` only."""
+"""The sweepers of published tables and of -m; Hydra finds sweepers in the package ``hydra_plugins`` only."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+
+from deeplab_lit.config.hydra_private import basic_sweeper
 
 
 class Table(Sweeper):  # type: ignore[misc]
@@ -43,3 +45,27 @@ class Table(Sweeper):  # type: ignore[misc]
         if self.command == "train":
             return run_table(self.name, jobs, self.launcher)
         return [job.return_value for job in self.launcher.launch(jobs, initial_job_idx=0)]
+
+
+class Sweep(Sweeper):  # type: ignore[misc]
+    """Runs each combination of values, as Hydra's own sweeper does, and compares the runs of ``train`` at the end.
+
+    Args:
+        max_batch_size, params: as Hydra's own sweeper takes them.
+    """
+
+    def __init__(self, max_batch_size: int | None, params: dict[str, str] | None) -> None:
+        super().__init__()
+        self.basic = basic_sweeper(max_batch_size, params)
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.compares = config.hydra.job.config_name == "train" and not config.preview
+        self.basic.setup(hydra_context=hydra_context, task_function=task_function, config=config)
+
+    def sweep(self, arguments: list[str]) -> Any:
+        if not self.compares:
+            return self.basic.sweep(arguments)
+        from deeplab_lit.sweeps.comparison import compared
+
+        with compared(self.basic.launcher) as self.basic.launcher:
+            return self.basic.sweep(arguments)

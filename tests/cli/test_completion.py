@@ -18,6 +18,7 @@ def test_words_are_completed():
     assert "experiments=table3_aspp_vgg16/aspp_l" in candidates("train", [], "experiments=table3_aspp_vgg16/")
     assert "optimizer.momentum=" in candidates("train", ["optimizer=sgd"], "optimizer.")
     assert "optimizer.momentum=" not in candidates("train", [], "optimizer.")
+    assert candidates("train", [], "resume=") == ["resume=auto"] and candidates("train", [], "resume=r") == []
     assert candidates("evaluate", [], "trim") == ["trimap="]
 
 
@@ -29,6 +30,9 @@ def test_words_are_completed():
         ("python -m deeplab_lit.train back", ["backbone=", "backbone."]),
         ("python -m deeplab_lit.train model=aspp_s backbone=resnet1", ["resnet101", "resnet18"]),
         ("python -m deeplab_lit.predict imag", ["images="]),
+        ("python -m deeplab_lit summ", ["summary "]),
+        ("python -m deeplab_lit train resume=", ["auto"]),
+        ("python -m deeplab_lit train model=aspp_s backbone=resnet1", ["resnet101", "resnet18"]),
         ("python -m http.server 80", []),
         ("python somewhere.py mod", []),
     ],

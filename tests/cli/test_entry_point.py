@@ -43,4 +43,43 @@ def test_a_printed_config_has_values_instead_of_references(flag, capsys, monkeyp
     main()
     printed = yaml.safe_load(capsys.readouterr().out)
     assert (printed["crop_size"], printed["batch_size"], printed["optimizer"]["lr"]) == (321, 10, 2.5e-4)
-    assert printed["data"]["root"] == "???" and printed["name"] == "folder-resnet18-aspp_l"
+    assert printed["data"]["root"] == "???" and printed["name"] == "folder-lite0_early-aspp_l"
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "words"),
+    [
+        ("evaluate", [], "checkpoint is required: type checkpoint=PATH"),
+        ("crf_search", [], "checkpoint is required"),
+        ("predict", ["images=nowhere", "out=x", "checkpoint=some.ckpt"], "images=nowhere: there is no picture"),
+        ("train", ["resume=autp"], "resume='autp' does not exist"),
+        ("train", ["pictures=-1"], "pictures=-1: it is at least 0"),
+        ("train", ["model.rates=6"], "model.rates=6: it takes a list, such as model.rates=[6, 12, 18, 24]"),
+        ("train", ["scales.factors=1"], "scales.factors=1: it takes a list, such as scales.factors=[1]"),
+        ("export", ["format=onnx", "checkpoint=some.ckpt", "allow=x"], "allow=x: it takes a list, such as allow=[x]"),
+        ("train", ["logger.wandb=x"], "logger.wandb=x: it takes a mapping"),
+        ("train", ["optimizer=3"], "optimizer takes one of adamw, sgd"),
+        ("train", ["+optimizer.anything=1"], "optimizer.anything is not a key"),
+        ("train", ["+data.check=true"], "data.check is a command of its own now"),
+        ("train", ["model=aspp_l", "--mulitrun"], "Did you mean '--multirun'"),
+        ("train", ["--config-dir", "own", "schedule=raw"], "schedule/raw.yaml: power is not known there"),
+        ("train", ["--config-dir", "own", "--config-name", "config"], "the config that --config-name names is none of"),
+        ("train", ["--config-name", "nowhere"], "there is no nowhere.yaml in the folder that --config-dir names"),
+        ("report", ["output=nowhere"], "there are no runs of a table below"),
+    ],
+)
+def test_mistakes_are_answered_before_torch_is_imported(command, arguments, words, tmp_path):
+    (tmp_path / "some.ckpt").touch()
+    (tmp_path / "own" / "schedule").mkdir(parents=True)
+    (tmp_path / "own" / "schedule" / "raw.yaml").write_text("power: 0.5\n")
+    (tmp_path / "own" / "config.yaml").write_text("max_steps: 3\nseed: 1\n")
+    code = (
+        f"import sys; sys.argv = [{command!r}, *{arguments}]\n"
+        f"from deeplab_lit.{command} import main\n"
+        "try: main()\n"
+        "except SystemExit as ended: print(ended.code)\n"
+        "print([name for name in ('torch', 'lightning', 'wandb') if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert words in done.stderr and len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert done.stdout.splitlines() == ["1", "[]"]

@@ -29,6 +29,8 @@ def test_it_runs_a_command_and_its_mistakes():
     assert done.returncode == 1 and done.stderr.startswith("error: modle is not a key of this configuration.")
     done = run("evalute")
     assert done.returncode == 1 and "Did you mean 'evaluate'?" in done.stderr
+    done = run("data=shapes", "max_steps=3")
+    assert done.returncode == 1 and "deeplab-lit train data=shapes" in done.stderr and "COMMAND" in done.stderr
     done = run("-sc", "query=bash")  # without a line to complete
     assert done.returncode == 0 and "train" in done.stdout.split()
     done = run("-sc", "install=fish")

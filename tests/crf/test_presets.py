@@ -1,10 +1,13 @@
 """The published parameters, and presets of one's own."""
 
+import sys
+
 import pytest
 
 from deeplab_lit.crf import DenseCRF, preset
+from deeplab_lit.crf.presets import build_crf
 from deeplab_lit.utils.errors import UserError
-from tests.composing import compose
+from tests.composing import compose, config_of
 
 
 @pytest.mark.parametrize(
@@ -38,7 +41,7 @@ def test_a_file_of_ones_own(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text(
         "bilateral_weight: 5\nbilateral_xy_std: 50\nbilateral_rgb_std: 4\ngaussian_weight: 1\ngaussian_xy_std: 2\n"
-        "normalization: before\nengine: pydensecrf\n"
+        "normalization: before\nengine: torch\n"
     )
     crf = preset(str(file))
     assert isinstance(crf, DenseCRF) and crf.bilateral_xy_std == 50 and crf.normalization == "before"
@@ -62,3 +65,10 @@ def test_files_that_are_none(tmp_path, text, words):
 def test_unknown_names():
     with pytest.raises(UserError, match="Did you mean 'v2_vgg16'"):
         preset("v2_vgg")
+
+
+def test_an_engine_that_is_not_installed_is_answered_before_it_is_used(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pydensecrf", None)
+    with pytest.raises(UserError, match="crf.engine=pydensecrf needs pydensecrf2"):
+        build_crf(config_of("crf=v2_vgg16", "crf.engine=pydensecrf").crf)
+    assert build_crf(config_of("crf=v2_vgg16").crf) is not None

@@ -22,7 +22,7 @@ from tests.end_to_end.running import command, train, train_alone
 TINY = [
     "data.train_images=24", "data.val_images=5", "max_steps=4", "val_every=2", "batch_size=2", "crop_size=49",
     "num_workers=0", "model.rate_scale=0.2", "trainer.accelerator=cpu", "trainer.precision=32-true", "logger=csv",
-    "trainer.log_every_n_steps=1", "pictures=2",
+    "trainer.log_every_n_steps=1", "pictures=2", "crf=none",
 ]  # fmt: skip
 TINIEST = [*TINY, "backbone=timm", "backbone.name=test_resnet", "optimizer.lr=0.002"]
 
@@ -89,7 +89,7 @@ def test_the_checkpoint_alone_rebuilds_the_network(finished):
 
     _, run = finished
     trained = checkpoints.load(run / "checkpoints" / "best.ckpt")
-    assert trained.labels.names[-1] == "lamp" and trained.normalization.mean[0] == pytest.approx(123.675)
+    assert trained.labels.names[-1] == "lamp" and trained.normalization.mean[0] == 127
     with torch.no_grad():
         assert trained.network.scores(torch.randn(1, 3, 50, 61)).shape == (1, 12, 50, 61)
 
@@ -100,14 +100,67 @@ def test_the_picture_shows_rows_of_four(finished):
     assert picture.ndim == 3 and picture.shape[1] > 4 * 224 and picture.std() > 20
 
 
-def test_another_resume_of_a_finished_run_changes_nothing(finished):
+def content(run):
+    return {file: file.read_bytes() for file in sorted(run.parents[1].rglob("*")) if file.is_file()}
+
+
+@pytest.mark.parametrize("resume", ["auto", "{run}", "{run}/checkpoints/last.ckpt"])
+def test_a_finished_run_says_so_and_nothing_is_written(finished, resume):
     _, run = finished
-    before, old = rows(run), json.loads((run / "result.json").read_text())
+    before, miou = content(run), json.loads((run / "result.json").read_text())["miou"]
+    done = train(run.parents[2], *TINY, f"resume={resume.format(run=run)}")
+    assert content(run) == before
+    assert f"{run.name} is finished already (step 4, mIoU {miou:.4f} in its result.json)" in done.stdout
+    assert "max_steps=MORE" in done.stdout and len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (["optimizer.lr=0.001"], "other values (optimizer.lr: 0.002 -> 0.001)"),
+        (["max_steps=3"], "other values (max_steps: 4 -> 3)"),
+        (["crf=v2_resnet101"], "deeplab_lit.evaluate checkpoint="),
+    ],
+)
+def test_a_finished_run_is_not_resumed_with_other_values(finished, values, words):
+    _, run = finished
+    before = content(run)
+    done = train(run.parents[2], *TINY, *values, f"resume={run}", expect=1)
+    assert content(run) == before
+    assert words in done.stderr and f"resume={run} max_steps=MORE" in done.stderr, done.stderr
+
+
+def test_a_run_that_is_extended_has_one_row_a_step_and_a_validation_at_its_end(tmp_path):
+    train(tmp_path, *TINIEST, "max_steps=2", "val_every=5")
+    run = run_folder(tmp_path)
+    train(tmp_path, *TINIEST, "max_steps=4", "val_every=5", f"resume={run}")
+    train(tmp_path, *TINIEST, "max_steps=7", "val_every=5", f"resume={run}")
+    table = rows(run)
+    assert [int(row["step"]) for row in table] == list(range(7))
+    assert [int(row["step"]) for row in table if row["val/miou"]] == [1, 3, 4, 6]
+    assert json.loads((run / "result.json").read_text())["steps"] == 7
+
+
+def test_a_new_run_beside_others_says_what_was_compared(tmp_path):
+    train(tmp_path, *TINIEST, "max_steps=1")
+    first = run_folder(tmp_path).relative_to(tmp_path)
+    lines = train(tmp_path, *TINIEST, "max_steps=1", "optimizer.lr=0.001", "resume=auto").stdout.splitlines()
+    at = lines.index("resume     a new run begins: no run named shapes-timm-aspp_l was trained with these values")
+    assert lines[at + 1].strip() == f"the newest that differs is {first} (there -> here):"
+    assert lines[at + 2] == "changed    optimizer.lr: 0.002 -> 0.001"
+    assert len(list(tmp_path.glob("runs/*/*/result.json"))) == 2
+
+
+def test_a_trained_run_that_was_not_scored_is_scored(finished):
+    _, run = finished
+    before = json.loads((run / "result.json").read_text())
+    (run / "result.json").unlink()
+    done = train(run.parents[2], *TINY, "optimizer.lr=0.001", f"resume={run}", expect=1)
+    assert "trained to step 4 already" in done.stderr and not (run / "result.json").exists()
     train(run.parents[2], *TINY, "resume=auto")
-    assert run_folder(run.parents[2]) == run and rows(run) == before
-    new = json.loads((run / "result.json").read_text())
-    assert new["miou"] == pytest.approx(old["miou"], abs=1e-6)
-    assert new["seconds"] >= 0.5 * old["seconds"]  # counted on from the checkpoint, not from nothing
+    after = json.loads((run / "result.json").read_text())
+    assert after["miou"] == pytest.approx(before["miou"], abs=1e-6)
+    assert after["seconds"] >= 0.5 * before["seconds"]  # counted on from the checkpoint, not from nothing
 
 
 @pytest.mark.slow
@@ -160,11 +213,23 @@ def test_own_voc_folder_with_a_class_list_msc_sgd_and_wandb(tmp_path):
     assert list(run.glob("wandb/offline-run-*/files/media/images/**/*.png"))
 
 
-def test_a_multirun_makes_one_run_each(tmp_path):
-    train_alone(tmp_path, "-m", *TINIEST, "max_steps=1", "model=aspp_l,largefov", "logger=tensorboard")
-    names = sorted(path.parts[-3] for path in tmp_path.glob("runs/*/*/result.json"))
-    assert names == ["shapes-timm-aspp_l", "shapes-timm-largefov"]
+@pytest.mark.slow
+def test_a_multirun_makes_one_run_each_and_compares_them(tmp_path):
+    models = "model=aspp_l,largefov,msc_features"  # the last one does not go with the trunk
+    done = train_alone(tmp_path, *TINIEST, "max_steps=1", "-m", models, "logger=tensorboard", expect=1)
+    runs = {path.parts[-3]: path.parent for path in tmp_path.glob("runs/*/*/result.json")}
+    assert sorted(runs) == ["shapes-timm-aspp_l", "shapes-timm-largefov"]
     assert len({path.parent for path in tmp_path.glob("runs/*/*/tensorboard/events.*")}) == 2
+    title, *table = done.stdout.split("the trainings of this sweep", 1)[1].strip().splitlines()
+    assert title.split() == ["model", "mIoU", "seconds", "run"]
+    for line, model in zip(table, ["aspp_l", "largefov"], strict=False):
+        run = runs[f"shapes-timm-{model}"]
+        result = json.loads((run / "result.json").read_text())
+        found = [model, f"{100 * result['miou']:.2f}", f"{result['seconds']:.0f}", str(run.relative_to(tmp_path))]
+        assert line.split() == found and len(line.strip()) <= 80
+    assert table[2].split() == ["msc_features", "failed"]
+    assert table[3].startswith("model=msc_features: model=msc_features does not go with backbone=timm")
+    assert done.stderr.splitlines()[-1] == "error: 1 of 3 trainings failed; the lines above say why."
 
 
 @pytest.mark.parametrize(

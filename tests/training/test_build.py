@@ -8,7 +8,8 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from deeplab_lit.training import build as builds
 from deeplab_lit.training.build import build
-from deeplab_lit.training.callbacks import Clock, Pictures, Throughput, UnbrokenCurve, in_order
+from deeplab_lit.training.callbacks import Clock, Pictures, Throughput, in_order
+from deeplab_lit.training.curve import UnbrokenCurve
 from deeplab_lit.training.interrupts import SaveFirst
 from deeplab_lit.training.lightning_private import MovingAverage
 from deeplab_lit.training.plan import make_plan

@@ -1,6 +1,7 @@
 """What a config decides before anything is built or written."""
 
 import gzip
+import sys
 from dataclasses import asdict
 
 import pytest
@@ -30,10 +31,15 @@ def test_a_plan_writes_nothing_and_reads_no_data(tmp_path):
     ("override", "words"),
     [
         ("max_steps=0", "max_steps=0: it is at least 1"),
+        ("optimizer.lr=nan", "optimizer.lr=nan: it is a finite number, at least 0"),
+        ("optimizer.lr=-1", "optimizer.lr=-1.0: it is a finite"),
         ("ema=1", "ema=1.0: it is above 0 and below 1"),
         ("loss.resolution=maps", "choose one of map, full"),
         ("num_workers=-1", "num_workers=-1: it is at least 0"),
         ("+trainer.device=1", r"trainer.device is not known to lightning.Trainer. Did you mean 'devices'"),
+        ("+trainer.max_steps=1", "trainer.max_steps is not set here: type max_steps=NUMBER"),
+        ("+trainer.fast_dev_run=true", "type max_steps=1"),
+        ("+trainer.limit_val_batches=0", "leaves nothing to score"),
         ("trainer=gpu", "PyTorch sees no GPU here"),
         ("resume=nowhere", "resume='nowhere' does not exist"),
     ],
@@ -43,6 +49,19 @@ def test_values_that_cannot_be(override, words):
         pytest.skip("there is a GPU")
     with pytest.raises(UserError, match=words):
         make_plan(config_of(*([] if "trainer" in override else CPU), override))
+
+
+@pytest.mark.parametrize(
+    ("package", "overrides", "words"),
+    [
+        ("tensorboard", ["logger=tensorboard"], r"needs a package: pip install 'deeplab_lit\[tensorboard\]'"),
+        ("pydensecrf", ["crf=v2_vgg16", "crf.engine=pydensecrf"], "crf.engine=pydensecrf needs pydensecrf2"),
+    ],
+)
+def test_what_is_not_installed_is_missed_before_anything_is_built(monkeypatch, package, overrides, words):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UserError, match=words):
+        make_plan(config_of(*CPU, *overrides))
 
 
 def test_a_file_of_weights_is_read_once_and_brings_its_normalisation(tmp_path, monkeypatch):

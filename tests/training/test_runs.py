@@ -64,3 +64,17 @@ def test_auto_says_why_it_starts_anew(tmp_path):
     new = new_run(anew)
     assert new.resume_from is None and new.folder != first.folder
     assert (new.other, new.changes) == (first.folder, ("optimizer.lr: 0.1 -> 0.2",))
+
+
+def test_auto_takes_runs_of_this_name_alone(tmp_path):
+    other = new_run(config(tmp_path, "name=other"))
+    other.checkpoints.mkdir()
+    other.last.touch()
+    assert run_to_resume(config(tmp_path, "resume=auto")) is None
+    assert run_to_resume(config(tmp_path, "name=other", "resume=auto")).folder == other.folder
+    # rows of tables share trainings with other rows
+    row = ["experiments=table4_resnet101/baseline", "roots.coco=x", "roots.voc=x"]
+    first = new_run(config(tmp_path, *row, "name=table/first"))
+    first.checkpoints.mkdir()
+    first.last.touch()
+    assert run_to_resume(config(tmp_path, *row, "name=table/second", "resume=auto")).folder == first.folder

@@ -1,7 +1,7 @@
 """Completion of commands, groups, choices and keys in a shell.
 
-It completes commands typed as ``deeplab-lit COMMAND`` or ``python -m deeplab_lit.COMMAND``. Hydra's own completion
-supports neither form.
+It completes commands typed as ``deeplab-lit COMMAND``, ``python -m deeplab_lit COMMAND`` or
+``python -m deeplab_lit.COMMAND``. Hydra's own completion supports none of these forms.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from deeplab_lit.cli.reference import all_keys, choices, groups_of
 from deeplab_lit.config.paths import experiments_folder
 from deeplab_lit.utils.errors import UserError
 
+_VALUES = {"resume": ["auto"]}
+"""Values that are completed of keys outside the groups; the shell completes files beside them."""
 _SCRIPT = r"""
 _deeplab_lit() {
   COMPREPLY=()
@@ -24,6 +26,9 @@ _deeplab_lit() {
     for ((i = 1; i < COMP_CWORD; i++)); do
       if [[ ${COMP_WORDS[i]} == -m && ${COMP_WORDS[i + 1]} == deeplab_lit.* ]]; then
         whole=("${COMP_WORDS[0]}" -m "${COMP_WORDS[i + 1]}")
+      elif [[ ${COMP_WORDS[i]} == -m && ${COMP_WORDS[i + 1]} == deeplab_lit && $COMP_CWORD -gt $((i + 1)) ]]; then
+        whole=("${COMP_WORDS[0]}" -m deeplab_lit)
+        line="deeplab-lit${line#*-m deeplab_lit}"
       fi
     done
   fi
@@ -72,7 +77,7 @@ def candidates(command: str, before: Sequence[str], word: str) -> list[str]:
     """
     group, is_override, _ = word.partition("=")
     if is_override:
-        names = _names(group) if group in groups_of(command) else []
+        names = _names(group) if group in groups_of(command) else _VALUES.get(group, [])
         return [f"{group}={name}" for name in names if f"{group}={name}".startswith(word)]
     words: dict[str, None] = {}
     for key in all_keys(command, before):

@@ -20,8 +20,9 @@ from omegaconf import DictConfig, OmegaConf
 from deeplab_lit.cli.completion import complete
 from deeplab_lit.cli.error_messages import MISTAKES, check_words, explain, is_mistake, output_key
 from deeplab_lit.cli.help import help_text, table_text
+from deeplab_lit.cli.options import options_last
 from deeplab_lit.config.compose import is_of_sweep
-from deeplab_lit.config.hydra_store import register_schemas
+from deeplab_lit.config.hydra_store import SCHEMAS, register_schemas
 from deeplab_lit.config.paths import conf_folder, tables
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.fetch import is_url, weights_file
@@ -48,6 +49,7 @@ def entry_point(command: str) -> Callable[[Callable[[DictConfig], None]], Callab
             # child processes must not inherit the variable, which only makes Hydra raise errors in this process
             full = os.environ.pop("HYDRA_FULL_ERROR", None) if raises else None
             try:
+                _check_schema(cfg, command)
                 _check_weights(cfg)
                 _check_output(cfg, command)
                 lend_folders()
@@ -71,12 +73,14 @@ def entry_point(command: str) -> Callable[[Callable[[DictConfig], None]], Callab
             if any(re.match(r"(-c|--cfg)($|=)", each) for each in sys.argv) and "--resolve" not in sys.argv:
                 sys.argv.append("--resolve")  # prints the values that references stand for
             if "HYDRA_FULL_ERROR" in os.environ:
+                sys.argv[1:] = options_last(sys.argv[1:])
                 program()
                 return
             nonlocal raises
             caught.clear()
             raises, os.environ["HYDRA_FULL_ERROR"] = True, "1"
             try:
+                sys.argv[1:] = options_last(sys.argv[1:])
                 check_words(sys.argv[1:], command)
                 program()
             except (*MISTAKES, OSError) as error:
@@ -124,10 +128,24 @@ def _table_of(arguments: list[str]) -> str | None:
     return chosen[-1] if chosen and chosen[-1] in tables() else None
 
 
+def _check_schema(cfg: DictConfig, command: str) -> None:
+    """Raise UserError for a config of another kind, which --config-name can name."""
+    if OmegaConf.get_type(cfg) is not SCHEMAS[command]:
+        raise UserError(
+            f"the config that --config-name names is none of {command}: such a file begins with defaults: [{command}, "
+            "_self_]. The config.yaml of a run is not given again: resume=RUN goes on with that run, and its "
+            "result.json holds the command that made it."
+        )
+
+
 def _check_weights(cfg: DictConfig) -> None:
-    """Raise UserError for a checkpoint file that does not exist, before torch is imported."""
+    """Raise UserError for a checkpoint that is not given or does not exist, before torch is imported."""
+    if "checkpoint" not in cfg or cfg.get("validate"):
+        return
     path = OmegaConf.select(cfg, "checkpoint")
-    if isinstance(path, str) and not is_url(path):
+    if path is None:
+        raise UserError("checkpoint is required: type checkpoint=PATH, such as runs/.../checkpoints/best.ckpt.")
+    if not is_url(path):
         weights_file(path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import re
@@ -12,6 +13,8 @@ from hydra.errors import HydraException
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from deeplab_lit.cli.reference import all_keys, keys
+from deeplab_lit.config import known_keys
+from deeplab_lit.config.hydra_store import SCHEMAS
 from deeplab_lit.config.paths import conf_folder, experiments_folder
 from deeplab_lit.utils.errors import UserError, closest
 from deeplab_lit.utils.files import DISK_FULL
@@ -33,6 +36,8 @@ _RENAMED = {
     "data.check_against": "data.check_against is now python -m deeplab_lit.check_data data=... against=FOLDER.",
 }
 """The message for each key of an earlier version."""
+_TAKE_ARGUMENTS = ("data.", "backbone.", "model.", "trainer.", "logger.wandb.", "logger.tensorboard.")
+"""Groups whose keys are arguments of what they describe, of which their files do not list all."""
 
 
 def is_mistake(error: Exception) -> bool:
@@ -56,13 +61,32 @@ def explain(error: Exception, command: str) -> str:
         return f"--config-dir: there is no folder {match[1]}; it holds groups of your own, such as backbone/mine.yaml."
     if match := re.search(r"Could not find '([^']+)'", text):
         return _unknown_choice(match[1], text)
+    if match := re.search(r"Cannot find primary config '([^']+)'", text):
+        return f"--config-name {match[1]}: there is no {match[1]}.yaml in the folder that --config-dir names."
+    if match := re.search(r"In '([^']+)': .*Key '([^']+)' not in '(\w+)'", text, re.DOTALL):
+        return _without_schema(*match.groups())
     # Hydra's error names the override, its cause (OmegaConf's error) says what is wrong with the value
-    kind = re.search(r"could not be converted to (Integer|Float)|is not a valid (bool)", f"{text} {error.__cause__}")
+    both = f"{text} {error.__cause__}"
+    kind = re.search(r"could not be converted to (Integer|Float)|is not a valid (bool)", both)
     if kind and (given := re.search(r"Error merging override (\S+)", text)):
         return f"{given[1]}: it takes {_KINDS[kind[1] or kind[2]]}."
+    if match := re.search(r"Error merging override ([^\s=]+)=(\S+)[^$]*is not a ListConfig, list or tuple", both):
+        return f"{match[1]}={match[2]}: it takes a list, such as {match[1]}=[{match[2]}]."
+    if match := re.search(r"Error merging override (\S+)[^$]*Cannot assign \w+ to Dict", both):
+        return f"{match[1]}: it takes a mapping, as {{KEY: VALUE}}, or null."
     lines = [line.strip() for each in (error, error.__cause__) if each for line in str(each).splitlines()]
     told = [line for line in lines if line and not re.match(r"(full_key|object_type|reference_type):", line)]
     return "; ".join(dict.fromkeys(told)) + "."
+
+
+def _without_schema(file: str, key: str, schema: str) -> str:
+    """The message for a config file of the user's own that has a key, but no schema that knows it."""
+    kinds = {name: kind for name, kind in SCHEMAS.items() if any(each.__name__ == schema for each in kind.__mro__)}
+    known = [name for name, kind in kinds.items() if key in {each.name for each in dataclasses.fields(kind)}]
+    return (
+        f"{file}.yaml: {key} is not known there. Let the file begin with a line that names its schema, defaults: "
+        f"[/schema/NAME@_here_, _self_], where NAME is one of {', '.join(known or kinds) or 'those of its group'}."
+    )
 
 
 def _disk_full(error: OSError) -> str:
@@ -102,12 +126,8 @@ def output_key(command: str) -> str | None:
 
 def unknown_key(key: str, command: str) -> str:
     """The message for a key that a command does not have."""
-    if key in _RENAMED:
-        return _RENAMED[key]
-    known = sorted(all_keys(command, sys.argv[1:]))
-    leaf = [name for name in known if name.split(".")[-1] == key.split(".")[-1]]
-    mend = f" Did you mean {leaf[0]!r}?" if leaf else closest(key, known)
-    return f"{key} is not a key of this configuration.{mend} All keys: --help. To add a new one: +{key}=VALUE."
+    message = known_keys.unknown_key(key, sorted(all_keys(command, sys.argv[1:])))
+    return f"{message} To add an argument that it takes: +{key}=VALUE." if key.startswith(_TAKE_ARGUMENTS) else message
 
 
 def _unknown_choice(name: str, text: str) -> str:
@@ -128,7 +148,7 @@ def check_words(arguments: list[str], command: str) -> None:
     """Check a command's arguments against its config files and schemas, before Hydra composes the config.
 
     Raises:
-        UserError: a key that the command does not have, or a list in place of a group's choice.
+        UserError: a key that the command does not have, or a list or a number in place of a group's choice.
     """
     if any(argument.startswith(("-c", "--config")) and argument not in ("-c", "--cfg") for argument in arguments):
         return  # configs of the user's own may have other keys
@@ -139,8 +159,10 @@ def check_words(arguments: list[str], command: str) -> None:
     parents = {name.rpartition(".")[0] for name in known}
     for argument in arguments:
         key, is_override, value = argument.partition("=")
-        # Hydra fails on a list in place of a group's choice
-        if key in groups and value.startswith("["):
+        if key.lstrip("+") in _RENAMED:
+            raise UserError(_RENAMED[key.lstrip("+")])
+        # Hydra fails on a list or a number in place of a group's choice
+        if key in groups and re.match(r"\[|[-+.\d]+$|(true|false)$", value, re.IGNORECASE):
             options = ", ".join(_names(conf_folder() / key))
             raise UserError(
                 f"{argument}: {key} takes one of {options}; values inside it are set one by one, as {key}.KEY=VALUE."
@@ -148,7 +170,7 @@ def check_words(arguments: list[str], command: str) -> None:
         if not is_override or not re.fullmatch(r"[a-z]\w*(\.[a-z]\w*)*", key) or key in known:
             continue
         parent = key.rpartition(".")[0]
-        if key in _RENAMED or not parent or (parent in parents and not chooses):
+        if not parent or (parent in parents and not chooses):
             raise UserError(unknown_key(key, command))
 
 

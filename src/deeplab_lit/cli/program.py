@@ -12,7 +12,7 @@ from deeplab_lit.utils.errors import UserError, closest
 def main() -> None:
     """Run ``deeplab-lit COMMAND ...`` as ``python -m deeplab_lit.COMMAND ...``."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
-    if name in ("-h", "--help"):
+    if name.strip("-").lower() in ("h", "help"):
         from deeplab_lit.cli.entry_point import end_with_the_reader
         from deeplab_lit.cli.help import program_text
 
@@ -29,6 +29,11 @@ def main() -> None:
         del sys.argv[1]
         # run as ``python -m`` does, so that child processes of Lightning or multiprocessing run the same command
         runpy.run_module(f"deeplab_lit.{name}", run_name="__main__", alter_sys=True)
+    elif "=" in name or name.startswith(("-", "+", "~")):
+        sys.exit(
+            f"error: no command is named before {name!r}: type deeplab-lit COMMAND {name}, such as deeplab-lit train "
+            f"{name}; deeplab-lit --help lists the commands."
+        )
     else:
         sys.exit(f"error: {name!r} is no command: choose one of {', '.join(COMMANDS)}.{closest(name, COMMANDS)}")
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from deeplab_lit.config.compose import choices
 from deeplab_lit.config.paths import tables
 from deeplab_lit.config.recipes import RECIPES, BackboneRecipe, ModelRecipe, recipe
+from deeplab_lit.config.schemas import TrainConfig
 from deeplab_lit.utils.errors import UserError
 
 
@@ -19,7 +21,7 @@ def check_training(cfg: DictConfig) -> None:
 
     Raises:
         UserError: the experiment is a whole table, a budget is given without a row of a table, the backbone does not
-            offer what the model needs, or a recipe has an unknown key.
+            offer what the model needs, a recipe has an unknown key, or a list is given as one value.
     """
     _check_no_table()
     if cfg.row is not None and not cfg.row.table:
@@ -30,6 +32,26 @@ def check_training(cfg: DictConfig) -> None:
     for group, kind in RECIPES.items():
         recipe(_plain(cfg[group]), kind)
     _check_pair(cfg)
+    _check_lists(cfg)
+
+
+def check_numbers(config: TrainConfig) -> None:
+    """Check the ranges of a training's numbers.
+
+    Raises:
+        UserError: one is outside.
+    """
+    for name in ("eval_batch_size", "max_steps", "val_every", "crop_size", "eval_size"):
+        if (value := getattr(config, name)) is not None and value < 1:
+            raise UserError(f"{name}={value}: it is at least 1.")
+    for name in ("lr", "weight_decay"):
+        if not 0 <= (value := getattr(config.optimizer, name)) < math.inf:
+            raise UserError(f"optimizer.{name}={value}: it is a finite number, at least 0.")
+    if config.ema is not None and not 0 < config.ema < 1:
+        raise UserError(f"ema={config.ema}: it is above 0 and below 1, such as 0.999, or null for no average.")
+    for name in ("num_workers", "decoded_gb", "pictures"):
+        if (value := getattr(config, name)) is not None and value < 0:
+            raise UserError(f"{name}={value}: it is at least 0.")
 
 
 def _check_no_table() -> None:
@@ -54,6 +76,17 @@ def _check_pair(cfg: DictConfig) -> None:
         f"does not offer. With backbone={backbone} go model={', '.join(models)}; with model={model} goes "
         f"backbone={', '.join(backbones) or 'none'}."
     )
+
+
+def _check_lists(cfg: DictConfig) -> None:
+    """Raise UserError for one value in the place of a list, in the groups that have no schema."""
+    loader, chosen = GlobalHydra.instance().config_loader(), choices()
+    for group in ("data", "backbone", "model"):
+        loaded = loader.repository.load_config(f"{group}/{chosen[group]}")
+        for key, default in loaded.config.items_ex(resolve=False) if loaded is not None else ():
+            value = cfg[group].get(key) if isinstance(default, ListConfig) else None
+            if value is not None and not isinstance(value, ListConfig):
+                raise UserError(f"{group}.{key}={value}: it takes a list, such as {group}.{key}={list(default)}.")
 
 
 def _go_together(model: DictConfig, backbone: DictConfig) -> bool:

@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from deeplab_lit.config.known_keys import check_known
 from deeplab_lit.config.paths import package_folder
 from deeplab_lit.config.schemas import TrainConfig
 
@@ -22,7 +23,9 @@ def typed(cfg: DictConfig) -> Any:
 
     Raises:
         OmegaConfBaseException: a required key has no value, or a reference leads nowhere.
+        UserError: a key that nothing reads.
     """
+    check_known(cfg)
     return OmegaConf.to_object(cfg)
 
 
@@ -30,9 +33,15 @@ def compose(overrides: Sequence[str]) -> TrainConfig:
     """The typed config of one training, composed from overrides inside a running Hydra program."""
     loader = GlobalHydra.instance().config_loader()
     cfg = loader.load_configuration("train", list(overrides), RunMode.RUN)
+    hydra_config = HydraConfig.instance()
+    before = hydra_config.cfg
+    hydra_config.set_config(cfg)  # a name may refer to the choices
     with open_dict(cfg):
         del cfg["hydra"]
-    return cast(TrainConfig, typed(cfg))
+    try:
+        return cast(TrainConfig, typed(cfg))
+    finally:
+        hydra_config.cfg = before
 
 
 def choices() -> dict[str, str]:

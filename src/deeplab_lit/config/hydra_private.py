@@ -14,12 +14,24 @@ from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 
-__all__ = ["FileConfigSource", "combinations", "failures_as_results"]
+__all__ = ["FileConfigSource", "basic_sweeper", "combinations", "error_of", "failures_as_results"]
+
+
+def basic_sweeper(max_batch_size: int | None, params: dict[str, str] | None) -> Any:
+    """Hydra's own sweeper. Its class is looked up anew, since Hydra loads the module again with the other plugins."""
+    from hydra._internal.core_plugins import basic_sweeper
+
+    return basic_sweeper.BasicSweeper(max_batch_size, params)
 
 
 def combinations(overrides: Sequence[Override]) -> list[list[str]]:
     """Overrides that may have several values, expanded to one list of overrides for each combination of values."""
     return [list(each) for each in BasicSweeper.split_arguments(list(overrides), None)[0]]
+
+
+def error_of(job: JobReturn) -> Exception | None:
+    """The error that a job failed with, or None. Reading ``return_value`` would print a line of Hydra's."""
+    return None if job.status == JobStatus.COMPLETED else job._return_value
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Hydra's config store: registration of schemas, of the config group ``experiments``, and of the sweeper of tables."""
+"""Hydra's config store: registration of schemas, of the config group ``experiments``, and of the sweepers."""
 
 from __future__ import annotations
 
@@ -119,11 +119,22 @@ class _TableConfig:
     roots: str = MISSING  # the arguments that set its data roots, for --help
 
 
+@dataclass
+class _SweepConfig:
+    """The config of the sweeper of -m, with the keys of Hydra's own one, which it stands in for."""
+
+    _target_: str = "hydra_plugins.deeplab_lit_tables.Sweep"
+    max_batch_size: int | None = None
+    params: dict[str, str] | None = None
+
+
 def register_schemas() -> None:
-    """Register :data:`SCHEMAS` with Hydra as ``/schema/NAME``, the experiments, and the sweeper of tables."""
+    """Register :data:`SCHEMAS` with Hydra as ``/schema/NAME``, the experiments, and the sweepers."""
     store = ConfigStore.instance()
     store.store(group="hydra/sweeper", name="table", node=_TableConfig)
     for name, schema in SCHEMAS.items():
         store.store(group="schema", name=name, node=schema)
     Plugins.instance().register(_ExperimentsSource)
     Plugins.instance().register(_Experiments)
+    # after the plugins are loaded, among which Hydra's own sweeper stores its config under this name
+    store.store(group="hydra/sweeper", name="basic", node=_SweepConfig)

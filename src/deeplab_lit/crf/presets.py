@@ -9,6 +9,7 @@ from typing import cast
 from deeplab_lit.config.paths import conf_folder
 from deeplab_lit.config.schemas import CRFConfig, DenseCRFConfig
 from deeplab_lit.crf.dense import DenseCRF
+from deeplab_lit.crf.pydensecrf import package
 from deeplab_lit.utils.errors import UserError, closest
 
 _NOT_THE_CRF = ("name", "trainable")
@@ -22,10 +23,12 @@ def build_crf(config: CRFConfig, threads: int | None = None, device: str = "auto
         threads, device: see :class:`DenseCRF`.
 
     Raises:
-        UserError: a parameter is not possible.
+        UserError: a parameter is not possible, or the engine is not installed.
     """
     if not isinstance(config, DenseCRFConfig):
         return None
+    if config.engine == "pydensecrf":
+        package()
     values = {each.name: getattr(config, each.name) for each in fields(config) if each.name not in _NOT_THE_CRF}
     return DenseCRF(**values, threads=threads, device=device)
 

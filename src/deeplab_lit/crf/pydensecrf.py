@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from deeplab_lit.crf.parameters import Parameters
@@ -11,8 +13,12 @@ from deeplab_lit.utils.errors import UserError
 _LEAST = 1e-5  # lower bound of probabilities
 
 
-def refine(crf: Parameters, image: Bytes, probabilities: Floats) -> Floats:
-    """The marginals (C, H, W); raises UserError if the package is not installed."""
+def package() -> Any:
+    """The module ``pydensecrf.densecrf``.
+
+    Raises:
+        UserError: it is not installed.
+    """
     try:
         from pydensecrf import densecrf
     except ImportError as error:
@@ -20,6 +26,12 @@ def refine(crf: Parameters, image: Bytes, probabilities: Floats) -> Floats:
             f"crf.engine=pydensecrf needs pydensecrf2, which is not here ({error}): pip install pydensecrf2 (on Python "
             "3.11 or 3.12), or take crf.engine=permutohedral."
         ) from error
+    return densecrf
+
+
+def refine(crf: Parameters, image: Bytes, probabilities: Floats) -> Floats:
+    """The marginals (C, H, W). It raises what :func:`package` raises."""
+    densecrf = package()
     how = {
         "symmetric": densecrf.NORMALIZE_SYMMETRIC,
         "before": densecrf.NORMALIZE_BEFORE,

@@ -13,7 +13,6 @@ from deeplab_lit.config.command_schemas import ReportConfig
 from deeplab_lit.config.paths import tables
 from deeplab_lit.reports.collect import BUDGETS, Report, collect, rows_of
 from deeplab_lit.reports.page import as_html
-from deeplab_lit.reports.publish import publish
 from deeplab_lit.reports.tables import as_csv, as_markdown, as_tables
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import write_text
@@ -44,6 +43,8 @@ def report(config: ReportConfig) -> list[Report]:
         write_text(folder / "report.html", as_html(each))
         print(f"written: {folder / 'report.html'}, report.md, report.csv")
         if config.wandb is not None:
+            from deeplab_lit.reports.publish import publish  # imports Lightning, which takes seconds
+
             publish(folder / "report.html", folder.name, config.wandb)
         found.append(each)
     return found

@@ -20,8 +20,9 @@ from deeplab_lit.data.training_data import build_data, class_weights
 from deeplab_lit.models.dry_run import check_parts
 from deeplab_lit.models.network import Network, build_network
 from deeplab_lit.models.norm import has_trained_norms
-from deeplab_lit.training.callbacks import Clock, Pictures, Throughput, UnbrokenCurve, in_order
+from deeplab_lit.training.callbacks import Clock, Pictures, Throughput, in_order
 from deeplab_lit.training.checkpoints import check_resumable, keep_best, keep_last
+from deeplab_lit.training.curve import LastValidation, UnbrokenCurve
 from deeplab_lit.training.interrupts import SaveFirst
 from deeplab_lit.training.lightning_private import MovingAverage
 from deeplab_lit.training.log import log_to
@@ -100,7 +101,7 @@ def build(plan: Plan, command: str, watchers: Sequence[Callback] = ()) -> Iterat
         run = stack.enter_context(_run_directory(plan))
         clock, pictures, best = Clock(), Pictures(config.pictures), keep_best(run)
         callbacks = [
-            clock, UnbrokenCurve(), Throughput(), pictures, progress_callback(), best, keep_last(run),
+            clock, UnbrokenCurve(), LastValidation(), Throughput(), pictures, progress_callback(), best, keep_last(run),
             SaveFirst(run.last, command), *([] if config.ema is None else [MovingAverage(config.ema)]), *watchers,
         ]  # fmt: skip
         more = {"logger": False, "callbacks": in_order(callbacks), "default_root_dir": run.folder}

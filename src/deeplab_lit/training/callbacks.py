@@ -16,7 +16,6 @@ from deeplab_lit.data.datamodule import SegmentationData
 from deeplab_lit.data.drawing import panel
 from deeplab_lit.data.labels import VOID, LabelSet
 from deeplab_lit.training.guarded_logger import GuardedLogger
-from deeplab_lit.training.loggers import CsvLogger
 from deeplab_lit.training.segmenter import Segmenter
 from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.shards import Shard
@@ -57,23 +56,6 @@ class Clock(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._before = state_dict["seconds"]
-
-
-class UnbrokenCurve(Callback):
-    """Keeps metrics.csv consistent with the checkpoints, so that a resumed run neither misses nor repeats rows."""
-
-    @staticmethod
-    def _tables(trainer: L.Trainer) -> list[CsvLogger]:
-        return [logger for logger in trainer.loggers if isinstance(logger, CsvLogger)]
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        # rows that a killed run wrote after its last checkpoint are computed again
-        for table in self._tables(trainer):
-            table.rewind(trainer.global_step)
-
-    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        for table in self._tables(trainer):
-            table.flush()
 
 
 class Throughput(Callback):

@@ -16,7 +16,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
-from deeplab_lit.training.callbacks import UnbrokenCurve
+from deeplab_lit.training.curve import UnbrokenCurve
 from deeplab_lit.training.lightning_private import (
     MovingAverage,
     forget_validation_progress,

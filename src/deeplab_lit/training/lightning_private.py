@@ -21,6 +21,11 @@ def log_this_step(trainer: L.Trainer) -> None:
     trainer._logger_connector.update_train_step_metrics()
 
 
+def number_rows_by_steps(trainer: L.Trainer) -> None:
+    """Before a step, have loggers get its number: Lightning counts one too many after a finished run was resumed."""
+    trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
+
+
 def validate_now(trainer: L.Trainer) -> None:
     """Run a validation that is due before the next training step, inside ``fit``."""
     loop = _validation_loop(trainer)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
+from deeplab_lit.config.checks import check_numbers
 from deeplab_lit.config.recipes import without_recipe
-from deeplab_lit.config.schemas import CheckpointConfig, CRFConfig, DenseCRFConfig, InitConfig, TrainConfig
+from deeplab_lit.config.schemas import (
+    CheckpointConfig,
+    CRFConfig,
+    DenseCRFConfig,
+    InitConfig,
+    LoggerConfig,
+    TrainConfig,
+)
 from deeplab_lit.crf.dense import DenseCRF
 from deeplab_lit.crf.parameters import Normalization as CRFNormalization
 from deeplab_lit.crf.presets import build_crf
@@ -18,7 +27,7 @@ from deeplab_lit.models.multiscale import MscLoss
 from deeplab_lit.training.losses import Resolution
 from deeplab_lit.training.not_finite import OnNan
 from deeplab_lit.training.own_process import launched_outside
-from deeplab_lit.training.runs import Run, find_finished, fingerprint, run_to_resume
+from deeplab_lit.training.runs import Run, find_finished, fingerprint, is_finished, run_to_resume
 from deeplab_lit.training.segmenter import Compiled
 from deeplab_lit.training.step_batch import share
 from deeplab_lit.training.trainer import build_trainer, trainer_arguments
@@ -41,6 +50,7 @@ class Plan:
         first: whether this is the first process of the training, which alone writes and prints.
         trained: a finished run of the same training, whose checkpoint is scored without training, or None.
         resumed: the run to resume, or None for a new one.
+        done: whether nothing is left to train or to score of the run that is resumed.
         init: the initialisation of a run that is not resumed.
         weights: the content of the file of weights that the training starts from or resumes, or None.
         normalization: of the network's input; it belongs to the weights.
@@ -53,6 +63,7 @@ class Plan:
     first: bool
     trained: Run | None
     resumed: Run | None
+    done: bool
     init: InitConfig
     weights: dict[str, Any] | None
     normalization: Normalization
@@ -65,9 +76,12 @@ def make_plan(config: TrainConfig) -> Plan:
     """Make the plan of a training.
 
     Raises:
-        UserError: a value is not allowed, a run or file of weights does not exist, or this machine lacks the device.
+        UserError: a value is not allowed, a run or file of weights does not exist, the run to resume is finished and
+            has other values, a package is not installed, or this machine lacks the device.
     """
-    _check_values(config)
+    check_numbers(config)
+    _check_choices(config)
+    _check_loggers(config.logger)
     crf = build_crf(config.crf, threads=1)
     trainer = trainer_arguments(config)
     config = settle(config, trainer)
@@ -84,6 +98,7 @@ def make_plan(config: TrainConfig) -> Plan:
         first=is_first_process(),
         trained=finished[-1] if finished else None,
         resumed=resumed,
+        done=resumed is not None and is_finished(resumed, (weights or {}).get("global_step", 0), config.max_steps),
         init=init,
         weights=weights,
         normalization=normalization,
@@ -156,10 +171,12 @@ def _last_layer(config: CRFConfig, normalization: Normalization) -> dict[str, An
     }
 
 
-def _check_values(config: TrainConfig) -> None:
-    for name in ("eval_batch_size", "max_steps", "val_every", "crop_size", "eval_size"):
-        if (value := getattr(config, name)) is not None and value < 1:
-            raise UserError(f"{name}={value}: it is at least 1.")
+def _check_loggers(config: LoggerConfig) -> None:
+    if config.tensorboard is not None and importlib.util.find_spec("tensorboard") is None:
+        raise UserError("logger=tensorboard needs a package: pip install 'deeplab_lit[tensorboard]', or logger=csv.")
+
+
+def _check_choices(config: TrainConfig) -> None:
     for name, value, allowed in (
         ("loss.resolution", config.loss.resolution, get_args(Resolution)),
         ("loss.msc", config.loss.msc, get_args(MscLoss)),
@@ -171,10 +188,5 @@ def _check_values(config: TrainConfig) -> None:
     ):
         if value not in allowed:
             raise UserError(f"{name}={value!r} is not known: choose one of {', '.join(allowed)}.")
-    if config.ema is not None and not 0 < config.ema < 1:
-        raise UserError(f"ema={config.ema}: it is above 0 and below 1, such as 0.999, or null for no average.")
     if config.compile == "network" and config.scales.recompute:
         raise UserError("compile=network cannot compute scales twice: type compile=loss, or scales.recompute=false.")
-    for name in ("num_workers", "decoded_gb", "pictures"):
-        if (value := getattr(config, name)) is not None and value < 0:
-            raise UserError(f"{name}={value}: it is at least 0.")

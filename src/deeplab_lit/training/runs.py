@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 
 from deeplab_lit.config.identity import deciding, differing
 from deeplab_lit.config.schemas import TrainConfig
+from deeplab_lit.training.result import Result
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.fetch import BEST
 from deeplab_lit.utils.files import new_folder, write_text
@@ -71,15 +72,16 @@ def fingerprint(config: Mapping[str, Any]) -> str:
 def run_to_resume(config: TrainConfig) -> Run | None:
     """The run that ``config.resume`` chooses, or None for a new one.
 
-    ``resume=auto`` takes the newest run of the same training (see :func:`fingerprint`) that has a checkpoint.
+    ``resume=auto`` takes the newest run of the same training (see :func:`fingerprint`) that has a checkpoint. Of the
+    runs below ``output``, a row of a table takes any, since rows share trainings; another training takes those of its
+    name.
 
     Raises:
         UserError: ``resume`` names a path that does not exist, or a run directory without checkpoints/last.ckpt.
     """
     if config.resume == "auto":
-        same = with_fingerprint(Path(config.output).expanduser(), fingerprint(config.as_dict()))
-        runs = [run for run in same if run.last.is_file()]
-        return replace(runs[-1], resume_from=runs[-1].last) if runs else None
+        runs = [run for run in _same_training(Path(config.output).expanduser(), config) if run.last.is_file()]
+        return _compared(runs[-1], runs[-1].last, config) if runs else None
     return _existing(Path(config.resume).expanduser(), config) if config.resume else None
 
 
@@ -93,6 +95,55 @@ def new_run(config: TrainConfig) -> Run:
     run = Run(new_folder(parent))
     save_config(run, config)
     return replace(run, other=others[-1].folder, changes=_changes(read_config(others[-1]), config)) if others else run
+
+
+def is_finished(run: Run, step: int, max_steps: int) -> bool:
+    """Whether nothing is left to train or to score of a run that is resumed.
+
+    Args:
+        run: from :func:`run_to_resume`.
+        step: of the checkpoint that it is resumed from.
+        max_steps: the last step that is asked for.
+
+    Raises:
+        UserError: nothing is left to train, but the config has other values than the run.
+    """
+    if step < max_steps:
+        return False
+    scored = run.result.is_file() and (Result.read(run.result).steps or 0) >= step
+    # a CRF decides nothing before the score
+    changes = [each for each in run.changes if scored or not each.startswith("crf.")]
+    if changes:
+        with_crf = f"python -m deeplab_lit.evaluate checkpoint={run.best} crf=... scores it with another CRF, "
+        raise UserError(
+            f"{_told_finished(run, step, scored)}, so nothing is trained with other values ({_some(changes)}), and "
+            f"nothing was written: {with_crf if all(each.startswith('crf.') for each in changes) else ''}"
+            f"{_further(run, step)}."
+        )
+    return scored
+
+
+def finished_message(run: Run) -> str:
+    """What is said instead of training a run for which :func:`is_finished` holds."""
+    steps = Result.read(run.result).steps or 0
+    return f"{_told_finished(run, steps, True)}; nothing was trained or written: {_further(run, steps)}."
+
+
+def _told_finished(run: Run, step: int, scored: bool) -> str:
+    if not scored:
+        return f"{run.folder} is trained to step {step} already"
+    result = Result.read(run.result)
+    with_crf = "" if result.crf_miou is None else f", with the CRF {result.crf_miou:.4f}"
+    return f"{run.folder} is finished already (step {step}, mIoU {result.miou:.4f}{with_crf} in its {run.result.name})"
+
+
+def _further(run: Run, step: int) -> str:
+    return f"resume={run.folder} max_steps=MORE, above {step}, trains it further, resume=null begins a new run"
+
+
+def _some(changes: Sequence[str]) -> str:
+    more = f" and {len(changes) - 5} more" if len(changes) > 5 else ""
+    return ", ".join(changes[:5]) + more
 
 
 def discard(run: Run, root: Path) -> None:
@@ -125,7 +176,16 @@ def _in(*parents: Path) -> list[Run]:
 def with_fingerprint(root: Path, wanted: str) -> list[Run]:
     """The runs below ``root`` with this fingerprint, the newest last."""
     # a run's name may have two parts, as TABLE/ROW has
-    runs = _in(*root.glob("*"), *root.glob("*/*"))
+    return _same(_in(*root.glob("*"), *root.glob("*/*")), wanted)
+
+
+def _same_training(root: Path, config: TrainConfig) -> list[Run]:
+    """The runs of this training, the newest last: of a row under any name, of another training under its own."""
+    wanted = fingerprint(config.as_dict())
+    return with_fingerprint(root, wanted) if config.row else _same(_in(root / config.name), wanted)
+
+
+def _same(runs: Sequence[Run], wanted: str) -> list[Run]:
     return [run for run in runs if fingerprint(read_config(run)) == wanted]
 
 
@@ -135,9 +195,12 @@ def find_finished(root: Path, wanted: str) -> list[Run]:
 
 
 def find_result(root: Path, config: TrainConfig) -> Run | None:
-    """The newest run below ``root`` with a result of this config, its CRF included, or None."""
+    """The newest run below ``root`` with a result of this config, its CRF included, or None.
+
+    As for ``resume=auto``, rows of tables share trainings; of other trainings, runs of the same name count.
+    """
     crf = config.as_dict()["crf"]
-    for run in reversed(with_fingerprint(root, fingerprint(config.as_dict()))):
+    for run in reversed(_same_training(root, config)):
         if run.result.is_file() and read_config(run)["crf"] == crf:
             return run
     return None
@@ -156,8 +219,13 @@ def _existing(path: Path, config: TrainConfig) -> Run:
         checkpoint = path
     else:
         raise UserError(f"resume={str(path)!r} does not exist: give a run directory, a checkpoint, or resume=auto.")
-    before = read_config(Run(folder)) if (folder / "config.yaml").is_file() else {}
-    return Run(folder, checkpoint, _changes(before, config) if before else ())
+    return _compared(Run(folder), checkpoint, config)
+
+
+def _compared(run: Run, checkpoint: Path, config: TrainConfig) -> Run:
+    """The run, resumed from this checkpoint, with the differences of the config to its own."""
+    before = read_config(run) if (run.folder / "config.yaml").is_file() else {}
+    return replace(run, resume_from=checkpoint, changes=_changes(before, config) if before else ())
 
 
 def _changes(before: Mapping[str, Any], after: TrainConfig) -> tuple[str, ...]:

@@ -41,7 +41,11 @@ def show_summary(training: Training) -> None:
         "CRF": _crf(config.crf),
         "device": _device(training),
         "outputs": [str(run.folder), run.resume_from and f"resumed from {run.resume_from}"],
-        "resume": [run.other and f"starts anew: {run.other} has another config"],
+        "resume": run.other
+        and [
+            f"a new run begins: no run named {config.name} was trained with these values",
+            f"the newest that differs is {run.other} (there -> here):",
+        ],
         "changed": list(run.changes),
         "warning": [data.unseen],
     }

@@ -17,6 +17,7 @@ from deeplab_lit.training.log import quiet_libraries
 from deeplab_lit.training.not_finite import LossNotFinite
 from deeplab_lit.training.plan import make_plan
 from deeplab_lit.training.result import Result
+from deeplab_lit.training.runs import finished_message
 from deeplab_lit.training.start_summary import show_summary
 from deeplab_lit.utils.errors import Interrupted, UserError
 from deeplab_lit.utils.files import write_json
@@ -33,7 +34,7 @@ def train(config: TrainConfig, command: str, watchers: Sequence[Callback] = ()) 
         watchers: callbacks beside those that every training has.
 
     Returns:
-        The content of result.json.
+        The content of result.json, also of a resumed run that was finished before, of which nothing is written.
 
     Raises:
         UserError: the config cannot work; raised before the first batch where possible.
@@ -42,6 +43,11 @@ def train(config: TrainConfig, command: str, watchers: Sequence[Callback] = ()) 
     quiet_libraries()
     own_start_method()
     plan = make_plan(config)
+    if plan.done:
+        assert plan.resumed is not None
+        if plan.first:
+            print(finished_message(plan.resumed))
+        return Result.read(plan.resumed.result)
     set_tf32(config.tf32)
     with requeued_outside_the_steps(command), build(plan, command, watchers) as training:
         if plan.trained:

@@ -29,13 +29,21 @@ _BROADCAST = next(
     for name in ("forward_sync_buffers", "broadcast_buffers")
     if name in inspect.signature(DistributedDataParallel).parameters
 )
+_NOT_OF_THE_TRAINER = {
+    "max_steps": "max_steps=NUMBER",
+    "val_check_interval": "val_every=STEPS",
+    "check_val_every_n_epoch": "val_every=STEPS",
+    "fast_dev_run": "max_steps=1",
+}
+"""Arguments of ``lightning.Trainer`` that follow from keys of the config, and what to type for each."""
 
 
 def trainer_arguments(config: TrainConfig) -> dict[str, Any]:
     """Arguments of ``lightning.Trainer``, with ``auto`` resolved for this machine.
 
     Raises:
-        UserError: an argument that ``lightning.Trainer`` does not have, or a GPU where PyTorch sees none.
+        UserError: an argument that ``lightning.Trainer`` does not have, or that another key sets; or a GPU where
+            PyTorch sees none.
     """
     arguments = without_recipe(config.trainer)
     known = [name for name in inspect.signature(L.Trainer).parameters if name != "self"]
@@ -47,6 +55,11 @@ def trainer_arguments(config: TrainConfig) -> dict[str, Any]:
             f"trainer.limit_train_batches={arguments['limit_train_batches']} would show the same images again and "
             "again: max_steps=NUMBER ends a training sooner."
         )
+    for name, instead in _NOT_OF_THE_TRAINER.items():
+        if name in arguments:
+            raise UserError(f"trainer.{name} is not set here: type {instead} instead.")
+    if arguments.get("limit_val_batches") == 0:
+        raise UserError("trainer.limit_val_batches=0 leaves nothing to score: it is above 0.")
     wanted = arguments.get("accelerator")
     if wanted in ("gpu", "cuda") and not torch.cuda.is_available() and not torch.backends.mps.is_available():
         raise UserError(
