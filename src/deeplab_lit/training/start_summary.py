@@ -41,8 +41,9 @@ def show_summary(training: Training) -> None:
         "CRF": _crf(config.crf),
         "device": _device(training),
         "outputs": [str(run.folder), run.resume_from and f"resumed from {run.resume_from}"],
-        "resume": run.other
-        and [
+        "resume": []
+        if run.other is None
+        else [
             f"a new run begins: no run named {config.name} was trained with these values",
             f"the newest that differs is {run.other} (there -> here):",
         ],
