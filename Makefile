@@ -4,7 +4,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 SHARED = -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help train test test-fast test-long fuzz audit bench gpu lint format clean
+.PHONY: help train test test-fast test-long fuzz audit bench gpu docs docs-serve torch-cpu lint format clean
 
 help:
 	@echo "make train      train and evaluate on the embedded data set (ARGS='model=largefov ...' adds overrides)"
@@ -14,6 +14,8 @@ help:
 	@echo "make audit      known weaknesses of what is installed, as pip-audit finds them"
 	@echo "make bench      the benchmarks, into benchmarks/README.md (ARGS='--root VOC2012 --checkpoint best.ckpt')"
 	@echo "make gpu        the same on a GPU, where there is one, in under ten minutes"
+	@echo "make docs       the documentation as a site, into site/; make docs-serve shows it while it is written"
+	@echo "make torch-cpu  before the others: PyTorch for CPUs, without NVIDIA's 3.2 GB of libraries"
 	@echo "make lint       ruff and mypy; make format mends what ruff can"
 
 $(VENV)/bin/python:
@@ -28,6 +30,13 @@ $(VENV)/.installed: pyproject.toml $(VENV)/bin/python
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/bin/python
 	$(RUN) -m pip install --quiet -e '.[dev]'
 	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-docs: pyproject.toml $(VENV)/bin/python
+	$(RUN) -m pip install --quiet -e '.[docs]'
+	@touch $@ $(VENV)/.installed
+
+torch-cpu: $(VENV)/bin/python
+	$(RUN) -m pip install --quiet torch torchvision --index-url https://download.pytorch.org/whl/cpu
 
 train: $(VENV)/.installed
 	$(RUN) -m deeplab_lit.train $(ARGS)
@@ -53,6 +62,12 @@ bench: $(VENV)/.installed-dev
 
 gpu: $(VENV)/.installed-dev
 	$(RUN) benchmarks/gpu.py $(ARGS)
+
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict $(ARGS)
+
+docs-serve: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs serve $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(RUN) -m ruff check .
