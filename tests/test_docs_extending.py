@@ -77,7 +77,7 @@ def test_a_trunk(tmp_path):
     (line,) = take("A trunk", tmp_path)
     run(tmp_path, line, *ARGUMENTS, *SHAPES)
     (best,) = tmp_path.glob("runs/shapes-tiny-largefov/*/checkpoints/best.ckpt")
-    check = "import deeplab_lit, sys; print(deeplab_lit.load(sys.argv[1], allow=['tiny_trunk.']).network.trunk)"
+    check = "import deeplab_lit, sys; print(deeplab_lit.load(sys.argv[1], allow=['tiny_trunk']).network.trunk)"
     (tmp_path / "load.py").write_text(check)
     assert "TinyTrunk" in run(tmp_path, f"PYTHONPATH=. python load.py {best}")
 

@@ -73,8 +73,7 @@ def locate(target: Any, what: str, allowed: Sequence[str] | None = None, kind: t
             f"{what} {target!r} cannot be imported ({error}): is its package installed, or its folder on PYTHONPATH?"
         ) from error
     # an allowed module may have imported the object from a module that is not allowed
-    # the dot: a class of the module mine is at home in "mine."
-    at_home = allowed is None or f"{getattr(found, '__module__', '')}.".startswith(tuple(allowed))
+    at_home = allowed is None or str(getattr(found, "__module__", "")).startswith(tuple(allowed))
     own = allowed is not None and target.startswith(OWN)
     if not callable(found) or not at_home or (own and not (isinstance(found, type) and issubclass(found, kind))):
         raise UserError(f"{target!r} is no {what}: it has to be a class that makes one.")
