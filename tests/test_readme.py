@@ -3,8 +3,7 @@
 import re
 import tomllib
 
-import yaml
-
+from deeplab_lit.cli.reference import groups_of
 from deeplab_lit.config.paths import conf_folder
 from tests.conftest import ROOT
 
@@ -26,11 +25,7 @@ def test_every_extra_is_named():
 def test_the_table_lists_every_group_with_its_choices_and_defaults():
     section = README.split("## Choose parts", 1)[1].split("\n## ", 1)[0]
     rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", section, re.M))
-    defaults = {}
-    for command in ("train", "tune"):
-        for entry in yaml.safe_load((conf_folder() / f"{command}.yaml").read_text())["defaults"]:
-            if isinstance(entry, dict):
-                defaults |= {key.split("@")[0]: choice for key, choice in entry.items()}
+    defaults = {**groups_of("train"), **groups_of("tune")}
     groups = {folder.name for folder in conf_folder().iterdir() if folder.is_dir()}
     assert set(rows) == groups
     for group, cell in rows.items():
