@@ -1,10 +1,13 @@
-# make train: the main job on the embedded data. make test: the test suite. Both create .venv and install first.
+# make train: the main job on the embedded data. make test: the test suite. Both create .venv and install first, with uv
+# where it is installed.
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
 SHARED = -n 2 --dist loadfile --no-loadscope-reorder
+UV := $(shell command -v uv 2> /dev/null)
+INSTALL = $(if $(UV),$(UV) pip install --quiet --python $(RUN),$(RUN) -m pip install --quiet)
 
-.PHONY: help train test test-fast test-long fuzz audit bench gpu docs docs-serve torch-cpu lint format clean
+.PHONY: help train test test-fast test-long fuzz audit bench gpu docs docs-serve lint format clean
 
 help:
 	@echo "make train      train and evaluate on the embedded data set (ARGS='model=largefov ...' adds overrides)"
@@ -15,31 +18,28 @@ help:
 	@echo "make bench      the benchmarks, into benchmarks/README.md (ARGS='--root VOC2012 --checkpoint best.ckpt')"
 	@echo "make gpu        the same on a GPU, where there is one, in under ten minutes"
 	@echo "make docs       the documentation as a site, into site/; make docs-serve shows it while it is written"
-	@echo "make torch-cpu  before the others: PyTorch for CPUs, without NVIDIA's 3.2 GB of libraries"
 	@echo "make lint       ruff and mypy; make format mends what ruff can"
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || { \
 	  echo "Python 3.11, 3.12 or 3.13 is needed: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	$(if $(UV),$(UV) venv --quiet --python $(PYTHON) $(VENV),$(PYTHON) -m venv $(VENV))
 
 $(VENV)/.installed: pyproject.toml $(VENV)/bin/python
-	$(RUN) -m pip install --quiet -e .
+	$(INSTALL) -e .
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/bin/python
-	$(RUN) -m pip install --quiet -e '.[dev]'
+	$(INSTALL) -e '.[dev]'
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-docs: pyproject.toml $(VENV)/bin/python
-	$(RUN) -m pip install --quiet -e '.[docs]'
+	$(INSTALL) -e '.[docs]'
 	@touch $@ $(VENV)/.installed
-
-torch-cpu: $(VENV)/bin/python
-	$(RUN) -m pip install --quiet torch torchvision --index-url https://download.pytorch.org/whl/cpu
 
 train: $(VENV)/.installed
 	$(RUN) -m deeplab_lit.train $(ARGS)
+	@echo "other commands: . $(VENV)/bin/activate once in a shell, or $(VENV)/bin/deeplab-lit train --help"
 
 test: $(VENV)/.installed-dev
 	$(RUN) -m pytest $(SHARED) -m 'not long' $(ARGS)
@@ -54,7 +54,7 @@ fuzz: $(VENV)/.installed-dev
 	DEEPLAB_LIT_FUZZ=10000 $(RUN) -m pytest -n 2 tests/security/test_fuzz.py $(ARGS)
 
 audit: $(VENV)/.installed-dev
-	$(RUN) -m pip install --quiet pip-audit
+	$(INSTALL) pip-audit
 	$(RUN) -m pip_audit --skip-editable
 
 bench: $(VENV)/.installed-dev

@@ -23,6 +23,8 @@ def test_it_runs(file, tmp_path, monkeypatch):
     monkeypatch.setenv("DEEPLAB_LIT_EXAMPLE_STEPS", "4")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     book = nbformat.read(file, as_version=4)
-    client.NotebookClient(book, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
+    client.NotebookClient(
+        book, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+    ).execute()
     printed = "".join(output.get("text", "") for cell in book.cells for output in cell.get("outputs", []))
     assert "Traceback" not in printed and "error:" not in printed, printed
