@@ -8,17 +8,25 @@ import shlex
 import sys
 
 import hydra
+import numpy as np
 import pytest
 import yaml
 from omegaconf import OmegaConf
+from PIL import Image
 
+import deeplab_lit
 from deeplab_lit.cli import reference
 from deeplab_lit.cli.commands import COMMANDS
 from deeplab_lit.config.hydra_store import SCHEMAS, register_schemas
 from deeplab_lit.config.paths import conf_folder, tables
+from deeplab_lit.models.network import build_network
 from deeplab_lit.train import main
+from deeplab_lit.training.checkpoints import WholeFileCheckpoint
 from deeplab_lit.training.result import Result
+from deeplab_lit.weights.description import describe
 from tests.conftest import ROOT
+from tests.end_to_end.running import use_alone
+from tests.exports.test_export import LABELS, NORM, SPEC
 
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
@@ -196,8 +204,6 @@ def test_links_lead_to_the_pages_of_the_site():
 
 def test_the_citation_is_complete_and_of_this_version():
     about = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    import deeplab_lit
-
     assert about["version"] == deeplab_lit.__version__ and about["license"] == "Apache-2.0"
     assert [each["url"].rpartition("/")[2] for each in about["references"]] == ["1412.7062", "1606.00915"]
     assert all(len(each["authors"]) == 5 for each in about["references"])
@@ -211,3 +217,41 @@ def test_the_workflows_run_what_the_makefile_has():
             steps += [step["run"] for step in job["steps"] if "run" in step]
     made = {target for step in steps for target in re.findall(r"make ([\w-]+)", step)}
     assert {"lint", "test", "docs"} <= made <= targets
+
+
+def python_of(page):
+    """The first Python block of a page."""
+    return re.search(r"^```python\n(.*?)^```", (DOCS / page).read_text(), re.M | re.S)[1]
+
+
+def test_the_page_on_the_crf_computes_what_it_says():
+    names = {}
+    exec(python_of("crf.md"), names)
+    assert names["labels"].shape == (60, 80) and names["marginals"].shape == (21, 60, 80)
+
+
+def test_pixels_that_the_network_was_not_sure_of_are_void(tmp_path):
+    names = {}
+    exec(python_of("weak_supervision.md"), names)
+    scores = np.array([[[0.9, 0.6]], [[0.1, 0.4]]], np.float16)
+    np.savez_compressed(tmp_path / "a.npz", probabilities=scores)
+    names["sure_masks"](tmp_path, tmp_path / "masks")
+    assert np.array(Image.open(tmp_path / "masks" / "a.png")).tolist() == [[0, 255]]
+
+
+@pytest.mark.slow
+def test_the_page_on_export_runs_the_graph_as_predict_does(tmp_path, monkeypatch):
+    content = {
+        "state_dict": {f"network.{key}": value for key, value in build_network(SPEC, len(LABELS)).state_dict().items()},
+        "global_step": 7,
+        "deeplab_lit": describe(SPEC, LABELS, NORM, eval_size=97),
+    }
+    WholeFileCheckpoint().save_checkpoint(content, tmp_path / "best.ckpt")
+    picture = np.random.default_rng(0).integers(0, 256, (7, 7, 3), np.uint8)
+    Image.fromarray(picture).resize((97, 97), Image.Resampling.BICUBIC).save(tmp_path / "photo.jpg")
+    use_alone("export", tmp_path, "checkpoint=best.ckpt format=onnx out=best.onnx images=photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(python_of("export.md"), names)
+    predicted = deeplab_lit.load("best.ckpt").predict("photo.jpg")
+    assert len(np.unique(predicted)) > 1 and (names["labels"] == predicted).mean() > 0.99
