@@ -10,6 +10,7 @@ import sys
 import hydra
 import numpy as np
 import pytest
+import torch
 import yaml
 from omegaconf import OmegaConf
 from PIL import Image
@@ -241,6 +242,7 @@ def test_pixels_that_the_network_was_not_sure_of_are_void(tmp_path):
 
 @pytest.mark.slow
 def test_the_page_on_export_runs_the_graph_as_predict_does(tmp_path, monkeypatch):
+    torch.manual_seed(0)
     content = {
         "state_dict": {f"network.{key}": value for key, value in build_network(SPEC, len(LABELS)).state_dict().items()},
         "global_step": 7,
