@@ -7,7 +7,7 @@ SHARED = -n 2 --dist loadfile --no-loadscope-reorder
 UV := $(shell command -v uv 2> /dev/null)
 INSTALL = $(if $(UV),$(UV) pip install --quiet --python $(RUN),$(RUN) -m pip install --quiet)
 
-.PHONY: help train test test-fast test-long fuzz audit bench gpu lint format clean
+.PHONY: help train test test-fast test-long fuzz audit bench gpu docs docs-serve lint format clean
 
 help:
 	@echo "make train      train and evaluate on the embedded data set (ARGS='model=largefov ...' adds overrides)"
@@ -17,6 +17,7 @@ help:
 	@echo "make audit      known weaknesses of what is installed, as pip-audit finds them"
 	@echo "make bench      the benchmarks, into benchmarks/README.md (ARGS='--root VOC2012 --checkpoint best.ckpt')"
 	@echo "make gpu        the same on a GPU, where there is one, in under ten minutes"
+	@echo "make docs       the documentation as a site, into site/; make docs-serve shows it while it is written"
 	@echo "make lint       ruff and mypy; make format mends what ruff can"
 
 $(VENV)/bin/python:
@@ -30,6 +31,10 @@ $(VENV)/.installed: pyproject.toml $(VENV)/bin/python
 
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/bin/python
 	$(INSTALL) -e '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-docs: pyproject.toml $(VENV)/bin/python
+	$(INSTALL) -e '.[docs]'
 	@touch $@ $(VENV)/.installed
 
 train: $(VENV)/.installed
@@ -57,6 +62,12 @@ bench: $(VENV)/.installed-dev
 
 gpu: $(VENV)/.installed-dev
 	$(RUN) benchmarks/gpu.py $(ARGS)
+
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict $(ARGS)
+
+docs-serve: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs serve $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(RUN) -m ruff check .

@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 from tests.end_to_end.running import use
 from tests.end_to_end.test_train import TINY, run_folder
 
-TEXT = (ROOT / "README.md").read_text().split("\n## Add a backbone\n", 1)[1].split("\n## ", 1)[0]
+TEXT = (ROOT / "docs" / "extending.md").read_text().split("\n## A trunk\n", 1)[1].split("\n## ", 1)[0]
 """The section of the documentation."""
 
 

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from deeplab_lit.train import main
-from tests.conftest import ROOT, write_voc
+from tests.conftest import write_voc
 from tests.end_to_end.running import command, train, train_alone
 
 TINY = [
@@ -283,22 +283,6 @@ def test_a_bad_file_met_in_a_loader_process_ends_the_run_with_its_name(tmp_path)
     arguments += ["data=voc", "data.root=mine", "num_workers=1", "max_steps=40"]
     done = train_alone(tmp_path, *arguments, expect=1, within=100)  # a loader that cannot be ended would hold it up
     assert "picture_1.jpg cannot be read as an image" in done.stderr and "Traceback" not in done.stderr
-
-
-def test_the_readmes_recipe_for_a_backbone_works(tmp_path):
-    """The Python and YAML blocks of the README's section, as they stand, in a user's folder."""
-    section = (ROOT / "README.md").read_text().split("## Add a backbone", 1)[1].split("\n## ", 1)[0]
-    blocks = re.findall(r"```(\w+)\n(.*?)```", section, re.S)
-    (tmp_path / "conf" / "backbone").mkdir(parents=True)
-    for language, text in blocks:
-        name = text.splitlines()[0].removeprefix("# ")
-        if language in ("python", "yaml"):
-            (tmp_path / name).write_text(text)
-    (shell,) = (text for language, text in blocks if language == "bash")
-    words = shell.split()
-    assert words[:4] == ["PYTHONPATH=.", "python", "-m", "deeplab_lit.train"]
-    train_alone(tmp_path, *words[4:], *(a for a in TINY if "rate_scale" not in a), env={"PYTHONPATH": str(tmp_path)})
-    assert "tiny" in run_folder(tmp_path).parts[-2]
 
 
 def test_images_kept_decoded_change_no_weight(tmp_path):
