@@ -6,6 +6,7 @@ from pathlib import Path
 
 # one thread for each of the processes that share the tests: waiting threads of one would hold the other up
 os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
+os.environ.pop("COLUMNS", None)  # a worker of the tests has the width of a terminal, which its output is not
 os.environ["WANDB_MODE"] = "offline"
 os.environ["WANDB_SILENT"] = "true"
 
@@ -40,6 +41,7 @@ def cache(tmp_path_factory):
 def log_as_it_was():
     """What a training in this process wrote its log to is not what the next test's log goes to."""
     yield
+    os.environ.pop("WANDB_SERVICE", None)  # commands that a test runs start a service of their own
     log = logging.getLogger("deeplab_lit")
     log.propagate = True
     for handler in [each for each in log.handlers if type(each) in (logging.StreamHandler, logging.FileHandler)]:

@@ -42,14 +42,14 @@ def test_a_printed_config_has_values_instead_of_references(flag, capsys, monkeyp
     monkeypatch.setattr(sys, "argv", ["train", *flag, "data=folder", "optimizer=sgd"])
     main()
     printed = yaml.safe_load(capsys.readouterr().out)
-    assert (printed["crop_size"], printed["batch_size"], printed["optimizer"]["lr"]) == (321, 10, 2.5e-4)
+    assert (printed["crop_size"], printed["batch_size"], printed["optimizer"]["lr"]) == (321, 10, 1e-3)
     assert printed["data"]["root"] == "???" and printed["name"] == "folder-lite0_early-aspp_l"
 
 
 @pytest.mark.parametrize(
     ("command", "arguments", "words"),
     [
-        ("evaluate", [], "checkpoint is required: type checkpoint=PATH"),
+        ("evaluate", [], "checkpoint is required: type checkpoint=RUN_DIRECTORY"),
         ("crf_search", [], "checkpoint is required"),
         ("predict", ["images=nowhere", "out=x", "checkpoint=some.ckpt"], "images=nowhere: there is no picture"),
         ("train", ["resume=autp"], "resume='autp' does not exist"),

@@ -45,7 +45,7 @@ def test_caffe_is_the_released_nets():
 
 
 def test_modern_is_torchvisions():
-    cfg = resolved("parity=modern")
+    cfg = resolved("parity=modern", "backbone=resnet18")
     assert cfg["align_corners"] is False and cfg["loss"]["resolution"] == "full" and cfg["loss"]["msc"] == "own_map"
     assert Normalization.chosen(cfg["parity"]["normalization"]) == Normalization()
     net = network("backbone=vgg16", "model=largefov", parity="modern")

@@ -21,11 +21,11 @@ from tests.end_to_end.test_train import TINIEST, TINY, run_folder
 def test_from_the_source_domain_to_the_target_domain(tmp_path):
     for name in ("source", "target"):
         (tmp_path / name).mkdir()
-    train(tmp_path / "source", *TINY, "data.domain=source", "max_steps=2", "parity=caffe")
+    train(tmp_path / "source", *TINY, "backbone=resnet18", "data.domain=source", "max_steps=2", "parity=caffe")
     first = run_folder(tmp_path / "source") / "checkpoints" / "best.ckpt"
     done = train(
-        tmp_path / "target", *TINY, "init=checkpoint", f"init.path={first}", "max_steps=1", "scales=msc",
-        "parity.ceil_mode=true",
+        tmp_path / "target", *TINY, "backbone=resnet18", "init=checkpoint", f"init.path={first}",
+        "max_steps=1", "scales=msc", "parity.ceil_mode=true",
     )  # fmt: skip
     assert "taken: trunk (100); new: head.branches.0.classifier (2)" in done.stdout, done.stdout
     assert "note: those weights were trained with" not in done.stdout
@@ -66,7 +66,7 @@ def test_torchvisions_file_of_vgg_on_a_voc_folder_with_pseudo_labels_and_rare_cl
 def test_offline_the_command_says_which_file_to_put_where(tmp_path):
     # nothing listens on this proxy
     dead = {"https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "TORCH_HOME": str(tmp_path)}
-    done = train_alone(tmp_path, *TINY, "init=imagenet", expect=1, env=dead)
+    done = train_alone(tmp_path, *TINY, "backbone=resnet18", "init=imagenet", expect=1, env=dead)
     assert "resnet18-f37072fd.pth" in done.stderr and "init.path=FILE" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert not list(tmp_path.glob("runs/*"))

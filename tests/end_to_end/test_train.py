@@ -117,7 +117,7 @@ def test_a_finished_run_says_so_and_nothing_is_written(finished, resume):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        (["optimizer.lr=0.001"], "other values (optimizer.lr: 0.002 -> 0.001)"),
+        (["optimizer.lr=0.004"], "other values (optimizer.lr: 0.001 -> 0.004)"),
         (["max_steps=3"], "other values (max_steps: 4 -> 3)"),
         (["crf=v2_resnet101"], "deeplab_lit.evaluate checkpoint="),
     ],
@@ -155,7 +155,7 @@ def test_a_trained_run_that_was_not_scored_is_scored(finished):
     _, run = finished
     before = json.loads((run / "result.json").read_text())
     (run / "result.json").unlink()
-    done = train(run.parents[2], *TINY, "optimizer.lr=0.001", f"resume={run}", expect=1)
+    done = train(run.parents[2], *TINY, "optimizer.lr=0.004", f"resume={run}", expect=1)
     assert "trained to step 4 already" in done.stderr and not (run / "result.json").exists()
     train(run.parents[2], *TINY, "resume=auto")
     after = json.loads((run / "result.json").read_text())
@@ -242,8 +242,8 @@ def test_a_multirun_makes_one_run_each_and_compares_them(tmp_path):
         (["+trainer.max_step=3"], "trainer.max_step is not known to lightning.Trainer. Did you mean 'max_steps'?"),
         (["trainer.accelerator=gpu"], "PyTorch sees no GPU here"),
         (["trainer.precision=17"], "precision"),
-        (["backbone.depth=19"], "depth=19 is no ResNet"),
-        (["+backbone.deepness=19"], "backbone.deepness is not known"),
+        (["backbone=resnet18", "backbone.depth=19"], "depth=19 is no ResNet"),
+        (["backbone=resnet18", "+backbone.deepness=19"], "backbone.deepness is not known"),
         (["atrous=hole"], "atrous='hole'"),
         (["resume=nowhere"], "resume='nowhere' does not exist"),
         (["loss.resolution=half"], "loss.resolution='half'"),

@@ -144,7 +144,7 @@ def _check_weights(cfg: DictConfig) -> None:
         return
     path = OmegaConf.select(cfg, "checkpoint")
     if path is None:
-        raise UserError("checkpoint is required: type checkpoint=PATH, such as runs/.../checkpoints/best.ckpt.")
+        raise UserError("checkpoint is required: type checkpoint=RUN_DIRECTORY, or a file such as best.ckpt.")
     if not is_url(path):
         weights_file(path)
 

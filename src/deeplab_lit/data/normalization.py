@@ -56,7 +56,8 @@ class Normalization:
         """
         if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
             raise UserError(f"normalization mean={mean}, std={std}: give three numbers each, the std positive.")
-        return cls((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]), bgr)
+        first, second = (tuple(float(each) for each in values) for values in (mean, std))
+        return cls(first, second, bgr)  # type: ignore[arg-type]
 
     def __call__(self, image: NDArray[np.uint8], size: tuple[int, int] | None = None) -> Tensor:
         """The network input, float32 (3, H, W), of RGB bytes (H, W, 3).

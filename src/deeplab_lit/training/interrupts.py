@@ -147,7 +147,13 @@ class SaveFirst(Callback):
             f"with: {_again(self._command)}",
         )
 
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        self._restore()
+
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
         self._before = {}
