@@ -51,6 +51,7 @@ def test_a_printed_config_has_values_instead_of_references(flag, capsys, monkeyp
     [
         ("evaluate", [], "checkpoint is required: type checkpoint=RUN_DIRECTORY"),
         ("crf_search", [], "checkpoint is required"),
+        ("evaluate", ["checkpoint=some.ckpt", "data.root=mine"], "no data is chosen that it could be set in"),
         ("predict", ["images=nowhere", "out=x", "checkpoint=some.ckpt"], "images=nowhere: there is no picture"),
         ("train", ["resume=autp"], "resume='autp' does not exist"),
         ("train", ["pictures=-1"], "pictures=-1: it is at least 0"),

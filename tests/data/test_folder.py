@@ -83,3 +83,14 @@ def test_masks_as_cvat_writes_them(tmp_path):
     source = Folder(root, root / "labelmap.txt")
     assert source.labels.names == ("ground", "crack") and source.labels.palette[1] == (250, 50, 83)
     np.testing.assert_array_equal(source.split("train")[0].mask, expected)
+
+
+def test_a_small_folder_has_an_image_to_validate_on(tmp_path):
+    root = write_pairs(tmp_path, [f"shot {i}" for i in range(3)], ".png")
+    source = Folder(root, root / "classes.txt", val_share=1e-6)
+    assert len(source.split("val")) == 1 and len(source.split("train")) == 2
+
+
+def test_a_root_that_is_no_folder_is_named(tmp_path):
+    with pytest.raises(UserError, match="nowhere' is not a folder: give the one that holds images and masks"):
+        Folder(tmp_path / "nowhere", tmp_path / "classes.txt")

@@ -62,13 +62,19 @@ def test_it_is_timms_network(state):
         torch.testing.assert_close(dense(image)[:, :, ::4, ::4], expected, atol=1e-3, rtol=1e-3)
 
 
-def test_training_starts_from_them_with_batch_normalisation_held():
-    trunk = {"_target_": "deeplab_lit.models.efficientnet_lite0.EfficientNetLite0", "frozen_norm": True}
+def started(**arguments):
+    """A network whose trunk has the weights, and the line about them."""
+    trunk = {"_target_": "deeplab_lit.models.efficientnet_lite0.EfficientNetLite0", "frozen_norm": True, **arguments}
     head = {"_target_": "deeplab_lit.models.heads.FieldOfView"}
     spec = {"backbone": trunk, "model": head, "scales": [1.0], "align_corners": False, "atrous": "auto"}
     network = build_network(spec, 3)
     weights = ImageNetConfig(weights="", path=None, fc="subset", fc_seed=0, normalization="imagenet", stride_on="3x3")
     (line,) = initialize(network, weights, LabelSet(("a", "b", "c")), trunk)
+    return network, line
+
+
+def test_training_starts_from_them_with_batch_normalisation_held():
+    network, line = started()
     assert "taken: trunk (245); new: head.classifier (2); left: _fc (2)" in line
     network.train()
     before = network.trunk.stem[1].running_mean.clone()
@@ -104,12 +110,7 @@ def test_its_first_blocks_are_a_trunk_of_their_own(state):
         EfficientNetLite0(blocks=17)
 
 
-def test_the_first_blocks_start_from_the_same_weights():
-    trunk = {"_target_": "deeplab_lit.models.efficientnet_lite0.EfficientNetLite0", "frozen_norm": True, "blocks": 8}
-    head = {"_target_": "deeplab_lit.models.heads.FieldOfView"}
-    spec = {"backbone": trunk, "model": head, "scales": [1.0], "align_corners": False, "atrous": "auto"}
-    network = build_network(spec, 3)
-    weights = ImageNetConfig(weights="", path=None, fc="subset", fc_seed=0, normalization="imagenet", stride_on="3x3")
-    (line,) = initialize(network, weights, LabelSet(("a", "b", "c")), trunk)
+def test_the_first_blocks_start_from_the_same_weights(state):
+    network, line = started(blocks=8)
     assert "new: head.classifier (2)" in line
-    assert torch.equal(network.trunk.stem[0].weight, read_efficientnet_lite0()["_conv_stem.weight"])
+    assert torch.equal(network.trunk.stem[0].weight, state["_conv_stem.weight"])

@@ -9,6 +9,7 @@ import torch
 
 from deeplab_lit.config.compose import typed
 from deeplab_lit.data.datamodule import SegmentationData
+from deeplab_lit.training.result import Result
 from deeplab_lit.training.segmenter import Segmenter
 from deeplab_lit.training.train import train
 from deeplab_lit.utils.errors import Interrupted
@@ -113,6 +114,17 @@ def test_lightning_handles_no_signal_outside_the_steps(tmp_path, monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
     run(tmp_path, "max_steps=4", "optimizer.lr=1e-20", trunk=["backbone=lite0_early"])  # the best is the first
     assert handlers and set(handlers) == {before} and signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_run_that_is_trained_further_and_stopped_is_not_finished(tmp_path, monkeypatch):
+    """The score of its shorter training would stand for the longer one."""
+    first = run(tmp_path, "max_steps=2")
+    (folder,) = tmp_path.glob("*/*")
+    signal_at(monkeypatch, "training_step", 2, signal.SIGTERM)
+    with pytest.raises(Interrupted, match="at step 4"):
+        run(tmp_path, f"resume={folder}")
+    assert not (folder / "result.json").exists() and Result.read(folder / "result-before.json") == first
+    assert run(tmp_path, "resume=auto").steps == 6 and (folder / "result.json").is_file()
 
 
 @pytest.fixture(scope="module")

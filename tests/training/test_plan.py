@@ -12,6 +12,7 @@ from deeplab_lit.models import ASPP, DeepLab, ResNet
 from deeplab_lit.training import plan as plans
 from deeplab_lit.training.build import build_segmenter
 from deeplab_lit.training.plan import make_plan, network_spec, settle
+from deeplab_lit.training.runs import Run
 from deeplab_lit.training.trainer import trainer_arguments
 from deeplab_lit.utils.errors import UserError
 from tests.composing import config_of
@@ -114,3 +115,12 @@ def test_loaders_and_validation_batches_follow_the_machine(monkeypatch):
     told = settle(config_of("data=voc", "data.root=x"), {"accelerator": "cpu", "devices": 1})
     assert (told.num_workers, told.eval_batch_size) == (8, 1)
     assert settle(config_of("num_workers=0", "eval_batch_size=3"), two).num_workers == 0
+
+
+@pytest.mark.parametrize(("resume", "trained"), [("auto", True), ("null", False)])
+def test_a_row_is_trained_again_where_it_is_told_to(resume, trained, monkeypatch, tmp_path):
+    found = [Run(tmp_path / "before")]
+    monkeypatch.setattr(plans, "find_finished", lambda *_: found)
+    row = "experiments=table3_aspp_vgg16/largefov"
+    plan = make_plan(config_of(row, "budget=mini", f"output={tmp_path}", f"resume={resume}"))
+    assert (plan.trained is not None) == trained

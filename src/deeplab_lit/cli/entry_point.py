@@ -53,6 +53,8 @@ def entry_point(command: str) -> Callable[[Callable[[DictConfig], None]], Callab
                 _check_weights(cfg)
                 _check_output(cfg, command)
                 lend_folders()
+                if command in ("summary", "report"):
+                    end_with_the_reader()
                 logging.raiseExceptions = False  # on a full disk, each line of a log would print a traceback
                 job(cfg)
             except (*MISTAKES, OSError) as error:
@@ -87,6 +89,15 @@ def entry_point(command: str) -> Callable[[Callable[[DictConfig], None]], Callab
                 if not is_mistake(error):
                     raise
                 caught.append(error)
+            except AssertionError as error:
+                if not str(error).startswith("Unexpected type"):  # OmegaConf's, for a key inside another that is null
+                    raise
+                caught.append(
+                    UserError(
+                        "a key is set inside another one that is null: choose its group first, such as data=voc, or "
+                        "give the whole value, as in '+KEY={NAME: VALUE}'."
+                    )
+                )
             except KeyboardInterrupt:
                 print("interrupted: what is finished is kept, the same command does the rest.", file=sys.stderr)
                 sys.exit(130)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import itertools
 import os
 import re
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 from hydra.errors import HydraException
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from deeplab_lit.cli.reference import all_keys, keys
+from deeplab_lit.cli.reference import all_keys, chosen, keys
 from deeplab_lit.config import known_keys
 from deeplab_lit.config.hydra_store import SCHEMAS
 from deeplab_lit.config.paths import conf_folder, experiments_folder
@@ -152,7 +153,9 @@ def check_words(arguments: list[str], command: str) -> None:
     """
     if any(argument.startswith(("-c", "--config")) and argument not in ("-c", "--cfg") for argument in arguments):
         return  # configs of the user's own may have other keys
+    _check_form(arguments)
     groups = {folder.name for folder in conf_folder().iterdir() if folder.is_dir()} | {"experiments"}
+    taken = chosen(command, arguments)
     # an experiment or a budget makes further choices, whose keys are not known here
     chooses = any(argument.startswith(("experiments=", "budget=")) for argument in arguments)
     known = {*all_keys(command, arguments), *groups, "hydra"}
@@ -167,11 +170,31 @@ def check_words(arguments: list[str], command: str) -> None:
             raise UserError(
                 f"{argument}: {key} takes one of {options}; values inside it are set one by one, as {key}.KEY=VALUE."
             )
+        group, _, inside = key.lstrip("+").partition(".")
+        if inside and group in taken and taken[group] in (None, "null") and not chooses:
+            options = ", ".join(_names(conf_folder() / group))
+            raise UserError(
+                f"{argument}: no {group} is chosen that it could be set in: type {group}= one of {options}."
+            )
         if not is_override or not re.fullmatch(r"[a-z]\w*(\.[a-z]\w*)*", key) or key in known:
             continue
         parent = key.rpartition(".")[0]
         if not parent or (parent in parents and not chooses):
             raise UserError(unknown_key(key, command))
+
+
+def _check_form(arguments: list[str]) -> None:
+    """Raise UserError for words that are no KEY=VALUE, such as the halves of a list that a space has cut."""
+    keys = list(itertools.takewhile(lambda word: not word.startswith("-"), arguments))  # options come last
+    for word in keys:
+        if word.count("[") != word.count("]") or word.count("{") != word.count("}"):
+            raise UserError(f"{word}: a list is one word, in quotes and without a shell's spaces: 'KEY=[A,B]'.")
+    for word, following in zip(keys, [*keys[1:], "VALUE"], strict=False):
+        if word.startswith("="):
+            raise UserError(f"{word}: type KEY=VALUE, without spaces.")
+        if "=" not in word and not word.startswith("~"):
+            value = "VALUE" if "=" in following else following
+            raise UserError(f"{word!r} is no KEY=VALUE: type {word}={value}, without spaces.")
 
 
 def _names(folder: Path) -> list[str]:

@@ -29,6 +29,8 @@ def main() -> None:
         del sys.argv[1]
         # run as ``python -m`` does, so that child processes of Lightning or multiprocessing run the same command
         runpy.run_module(f"deeplab_lit.{name}", run_name="__main__", alter_sys=True)
+    elif name.startswith("-") and (near := closest(name, ["--help"])):
+        sys.exit(f"error: {name} is no option.{near}")
     elif "=" in name or name.startswith(("-", "+", "~")):
         sys.exit(
             f"error: no command is named before {name!r}: type deeplab-lit COMMAND {name}, such as deeplab-lit train "

@@ -52,6 +52,8 @@ class Folder(Layout):
     ) -> None:
         super().__init__(train_masks)
         self.root = Path(root).expanduser()
+        if not self.root.is_dir():
+            raise UserError(f"data.root='{root}' is not a folder: give the one that holds {images} and {masks}.")
         self.labels, self.coding = read_class_list(classes)
         if binary and len(self.labels) != 2:
             raise UserError(f"data.binary=true is for 2 classes, but data.classes={classes} names {len(self.labels)}.")
@@ -84,7 +86,10 @@ class Folder(Layout):
             ]
         ids = sorted(self._own(name, images))
         if not ids:
-            raise UserError(f"{self.images} holds no image for {name}: give lists, data.train= and data.val=.")
+            raise UserError(
+                f"{self.images} holds no image for {name}: give lists, data.train= and data.val=, or another "
+                "data.val_share=."
+            )
         if name == "val" or self.train_masks is None:
             self._refuse_lonely_masks(images)
         return self.images, [self._entry(id, images[id]) for id in ids]
@@ -92,7 +97,8 @@ class Folder(Layout):
     def _own(self, name: str, images: dict[str, Path]) -> list[str]:
         if all((self.images / each).is_dir() for each in ("train", "val")):
             return [id for id in images if Path(id).parts[0] == name]
-        return [id for id in images if (_fraction(id) < self._val_share) == (name == "val")]
+        val = {id for id in images if _fraction(id) < self._val_share} or {min(images, key=_fraction, default="")}
+        return [id for id in images if (id in val) == (name == "val")]
 
     def _entry(self, id: str, image: Path) -> Entry:
         return Entry(id, image, self.masks / f"{id}.png")

@@ -59,6 +59,8 @@ def read_image(path: Path, shape: tuple[int, int] | None = None) -> Bytes:
             return _decoded(file, content, path, shape)
     except UserError:
         raise
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist.") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         # OpenCV reads what Pillow does not know or finds too large; it would read broken files in part, so it gets none
         other = isinstance(error, (UnidentifiedImageError, Image.DecompressionBombError))

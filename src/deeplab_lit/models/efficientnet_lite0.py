@@ -62,7 +62,7 @@ class EfficientNetLite0(nn.Module):
             network. 8 blocks end in 80 channels at stride 16.
 
     Raises:
-        UserError: ``blocks`` is not 1 to 16.
+        UserError: ``blocks`` is not 1 to 16, or so few blocks do not reach the output stride.
 
     Attributes:
         tap_channels, tap_strides: width and stride of the maps that :meth:`forward_taps` gives.
@@ -83,7 +83,7 @@ class EfficientNetLite0(nn.Module):
         if blocks is not None and not 1 <= blocks <= whole:
             raise UserError(f"backbone.blocks={blocks}: EfficientNet-Lite0 has {whole} blocks; null takes all.")
         self.stem = _unit(3, _STEM, 3, stride=2)
-        layers, widths, channels = [], [], _STEM
+        layers, widths, channels, reached = [], [], _STEM, [2]
         for expansion, kernel_size, stride, out_channels, count in _STAGES:
             for number in range(count):
                 layers.append(
@@ -91,6 +91,12 @@ class EfficientNetLite0(nn.Module):
                 )
                 channels = out_channels
                 widths.append(channels)
+                reached.append(reached[-1] * (stride if number == 0 else 1))
+        if blocks is not None and output_stride > reached[blocks]:
+            raise UserError(
+                f"backbone.blocks={blocks} ends at a stride of {reached[blocks]}: type backbone.output_stride="
+                f"{reached[blocks]}, or less."
+            )
         self.blocks = nn.Sequential(*layers[:blocks])
         self.features = _unit(channels, _FEATURES) if blocks is None else nn.Identity()
         for layer in self.modules():

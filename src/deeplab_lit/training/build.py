@@ -145,6 +145,8 @@ def _run_directory(plan: Plan) -> Iterator[Run]:
     refusal = f"another process is training in {run.folder}: wait for its end, or resume=null starts a run of its own."
     with one_or_none(run.folder / "run", refusal):
         if plan.resumed:
+            if run.result.is_file():  # that of a shorter training, which would make this one look finished
+                run.result.replace(run.folder / "result-before.json")
             save_config(run, config)
         log_to(run.folder / "train.log")
         yield run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +61,21 @@ def check_resumable(path: Path, content: dict[str, Any], description: dict[str, 
     for part in ("backbone", "model", "scales", "crf"):
         old, new = theirs["network"].get(part), description["network"].get(part)
         if old != new:
-            raise UserError(f"{path} holds another {part}: {old}, while this run has {new}; start a new run instead.")
+            raise UserError(
+                f"{path} holds another {part} ({_difference(old, new)}): type the command of its run again, which "
+                "stands in its train.log and result.json, or start a new run."
+            )
     old, new = theirs["labels"]["names"], description["labels"]["names"]
     if old != new:
         raise UserError(
             f"{path} was trained for {len(old)} classes ({', '.join(old[:4])}, ...), this run has {len(new)} "
             f"({', '.join(new[:4])}, ...); start a new run instead."
         )
+
+
+def _difference(old: Any, new: Any) -> str:
+    """How a part of the network differs: the first keys whose values do, or the values themselves."""
+    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+        return f"{old}, here {new}"
+    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    return ", ".join(f"{key} {old.get(key)}, here {new.get(key)}" for key in keys[:2])

@@ -85,7 +85,9 @@ def make_plan(config: TrainConfig) -> Plan:
     crf = build_crf(config.crf, threads=1)
     trainer = trainer_arguments(config)
     config = settle(config, trainer)
-    finished = find_finished(Path(config.output).expanduser(), fingerprint(config.as_dict())) if config.row else []
+    finished = (
+        find_finished(Path(config.output).expanduser(), fingerprint(config.as_dict())) if _takes_others(config) else []
+    )
     resumed = None if finished else run_to_resume(config)
     init = CheckpointConfig(path=config.row.start) if config.row and config.row.start else config.init
     # a checkpoint to resume takes precedence over the initial weights
@@ -106,6 +108,11 @@ def make_plan(config: TrainConfig) -> Plan:
         network={**network_spec(config), "crf": last_layer},
         trainer=trainer,
     )
+
+
+def _takes_others(config: TrainConfig) -> bool:
+    """Whether a finished run of the same training is scored instead of training again: rows share trainings."""
+    return config.row is not None and config.resume == "auto"
 
 
 def settle(config: TrainConfig, arguments: dict[str, Any]) -> TrainConfig:

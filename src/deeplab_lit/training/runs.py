@@ -138,7 +138,8 @@ def _told_finished(run: Run, step: int, scored: bool) -> str:
 
 
 def _further(run: Run, step: int) -> str:
-    return f"resume={run.folder} max_steps=MORE, above {step}, trains it further, resume=null begins a new run"
+    more = f"resume={run.folder} max_steps=MORE"
+    return f"the run's command with {more}, above {step}, trains it further, resume=null begins a new run"
 
 
 def _some(changes: Sequence[str]) -> str:

@@ -34,6 +34,9 @@ _NOT_OF_THE_TRAINER = {
     "val_check_interval": "val_every=STEPS",
     "check_val_every_n_epoch": "val_every=STEPS",
     "fast_dev_run": "max_steps=1",
+    "logger": "logger=csv or another choice",
+    "default_root_dir": "output=FOLDER",
+    "callbacks": "a training of your own in Python",
 }
 """Arguments of ``lightning.Trainer`` that follow from keys of the config, and what to type for each."""
 
