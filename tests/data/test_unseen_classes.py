@@ -6,6 +6,7 @@ from PIL import Image
 
 from deeplab_lit.data.coco import coco91
 from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.mask_files import coloured
 from deeplab_lit.data.split import Split
 from deeplab_lit.data.unseen_classes import unseen, unseen_classes
 
@@ -57,3 +58,15 @@ def test_ids_that_coco_never_used_are_not_missed():
     assert unseen(counts, coco91(), "the masks") is None
     counts[18] = 0
     assert "'dog'" in unseen(counts, coco91(), "the masks")
+
+
+def test_a_palette_with_the_colours_at_other_indices_is_told_of(tmp_path):
+    """As an image editor that counts colours writes it: the picture looks right, and its classes are swapped."""
+    split, labels = split_of(tmp_path, [[0, 1, 2]]), LabelSet(("road", "sky"), ((128, 64, 128), (70, 130, 180)))
+    split.coding = coloured(labels)
+    picture = Image.fromarray(np.array([[0, 1]], np.uint8))
+    for palette, words in (([128, 64, 128, 70, 130, 180], None), ([70, 130, 180, 128, 64, 128], "at other indices")):
+        picture.putpalette(palette)
+        picture.save(split.masks[0])
+        sentence = unseen_classes(split, labels)
+        assert sentence is None if words is None else words in sentence

@@ -17,6 +17,7 @@ from deeplab_lit.data.base import Layout
 from deeplab_lit.data.image_files import FORMATS, pictures_below, read_image
 from deeplab_lit.data.labels import VOID, LabelSet
 from deeplab_lit.data.mask_files import MaskCoding, read_mask
+from deeplab_lit.data.palettes import REORDERED, REORDERED_MEANS, palette_kind
 from deeplab_lit.data.unseen_classes import unseen
 from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.errors import UserError
@@ -27,8 +28,6 @@ _SIDE = 32  # pixels a side of the thumbnails that are compared
 ALIKE = 0.98
 """Least correlation of the thumbnails of two images that count as one photograph, resized or saved again."""
 
-_REORDERED = "palette of the classes in another order"
-_KINDS = {"L": "grey, no palette", "1": "two levels, 1 bit", "RGB": "colours", "RGBA": "colours"}
 
 _Job = tuple[str, Path, Path | None]
 
@@ -168,7 +167,7 @@ def _look(labels: LabelSet, coding: MaskCoding, job: _Job) -> _Look:
         counts = np.bincount(mask.ravel(), minlength=256)
         problems += _mask_problems(mask, counts, image, image_path, mask_path, labels)
     size = (image.shape[0], image.shape[1])
-    palette = "" if mask_path is None or counts is None else _palette(mask_path, labels, coding, counts)
+    palette = "" if mask_path is None or counts is None else palette_kind(mask_path, labels, coding, counts)
     return _Look(tuple(problems), size, counts, palette, mode, digest, small)
 
 
@@ -195,32 +194,12 @@ def _mode(path: Path, image: Bytes) -> str:
         return "RGB of another kind"
 
 
-def _palette(path: Path, labels: LabelSet, coding: MaskCoding, counts: NDArray[np.int64]) -> str:
-    with Image.open(path, formats=FORMATS) as file:
-        if file.mode != "P":
-            return _KINDS.get(file.mode, "grey, 16 bits")
-        given = np.zeros(768, np.uint8)
-        values = file.getpalette() or []
-        given[: len(values)] = values[:768]
-    palette = given.reshape(256, 3)
-    if (palette[: len(labels)] == labels.colours[: len(labels)]).all():
-        return "palette of the classes"
-    used = np.flatnonzero(counts).tolist()
-    meant = dict(enumerate(coding.colours)) | {VOID: coding.void}
-    shown = {index: tuple(palette[index].tolist()) for index in used}
-    moved = any(shown[index] != meant.get(index) for index in used) and set(shown.values()) <= set(meant.values())
-    return _REORDERED if moved and coding.colours else "another palette"
-
-
 def _findings(train: Sequence[_Look], splits: Mapping[str, SplitReport], source: Layout) -> Iterator[str]:
     counts = [each.counts for each in train if each.counts is not None]
     if counts and (sentence := unseen(np.sum(counts, 0), source.labels, f"the {len(counts)} training masks")):
         yield sentence
-    if moved := sum(split.palettes[_REORDERED] for split in splits.values()):
-        yield (
-            f"{moved} mask(s) have a palette with the colours of data.classes at other indices: the indices are read, "
-            "not the colours; convert these masks to RGB if their colours are right."
-        )
+    if moved := sum(split.palettes[REORDERED] for split in splits.values()):
+        yield (f"{moved} mask(s) {REORDERED_MEANS}")
 
 
 def _summary(images: int, absent: Sequence[str], looks: Sequence[_Look], num_classes: int) -> SplitReport:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from deeplab_lit.data.labels import UNUSED, VOID, LabelSet
 from deeplab_lit.data.mask_files import read_mask
+from deeplab_lit.data.palettes import REORDERED, REORDERED_MEANS, palette_kind
 from deeplab_lit.data.split import Split
 
 _SAMPLE = 200
@@ -15,7 +16,8 @@ _SAMPLE = 200
 def unseen_classes(split: Split, labels: LabelSet) -> str | None:
     """One sentence on the classes that a sample of a split's masks lacks; None if it holds all classes.
 
-    Masks are read in a random order until each class has been seen, 200 at most.
+    Masks are read in a random order until each class has been seen, 200 at most. A mask among them whose palette has
+    the colours of the classes at other indices is told of instead.
 
     Raises:
         UserError: a mask cannot be read.
@@ -23,7 +25,10 @@ def unseen_classes(split: Split, labels: LabelSet) -> str | None:
     counts = np.zeros(256, np.int64)
     sample = np.random.default_rng(0).permutation(len(split))[:_SAMPLE]
     for index in sample:
-        counts += np.bincount(read_mask(split.masks[index], split.coding).ravel(), minlength=256)
+        own = np.bincount(read_mask(split.masks[index], split.coding).ravel(), minlength=256)
+        if palette_kind(split.masks[index], labels, split.coding, own) == REORDERED:
+            return f"{split.masks[index]} and perhaps others {REORDERED_MEANS}"
+        counts += own
         if counts[: len(labels)].all():
             return None
     masks = f"the {len(split)} training masks"
