@@ -128,7 +128,7 @@ def test_a_format_of_weights(tmp_path):
     torch.testing.assert_close(ours.network(image), theirs(image), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_schedule(clone):
     (line,) = take("A schedule", clone)
     run(

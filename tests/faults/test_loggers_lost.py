@@ -88,7 +88,7 @@ def test_a_run_ends_when_the_process_of_wandb_is_killed(tmp_path):
     assert (run_folder(tmp_path) / "result.json").is_file()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="a mount of Linux")
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can mount")
 def test_a_full_disk_of_wandb_ends_no_run(tmp_path):
@@ -108,7 +108,7 @@ def test_a_full_disk_of_wandb_ends_no_run(tmp_path):
 
 @pytest.mark.slow
 @needs_nobody
-@pytest.mark.parametrize("home", ["/nonexistent", None])
+@pytest.mark.parametrize("home", ["/nonexistent", pytest.param(None, marks=pytest.mark.long)])
 def test_wandb_needs_no_home(tmp_path, home):
     tmp_path.chmod(0o777)
     env = {"HOME": home, "WANDB_MODE": None, "WANDB_SILENT": None}
