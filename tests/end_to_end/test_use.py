@@ -164,7 +164,6 @@ def test_the_search_writes_a_preset_that_can_be_used(user, monkeypatch):
     assert network(user).predict(user / "pictures/p0.jpg", crf=str(folder / "crf/searched.yaml")).shape == (60, 80)
 
 
-@pytest.mark.long  # its local server has closed a connection once
 def test_a_network_from_a_url(user):
     server = http.server.ThreadingHTTPServer(
         ("127.0.0.1", 0), partial(http.server.SimpleHTTPRequestHandler, directory=str(checkpoint(user).parent))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from pathlib import Path
 
 from deeplab_lit.utils.errors import UserError
@@ -10,6 +11,7 @@ from deeplab_lit.utils.files import replacing
 from deeplab_lit.utils.homes import cache_folder
 from deeplab_lit.utils.locks import one_at_a_time
 
+_TRIES = 3
 HUB_FILE = "model.safetensors"
 """The name of the weights in a repository on the Hugging Face Hub."""
 
@@ -65,14 +67,26 @@ def fetched(url: str) -> Path:
     file = cache_folder() / "checkpoints" / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name}"
     with one_at_a_time(file):
         if not file.is_file():
-            from torch.hub import download_url_to_file
-
             try:
-                with replacing(file) as temporary:
-                    download_url_to_file(url, str(temporary), progress=False)
+                _download(url, file)
             except (OSError, RuntimeError) as error:
                 raise UserError(f"{url} could not be fetched ({error}): fetch it by hand and give the path.") from error
     return file
+
+
+def _download(url: str, file: Path) -> None:
+    """Write what is at a URL to a file; where the server closes the connection, it is asked again."""
+    from torch.hub import download_url_to_file
+
+    for left in reversed(range(_TRIES)):
+        try:
+            with replacing(file) as temporary:
+                download_url_to_file(url, str(temporary), progress=False)
+            return
+        except ConnectionError:
+            if not left:
+                raise
+            time.sleep(1)
 
 
 def _from_hub(url: str) -> Path:
