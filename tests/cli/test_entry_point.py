@@ -1,5 +1,6 @@
 """What is answered before torch is imported."""
 
+import signal
 import subprocess
 import sys
 
@@ -84,3 +85,13 @@ def test_mistakes_are_answered_before_torch_is_imported(command, arguments, word
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert words in done.stderr and len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert done.stdout.splitlines() == ["1", "[]"]
+
+
+def test_a_reader_that_has_seen_enough_ends_the_command_quietly():
+    """As ``summary | head -1``."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deeplab_lit.summary", "backbone=resnet18"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    process.stdout.close()
+    assert process.stderr.read() == "" and process.wait(timeout=60) == 128 + signal.SIGPIPE

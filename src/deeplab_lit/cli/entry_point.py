@@ -9,10 +9,12 @@ import functools
 import logging
 import os
 import re
+import select
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
@@ -53,10 +55,10 @@ def entry_point(command: str) -> Callable[[Callable[[DictConfig], None]], Callab
                 _check_weights(cfg)
                 _check_output(cfg, command)
                 lend_folders()
-                if command in ("summary", "report"):
-                    end_with_the_reader()
                 logging.raiseExceptions = False  # on a full disk, each line of a log would print a traceback
                 job(cfg)
+            except BrokenPipeError as error:
+                _end_without_reader(error)
             except (*MISTAKES, OSError) as error:
                 # a sweep has to see the error of its job; elsewhere Hydra would print lines of its own for it
                 if not raises or is_of_sweep() or not is_mistake(error):
@@ -85,6 +87,9 @@ def entry_point(command: str) -> Callable[[Callable[[DictConfig], None]], Callab
                 sys.argv[1:] = options_last(sys.argv[1:])
                 check_words(sys.argv[1:], command)
                 program()
+                sys.stdout.flush()
+            except BrokenPipeError as error:
+                _end_without_reader(error)
             except (*MISTAKES, OSError) as error:
                 if not is_mistake(error):
                     raise
@@ -132,6 +137,22 @@ def end_with_the_reader() -> None:
     """Restore the default action of SIGPIPE, so that ``| head`` ends the process without a traceback."""
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+
+def _end_without_reader(error: BrokenPipeError) -> NoReturn:
+    """End the process quietly if nothing reads its standard output any more, as after ``| head``.
+
+    Raises:
+        BrokenPipeError: ``error``, which another pipe has caused.
+    """
+    if not hasattr(select, "poll"):
+        raise error
+    output = select.poll()
+    output.register(sys.stdout.fileno(), 0)
+    if not any(event & select.POLLERR for _, event in output.poll(0)):
+        raise error
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python itself writes what is left there
+    sys.exit(128 + signal.SIGPIPE)
 
 
 def _table_of(arguments: list[str]) -> str | None:
