@@ -47,8 +47,8 @@ SCHEMAS: dict[str, type] = {
 }
 
 
-# rows hold the published numbers of steps, which smaller budgets multiply by a factor
-OmegaConf.register_new_resolver("times", lambda number, factor: round(number * factor), replace=True)
+# rows hold the published numbers of steps, which smaller budgets multiply by a factor; no step is none
+OmegaConf.register_new_resolver("times", lambda number, factor: max(1, round(number * factor)), replace=True)
 
 # the batch of one process does not follow from the data set if that of all processes is given
 OmegaConf.register_new_resolver("unless", lambda told, default: default if told is None else None, replace=True)
