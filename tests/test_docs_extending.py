@@ -146,7 +146,7 @@ def test_a_schedule(clone):
     assert re.search(r"cosine +Half a cosine\.", run(clone, "python -m deeplab_lit.train --help"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_loss(clone):
     (line,) = take("A loss", clone)
     arguments = [*ARGUMENTS, *SHAPES, "backbone=timm", "backbone.name=test_resnet", "optimizer.lr=0.002"]

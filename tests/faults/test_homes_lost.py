@@ -71,7 +71,7 @@ def test_a_folder_that_is_not_mine_is_refused_before_any_work(place, env, name):
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=() if name in ("train", "predict") else pytest.mark.long) for name in COMMANDS],
+    [pytest.param(name, marks=() if name == "train" else pytest.mark.long) for name in COMMANDS],
 )
 def test_it_works_without_a_home_after_one_sentence(place, env, temporary, name):
     shutil.copytree(place, temporary / "mine")
