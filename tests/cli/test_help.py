@@ -44,7 +44,7 @@ def test_help_shows_the_keys_of_the_choice_that_is_typed():
     assert "optimizer.momentum=0.9" in text and "init.path=???" in text and "* folder" in text
     assert "crop_size=321 pixels" in text and "data.domain" not in text
     plain = " ".join(help_text("train").split())
-    assert "data.domain=target" in plain and "data.val_share" not in plain and "crop_size=97 pixels" in plain
+    assert "data.domain=simple" in plain and "data.val_share" not in plain and "crop_size=97 pixels" in plain
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -2,11 +2,13 @@ import hashlib
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 
 from deeplab_lit.data.shapes.dataset import DOMAINS, Shapes
 from deeplab_lit.data.shapes.scene import render
+from deeplab_lit.data.shapes.textures import checks, dots, stripes
 from deeplab_lit.utils.errors import UserError
 
 
@@ -55,17 +57,18 @@ def test_train_and_val_share_no_picture(made):
     assert len(set(files)) == 80
 
 
-def test_boat_and_sled_are_one_drawing_on_different_ground():
-    things = DOMAINS["target"].things
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_boat_and_sled_are_one_drawing_on_different_ground(domain):
+    things = DOMAINS[domain].things
     boat, sled = things["boat"], things["sled"]
     assert (boat.ground, sled.ground) == ("water", "snow")
     assert (boat.texture, boat.colours, boat.size) == (sled.texture, sled.colours, sled.size)
     assert all(np.array_equal(a, b) for a, b in zip(boat.outline(), sled.outline(), strict=True))
 
 
-def test_the_second_domain_has_more_classes_and_other_statistics():
+def test_the_source_domain_has_more_classes_and_other_statistics():
     assert set(DOMAINS["target"].things) < set(DOMAINS["source"].things)
-    assert len(Shapes("source").labels) == 18
+    assert len(Shapes("target").labels) == 15 and len(Shapes("source").labels) == 19
 
     def statistics(name):
         pictures = [render(np.random.default_rng(i), DOMAINS[name], 96, 96)[0] for i in range(12)]
@@ -73,6 +76,39 @@ def test_the_second_domain_has_more_classes_and_other_statistics():
 
     (mean, spread), (other_mean, other_spread) = statistics("target"), statistics("source")
     assert np.abs(mean - other_mean).max() > 5 and spread > other_spread
+
+
+def test_classes_of_the_target_have_the_same_range_of_areas():
+    """The largest disc and the largest moon of equal squash and tilt cover the same number of pixels."""
+    for name in ("ball", "moon", "leaf", "lamp"):
+        thing = DOMAINS["target"].things[name]
+        fine = [(part * thing.size[1] * 4 + 1200).round().astype(np.int32) for part in thing.outline()]
+        canvas = np.zeros((2400, 2400), np.uint8)
+        for part in fine:
+            cv2.fillPoly(canvas, [part], 1)
+        assert canvas.sum() / 16 == pytest.approx(160**2, rel=0.02)
+        assert thing.size[1] / thing.size[0] == pytest.approx(8 if name == "lamp" else 16)
+
+
+def test_the_pictures_of_target_are_of_256_pixels_and_a_third_of_them_is_objects(tmp_path):
+    data = Shapes("target", train_images=40, val_images=2, cache=tmp_path)
+    data.prepare()
+    masks = [data.split("train")[i].mask for i in range(40)]
+    assert all(max(mask.shape) == 256 and min(mask.shape) >= 192 for mask in masks)
+    assert 0.15 < np.mean([(mask % 255 > 0).mean() for mask in masks]) < 0.4
+
+
+@pytest.mark.parametrize("texture", [stripes, checks, dots])
+def test_detail_of_the_target_s_textures_grows_with_the_object(texture):
+    """The same object drawn twice as large, and shrunk by two, is the same picture, as of things nearer or farther."""
+
+    def drawn(pixels):
+        y, x = (np.mgrid[0 : 4 * pixels, 0 : 4 * pixels].astype(np.float32) + 0.5) / pixels - 2
+        return texture(np.random.default_rng(0), x, y, pixels)
+
+    small, large = drawn(40), drawn(80)
+    shrunk = cv2.resize(large, small.shape[::-1], interpolation=cv2.INTER_AREA)
+    assert np.corrcoef(shrunk.ravel(), small.ravel())[0, 1] > 0.9
 
 
 def test_two_processes_at_once_and_a_killed_one_leave_one_whole_folder(tmp_path):

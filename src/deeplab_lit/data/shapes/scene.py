@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 
 from deeplab_lit.data.labels import VOID
 from deeplab_lit.data.shapes.noise import coloured, fractal
-from deeplab_lit.data.shapes.objects import Points, Thing
+from deeplab_lit.data.shapes.objects import Thing
+from deeplab_lit.data.shapes.outlines import Canvas, coverage, union
 from deeplab_lit.utils.arrays import Bytes
 
-Canvas = NDArray[np.float32]
-
-_FINE = 4  # outlines are drawn this many times larger and averaged, which gives soft edges
 _GROUNDS: dict[str, tuple[tuple[int, int, int], float, float, float]] = {
     # colour, contrast, roughness, stretch of the grain
     "grass": ((95, 120, 60), 26, 0.95, 1.0),
@@ -29,9 +27,10 @@ _GROUNDS: dict[str, tuple[tuple[int, int, int], float, float, float]] = {
 
 @dataclass(frozen=True)
 class Domain:
-    """The statistics of the pictures of one domain."""
+    """The classes and the statistics of the pictures of one domain."""
 
     things: Mapping[str, Thing]
+    long: int = 144  # pixels of a picture's longer side
     tint: tuple[float, float, float] = (1.0, 1.0, 1.0)
     contrast: float = 1.0
     camera_noise: tuple[float, float] = (2.0, 7.0)
@@ -47,7 +46,9 @@ def render(rng: np.random.Generator, domain: Domain, height: int, width: int) ->
     _clutter(rng, image, int(rng.integers(*domain.clutter, endpoint=True)))
     labels = np.zeros((height, width), np.uint8)
     # large things first: small ones in front of them stay visible
-    sizes = {i: _random_size(rng, domain.things[name], min(height, width)) for i, name in enumerate(chosen)}
+    sizes = {
+        i: _random_size(rng, domain.things[name], min(height, width) / domain.long) for i, name in enumerate(chosen)
+    }
     for i in sorted(sizes, key=lambda i: -sizes[i]):
         thing = domain.things[chosen[i]]
         centre = _place(rng, ground_of, thing.ground)
@@ -56,9 +57,8 @@ def render(rng: np.random.Generator, domain: Domain, height: int, width: int) ->
     return _photograph(rng, image, domain), _with_void_rim(labels)
 
 
-def _random_size(rng: np.random.Generator, thing: Thing, side: int) -> float:
+def _random_size(rng: np.random.Generator, thing: Thing, scale: float) -> float:
     low, high = thing.size
-    scale = side / 144
     return float(np.exp(rng.uniform(np.log(low), np.log(max(high * scale, low + 1)))))
 
 
@@ -96,30 +96,18 @@ def _clutter(rng: np.random.Generator, image: Canvas, count: int) -> None:
     for _ in range(count):
         if rng.random() < 0.45:
             walk = np.cumsum(rng.normal(0, 7, (6, 2)), axis=0) + rng.uniform(0, 1, 2) * (width, height)
-            alpha = _coverage([walk.astype(np.float32)], (height, width), thickness=int(rng.integers(3, 9)))
+            alpha = coverage([walk.astype(np.float32)], (height, width), thickness=int(rng.integers(3, 9)))
             paint = coloured(rng, rng.uniform(20, 200, 3).astype(np.float32), fractal(rng, (height, width), 8), 8)
         else:
             angle = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(5, 11)))
             radius = rng.uniform(3, 22) * rng.uniform(0.5, 1.3, len(angle))
             outline = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
             outline = outline + rng.uniform(0, 1, 2) * (width, height)
-            alpha = _coverage([outline.astype(np.float32)], (height, width))
+            alpha = coverage([outline.astype(np.float32)], (height, width))
             noise = fractal(rng, (height, width), float(rng.uniform(3, 16)), float(rng.uniform(0.4, 0.95)))
             paint = coloured(rng, rng.uniform(20, 230, 3).astype(np.float32), noise, float(rng.uniform(4, 35)))
         alpha = cv2.GaussianBlur(alpha, (0, 0), float(rng.uniform(0.4, 1.5)))[..., None]
         image += alpha * (paint - image)
-
-
-def _coverage(outlines: list[Points], size: tuple[int, int], thickness: int = 0) -> Canvas:
-    """The share of each pixel inside the outlines (even-odd), or under lines of ``thickness`` quarter pixels."""
-    height, width = size
-    fine = np.zeros((height * _FINE, width * _FINE), np.uint8)
-    points = [np.round(outline * _FINE).astype(np.int32) for outline in outlines]
-    if thickness:
-        cv2.polylines(fine, points, False, 255, thickness)
-    else:
-        cv2.fillPoly(fine, points, 255)
-    return cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 
 
 def _place(rng: np.random.Generator, ground_of: NDArray[np.str_], ground: str | None) -> tuple[float, float] | None:
@@ -151,7 +139,7 @@ def _draw(
     to_image = size * np.array([[cos, -sin], [sin, cos]]) @ np.diag([mirror, squash])
     # outlines that overlap would cancel under the even-odd rule, so only holes share a call with their body
     outlines = [(part @ to_image.T + centre).astype(np.float32) for part in thing.outline()]
-    alpha = _union(outlines, (height, width))
+    alpha = union(outlines, (height, width))
     edge_blur = float(rng.uniform(0.35, 0.9))
     alpha = cv2.GaussianBlur(alpha, (0, 0), edge_blur)
     if not (alpha > 0.5).any():
@@ -176,25 +164,6 @@ def _colour(rng: np.random.Generator, colours: Sequence[tuple[int, int, int]] | 
     if colours is None:
         return rng.uniform(30, 235, 3)
     return np.array(colours[int(rng.integers(len(colours)))]) + rng.normal(0, 12, 3)
-
-
-def _union(outlines: list[Points], size: tuple[int, int]) -> Canvas:
-    """The coverage of the union of parts. A part of opposite orientation is a hole in the part before it."""
-    parts: list[list[Points]] = []
-    for outline in outlines:
-        if parts and _turns(outline) * _turns(parts[-1][0]) < 0 and len(outline) == len(parts[-1][0]):
-            parts[-1].append(outline)
-        else:
-            parts.append([outline])
-    covered = np.zeros(size, np.float32)
-    for part in parts:
-        covered = np.maximum(covered, _coverage(part, size))
-    return covered
-
-
-def _turns(outline: Points) -> float:
-    x, y = outline.T
-    return float(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)))
 
 
 def _photograph(rng: np.random.Generator, image: Canvas, domain: Domain) -> Bytes:
