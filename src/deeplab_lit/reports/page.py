@@ -13,8 +13,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from deeplab_lit.config.identity import differing
 from deeplab_lit.reports.collect import FinishedRun, Report
 from deeplab_lit.reports.effects import TITLES, effects
+from deeplab_lit.reports.remarks import remarks
 from deeplab_lit.reports.svg_charts import curves_chart, heat_map, read_curves, trimap_chart
-from deeplab_lit.reports.tables import TEXT_COLUMNS, about, departing, failures, legend, lines
+from deeplab_lit.reports.tables import TEXT_COLUMNS, about, lines
 
 _KINDS = {".jpg": "image/jpeg", ".png": "image/png"}
 
@@ -42,7 +43,7 @@ def _part(report: Report, budget: str) -> dict[str, Any]:
         "run": bool(runs) or any(row.status(budget) == "failed" for row in report.rows),
         "titles": titles,
         "lines": table,
-        "remarks": [legend(report, budget), *departing(report, budget), *failures(report, budget)],
+        "remarks": remarks(report, budget),
         "effects": [each.line() for each in effects(report, budget)],
         "curves": _curves(runs),
         "heat": _heat(runs),
