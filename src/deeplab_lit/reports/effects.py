@@ -10,6 +10,7 @@ from deeplab_lit.reports.collect import BUDGETS, Report, Row
 from deeplab_lit.utils.over_seeds import OverSeeds, signed
 
 TITLES = ("part", "settings", "mean gain", "95 % interval", "lowest", "highest", "after the CRF", "its interval")
+GAIN_TITLES = ("mean gain", "after the CRF", "its interval")
 ABOUT = "what each part brings, over all settings of the others (points of mIoU)"
 LEGEND = (
     "mean gain: for each seed the mean over the settings of the other parts, then mean ± deviation and 95 % interval "

@@ -24,7 +24,7 @@ def remarks(report: Report, budget: str) -> list[str]:
     return [
         _legend(report, budget),
         *([_GAINS] if gains else []),
-        *_starts(report, budget),
+        *starts(report, budget),
         *_left_out(report, budget),
         *_departing(report, budget),
         *_failures(report, budget),
@@ -37,7 +37,7 @@ def _legend(report: Report, budget: str) -> str:
     return "status " + "; ".join(text for word, text in _STATES.items() if word.split(" ")[0] in shown)
 
 
-def _starts(report: Report, budget: str) -> list[str]:
+def starts(report: Report, budget: str) -> list[str]:
     """A sentence for each training that several seeds of a row start from, which no deviation contains."""
     starts = {row.starts_from: None for row in report.rows if row.starts_from and len(row.results.get(budget, [])) > 1}
     return [

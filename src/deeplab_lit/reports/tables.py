@@ -8,18 +8,23 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from deeplab_lit.reports.collect import BUDGETS, MEASURES, Report, Row, changed
 from deeplab_lit.reports.effects import ABOUT as ABOUT_EFFECTS
+from deeplab_lit.reports.effects import GAIN_TITLES, effects
 from deeplab_lit.reports.effects import LEGEND as EFFECTS_LEGEND
 from deeplab_lit.reports.effects import TITLES as EFFECT_TITLES
-from deeplab_lit.reports.effects import effects
 from deeplab_lit.reports.remarks import remarks
 from deeplab_lit.utils.over_seeds import OverSeeds, signed
 from deeplab_lit.utils.terminal import paragraph, table
 
-TEXT_COLUMNS = (
-    "row", "with", "starts from", "data", "status", "part", "mean gain", "after the CRF", "95 % interval",
-    "its interval", *(f"gain: {budget}" for budget in BUDGETS),
+TEXT_COLUMNS = ("row", "with", "starts from", "data", "status", "part")
+GAIN_COLUMNS = (*(f"gain: {budget}" for budget in BUDGETS), "95 % interval", *GAIN_TITLES)
+"""The columns of gains and intervals, which are aligned to the left, since some have a mark behind them."""
+_LEFT = (*TEXT_COLUMNS, *GAIN_COLUMNS)
+NUMBERS = (
+    "published", "ours", "spread", "difference",
+    "gain_published", "gain_ours", "gain_deviation", "gain_low", "gain_high",
 )  # fmt: skip
-_TOGETHER = ("gain: published", *(f"gain: {budget}" for budget in BUDGETS), "95 % interval")
+"""The columns of :func:`cells` that hold numbers."""
+_TOGETHER = ("gain: published", *GAIN_COLUMNS)
 _QUALITY = ("miou", "crf_miou")
 ABOUT_BUDGETS = {
     "full": "the papers' data, crops and iterations",
@@ -180,10 +185,11 @@ def as_tables(report: Report) -> Iterator[str]:
             yield paragraph(f"{report.table}, {budget} ({about(budget)}): not run") + "\n"
             continue
         titles, found = lines(report, budget)
-        yield table(titles, found, TEXT_COLUMNS, f"{report.table}, {budget}: {about(budget)}", _TOGETHER)
+        yield table(titles, found, _LEFT, f"{report.table}, {budget}: {about(budget)}", _TOGETHER)
         yield "\n".join(map(paragraph, remarks(report, budget))) + "\n"
         if brought := effects(report, budget):
-            yield table(EFFECT_TITLES, [each.line() for each in brought], TEXT_COLUMNS, ABOUT_EFFECTS)
+            found = [each.line() for each in brought]
+            yield table(EFFECT_TITLES, found, _LEFT, ABOUT_EFFECTS, _TOGETHER)
             yield paragraph(EFFECTS_LEGEND) + "\n"
 
 
