@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 from deeplab_lit.reports.collect import BUDGETS, Report, Row
-from deeplab_lit.reports.remarks import starts
+from deeplab_lit.reports.remarks import left_out, starts
 from deeplab_lit.reports.tables import about
 from deeplab_lit.utils.over_seeds import NOISE, OverSeeds, signed
 
@@ -19,9 +19,9 @@ _FONT = "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', Helvetica, Arial, sa
 _TITLES = ("row", "with", "mIoU published", "mIoU ours", "seeds", "gain published", "gain ours")
 _LEFT = ("row", "with", "gain ours")
 _LEGEND = (
-    "Ours: mean ± standard deviation over the seeds. Gain: what a row has more than the row that it extends, paired by "
-    "seed, with the 95 % interval of the mean (Student's t over the seeds; an arrow where it goes on). "
-    f"{NOISE} and a hollow point: within noise, for the interval contains 0 or there is one seed."
+    "Ours: mIoU in percent, mean ± standard deviation over the seeds. Gain: over the row that a row extends, paired by "
+    "seed, with the 95 % interval of the mean (Student's t; an arrow: it goes on). "
+    f"{NOISE} and a hollow point: within noise, since the interval contains 0 or there is one seed."
 )
 _OTHER_DATA = "The published numbers are of other data and longer trainings."
 
@@ -63,16 +63,13 @@ def as_svg(report: Report) -> str:
         title = f"{report.table}, {budget}: {about(budget)}"
         drawn.append(_text(_MARGIN, top + 14, title, size=15, weight="600"))
         parts, top = _part(report, budget, _TITLES, top + 42)
-        drawn += parts
-        remarks = [
-            _LEGEND,
-            *([] if budget == "full" else [_OTHER_DATA]),
-            *(f"{each.capitalize()}." for each in starts(report, budget)),
-        ]
-        for line in (line for each in remarks for line in textwrap.wrap(each, 145)):
-            top += 15
-            drawn.append(_text(_MARGIN, top, line, size=11, opacity=0.75))
-        top += 30
+        remarks = [each[0].upper() + each[1:] + "." for each in (*starts(report, budget), *left_out(report, budget))]
+        notes, top = _notes([*([] if budget == "full" else [_OTHER_DATA]), *remarks], top)
+        drawn += [*parts, *notes]
+        top += 20
+    notes, top = _notes([_LEGEND], top)
+    drawn += notes
+    top += 16
     paper = (
         f'<rect x="0.5" y="0.5" width="{_WIDTH - 1:g}" height="{top - 1:g}" rx="6" fill="#ffffff" stroke="#d0d7de"/>'
     )
@@ -85,6 +82,13 @@ def gains_chart(report: Report, budget: str) -> str:
         return ""
     drawn, bottom = _part(report, budget, ("row", "gain ours"), 16.0)
     return _svg(drawn, bottom + 8, f"Gains at {budget}")
+
+
+def _notes(sentences: Sequence[str], top: float) -> tuple[list[str], float]:
+    """Small lines of text below ``top``, and where they end."""
+    lines = [line for each in sentences for line in textwrap.wrap(each, 148)]
+    drawn = [_text(_MARGIN, top + 15 * number, line, size=11, opacity=0.75) for number, line in enumerate(lines, 1)]
+    return drawn, top + 15 * len(lines)
 
 
 def _svg(drawn: Sequence[str], height: float, title: str, more: str = "") -> str:

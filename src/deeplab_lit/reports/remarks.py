@@ -25,7 +25,7 @@ def remarks(report: Report, budget: str) -> list[str]:
         _legend(report, budget),
         *([_GAINS] if gains else []),
         *starts(report, budget),
-        *_left_out(report, budget),
+        *left_out(report, budget),
         *_departing(report, budget),
         *_failures(report, budget),
     ]
@@ -47,7 +47,7 @@ def starts(report: Report, budget: str) -> list[str]:
     ]
 
 
-def _left_out(report: Report, budget: str) -> list[str]:
+def left_out(report: Report, budget: str) -> list[str]:
     """A sentence for each gain that leaves out seeds, since only one of its two rows has them."""
     found = []
     for row in report.rows:
