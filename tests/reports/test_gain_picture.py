@@ -94,16 +94,27 @@ def test_cells_of_a_line_do_not_overlap(picture):
         assert ends == sorted(ends) and ends[-1] < 880
 
 
-class Fixed(Row):
-    def measured(self, budget, measure):
-        return None
-
-
 def test_a_table_without_runs_shows_the_published_numbers():
-    rows = [Fixed("a<b", "", [], {"miou": 60.0}), Fixed("c", "", [], {"miou": 61.5})]
+    rows = [Row("a<b", "", [], {"miou": 60.0}), Row("c", "", [], {"miou": 61.5})]
     picture = ElementTree.fromstring(as_svg(Report("any", rows)))
     assert {"a<b", "60.00", "+1.50"} <= set(texts(picture)) and "gain ours" not in texts(picture)
     assert gains_chart(Report("any", rows), "full") == ""
+
+
+def test_gains_of_nothing_have_an_axis():
+    rows = [Row(name, "", [], {"miou": 60.0}) for name in "ab"]
+    picture = ElementTree.fromstring(as_svg(Report("any", rows)))
+    (tip,) = [each.get("d") for each in picture.iter(f"{SVG}path") if each.get("class") == "published"]
+    assert values(picture, [float(re.match(r"M([\d.]+)", tip)[1])]) == pytest.approx([0], abs=1e-6)
+
+
+@pytest.mark.parametrize("parts", [5, 12])
+def test_marks_give_way_to_what_is_drawn(parts):
+    marks = [f"Part{number:03}" for number in range(parts)]
+    rows = [Row("before", "", marks[:1], {"miou": 60.0}), Row("a_row_of_parts", "", marks, {"miou": 61.0})]
+    picture = ElementTree.fromstring(as_svg(Report("any", rows)))
+    axis = min(float(each.get("x1")) for each in picture.iter(f"{SVG}line"))
+    assert ("with" in texts(picture)) == (parts == 5) and "a_row_of_parts" in texts(picture) and axis < 900 - 160
 
 
 def test_an_interval_that_leaves_the_picture_ends_in_an_arrow(tmp_path):

@@ -13,6 +13,7 @@ from deeplab_lit.reports.tables import about
 from deeplab_lit.utils.over_seeds import NOISE, OverSeeds, signed
 
 _WIDTH, _MARGIN, _GAP, _LINE = 900.0, 20.0, 16.0, 24.0
+_PLOT = 160.0  # the least width of the drawn gains
 _CHARACTER = 6.9  # pixels of a wide font of 12 pixels
 _OURS, _PUBLISHED = "#2a6fdb", "#c4620a"  # seen on white and on black
 _FONT = "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', Helvetica, Arial, sans-serif"
@@ -33,6 +34,18 @@ class _Line:
     cells: tuple[str, ...]
     published: float | None
     gain: OverSeeds | None
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of cells; each word of its title stands on a line of its own."""
+
+    title: str
+    cells: list[str]
+
+    @property
+    def width(self) -> float:
+        return _CHARACTER * max(map(len, [*self.title.split(), *self.cells]))
 
 
 @dataclass(frozen=True)
@@ -139,18 +152,17 @@ def _part(report: Report, budget: str, titles: Sequence[str], top: float) -> tup
             f'<rect x="{_MARGIN / 2:g}" y="{top + _LINE * (number + 1):g}" width="{_WIDTH - _MARGIN:g}" '
             f'height="{_LINE:g}" fill="currentColor" fill-opacity="0.05"/>'
         )
-    for title in titles:
-        head, cells = title.split(), [line.cells[_TITLES.index(title)] for line in lines]
-        if not any(cells):
-            continue
-        width = _CHARACTER * max(map(len, [*head, *cells]))
-        place, anchor = (left, "start") if title in _LEFT else (left + width, "end")
-        for number, word in enumerate(reversed(head)):
+    shown = _columns(lines, titles)
+    if sum(each.width + _GAP for each in shown) > _WIDTH - 2 * _MARGIN - _PLOT:  # the row's name says it too
+        shown = [each for each in shown if each.title != "with"]
+    for column in shown:
+        place, anchor = (left, "start") if column.title in _LEFT else (left + column.width, "end")
+        for number, word in enumerate(reversed(column.title.split())):
             drawn.append(_text(place, top + 16 - 15 * number, word, anchor=anchor, weight="600"))
-        for number, cell in enumerate(cells, 1):
+        for number, cell in enumerate(column.cells, 1):
             if cell:
                 drawn.append(_text(place, top + _LINE * number + 16, cell, anchor=anchor))
-        left += width + _GAP
+        left += column.width + _GAP
     axis = _axis(lines, left, _WIDTH - _MARGIN - 10)
     if axis is None:
         return drawn, bottom + 4
@@ -158,6 +170,12 @@ def _part(report: Report, budget: str, titles: Sequence[str], top: float) -> tup
     for number, line in enumerate(lines, 1):
         drawn += _drawn(line, axis, top + _LINE * (number + 0.5))
     return drawn + _key(bottom + 34, any(line.published is not None for line in lines)), bottom + 44
+
+
+def _columns(lines: Sequence[_Line], titles: Sequence[str]) -> list[_Column]:
+    """The columns of these titles that have a cell."""
+    found = [_Column(title, [line.cells[_TITLES.index(title)] for line in lines]) for title in titles]
+    return [each for each in found if any(each.cells)]
 
 
 def _axis(lines: Sequence[_Line], left: float, right: float) -> _Axis | None:
@@ -171,7 +189,8 @@ def _axis(lines: Sequence[_Line], left: float, right: float) -> _Axis | None:
     intervals = [line.gain.interval for line in lines if line.gain and line.gain.interval]
     ends = [low, high, *(end for each in intervals for end in each)]
     low, high = max(min(ends), low - room), min(max(ends), high + room)
-    return _Axis(low - 0.05 * (high - low), high + 0.05 * (high - low), left, right)
+    margin = 0.05 * max(high - low, 1.0)
+    return _Axis(low - margin, high + margin, left, right)
 
 
 def _scale(axis: _Axis, top: float, bottom: float) -> list[str]:
