@@ -57,14 +57,75 @@ def test_every_cell_stands_beside_the_published_one(tmp_path):
     msc = found["msc", "mIoU", "full"]
     assert (msc["published"], msc["ours"], msc["status"], msc["seeds"]) == ("71.27", "71.33", "done", "0 1 2")
     assert msc["spread"] == f"{statistics.stdev((71.0, 72.5, 70.5)):.2f}" and msc["difference"] == "+0.06"
-    assert (msc["gain_published"], msc["gain_ours"]) == ("+2.55", "+3.33")  # 71.27 - 68.72, 71.33 - 68.00
+    assert (msc["gain_published"], msc["gain_ours"]) == ("+2.55", "+3.00")  # 71.27 - 68.72, 71.00 - 68.00 of seed 0
     assert (msc["iterations"], msc["data"]) == ("20000", "VOCAug VOC2012 (10582)")
     crf = found["crf", "mIoU with CRF", "full"]
     assert (crf["published"], crf["ours"], crf["difference"]) == ("77.69", "77.00", "-0.69")
     assert found["aug", "mIoU", "full"]["status"] == "not run" and found["aug", "mIoU", "full"]["ours"] == ""
     lines = {line.split()[0]: line for line in done.stdout.split(f"{TABLE}, mini")[0].splitlines() if line.split()}
     assert "71.33 ± 1.04" in lines["msc"] and "not run" in lines["aug"] and "76.00 / 77.00" in lines["crf"]
-    assert "+1.34" in lines["crf"] and "+1.00" in lines["crf"]  # what the CRF brought
+    assert "+1.34" in lines["crf"] and "+1.00 ~" in lines["crf"]  # what the CRF brought
+    assert (crf["gain_published"], crf["gain_ours"], crf["within_noise"]) == ("+1.34", "+1.00", "yes")
+
+
+def write_seeds(folder, budget="full", **rows):
+    """Runs of rows, of the mIoU of seeds 0, 1, ...; None for a seed without a run."""
+    for row, values in rows.items():
+        for seed, miou in enumerate(values):
+            if miou is not None:
+                write_run(folder, row, budget, seed, miou)
+
+
+def test_gains_are_paired_by_seed_with_an_interval(tmp_path):
+    """Seeds 60, 65 and 70 gain 1, 2 and 3: interval 2 ± 2.484; then 1.0, 1.1 and 0.9: 1 ± 0.248."""
+    write_seeds(tmp_path, baseline=(60.0, 65.0, 70.0), msc=(61.0, 67.0, 73.0), coco=(62.0, 68.1, 73.9))
+    text = use("report", tmp_path).stdout
+    found = cells(tmp_path)
+    names = ("gain_ours", "gain_deviation", "gain_low", "gain_high", "gain_seeds", "within_noise")
+    noise, gained = (
+        ("+2.00", "1.00", "-0.48", "+4.48", "0 1 2", "yes"),
+        ("+1.00", "0.10", "+0.75", "+1.25", "0 1 2", "no"),
+    )
+    assert tuple(found["msc", "mIoU", "full"][name] for name in names) == noise
+    assert tuple(found["coco", "mIoU", "full"][name] for name in names) == gained
+    assert not any(found["baseline", "mIoU", "full"][name] for name in names)
+    page, markdown = ((tmp_path / "runs" / TABLE / f"report.{end}").read_text() for end in ("html", "md"))
+    for gain, interval in (("+2.00 ± 1.00 ~", "-0.48 to +4.48"), ("+1.00 ± 0.10", "+0.75 to +1.25")):
+        assert f"{gain} {interval}" in " ".join(text.split())
+        assert f"| {gain} | {interval} |" in markdown
+        assert f">{gain}</td>" in page and f">{interval}</td>" in page
+    for shown in (text, markdown, page):
+        shown = " ".join(shown.split())
+        assert "~ within noise: the interval contains 0" in shown
+        assert "one training of coco_pretraining serves all seeds" in shown
+
+
+def test_one_seed_has_no_interval_and_is_marked(tmp_path):
+    write_seeds(tmp_path, baseline=(60.0,), msc=(64.0,))
+    text = use("report", tmp_path).stdout
+    msc = cells(tmp_path)["msc", "mIoU", "full"]
+    assert (msc["gain_ours"], msc["gain_deviation"], msc["gain_low"], msc["gain_high"]) == ("+4.00", "", "", "")
+    assert (msc["gain_seeds"], msc["within_noise"]) == ("0", "yes")
+    (line,) = [line for line in text.splitlines() if line.startswith("msc ")]
+    assert "+4.00 ~ one seed" in " ".join(line.split()) and "±" not in line and "serves all seeds" not in text
+
+
+def test_a_seed_that_one_row_lacks_is_left_out_of_the_gain_and_told(tmp_path):
+    write_seeds(tmp_path, baseline=(60.0, 61.0, None, None), msc=(61.0, None, 99.0, 98.0), coco=(None, 70.0))
+    text = " ".join(use("report", tmp_path).stdout.split())
+    found = cells(tmp_path)
+    assert (found["msc", "mIoU", "full"]["gain_ours"], found["msc", "mIoU", "full"]["gain_seeds"]) == ("+1.00", "0")
+    assert found["coco", "mIoU", "full"]["gain_ours"] == ""  # no seed has both
+    assert "the gain of msc leaves out seeds 2, 3, which msc alone has" in text
+    assert "the gain of msc leaves out seed 1, which baseline alone has" in text
+
+
+def test_gains_stand_beside_their_published_ones_and_intervals(tmp_path, monkeypatch):
+    write_seeds(tmp_path, budget="mini", baseline=(60.0, 65.0), msc=(61.0, 67.0), aspp=(62.0, 69.5))
+    monkeypatch.setenv("COLUMNS", "80")
+    heads = [line for line in use("report", tmp_path).stdout.splitlines() if line.startswith("row ")]
+    (head,) = [" ".join(line.split()) for line in heads if "gain" in line]
+    assert head.startswith("row gain: published gain: mini 95 % interval")
 
 
 def test_a_value_of_a_smaller_budget_never_stands_as_a_full_one(tmp_path):
@@ -134,7 +195,7 @@ def test_watching_ends_with_the_sweep(tmp_path, monkeypatch):
 def test_in_a_table_without_marks_a_row_adds_to_the_one_before():
     rows = [Row(name, "", [], {"miou": value}) for name, value in (("a", 62.25), ("b", 63.42), ("c", 64.90))]
     report = Report("table2_policy", rows)
-    gains = [report.gain(index, lambda each: each.published["miou"]) for index in range(3)]
+    gains = [report.published_gain(row, "miou") for row in rows]
     assert gains == [None, pytest.approx(1.17), pytest.approx(1.48)]
 
 

@@ -18,7 +18,8 @@ from deeplab_lit.config.hydra_private import failures_as_results
 from deeplab_lit.config.hydra_store import register_schemas
 from deeplab_lit.config.paths import conf_folder
 from deeplab_lit.sweeps.run_table import Job, _ready
-from deeplab_lit.training.runs import fingerprint
+from deeplab_lit.training.result import Result
+from deeplab_lit.training.runs import fingerprint, new_run
 from tests.composing import config_of
 from tests.end_to_end.running import command, train, train_alone, use, use_alone
 
@@ -141,6 +142,38 @@ def test_what_starts_from_a_row_that_failed_fails_with_it(tmp_path):
     first.state = "failed"
     assert _ready([first, second]) == []
     assert second.state == "failed" and second.reason == "it needs largefov, which failed"
+
+
+@pytest.mark.slow
+def test_all_seeds_of_a_table_start_from_one_training_and_it_ends_with_their_means(tmp_path, monkeypatch):
+    """With trainings that only write down their results."""
+    trained = []
+    gains = {"coco_pretraining": 0, "baseline": 0, "msc": 2, "coco": 4, "aug": 5, "largefov": 6, "aspp": 7, "crf": 7}
+
+    def write_down(config, command, watchers=()):
+        run = new_run(config)
+        miou = (60 + gains[config.row.name] + config.seed**2) / 100  # of seeds 0, 1 and 2: 60, 61 and 64
+        crf = {"miou": miou + 0.01 * config.seed} if config.row.name == "crf" else None
+        run.checkpoints.mkdir()
+        run.best.touch()
+        Result(miou=miou, per_class_iou={}, pixel_accuracy=1.0, mean_accuracy=1.0, crf=crf).write(run.result)
+        trained.append((config.row.name, config.seed, config.row.start))
+
+    monkeypatch.setattr("deeplab_lit.training.train.train", write_down)
+    done = train(tmp_path, "experiments=table4_resnet101", "budget=mini", "seed=0,1,2")
+    starts = [seed for name, seed, _ in trained if name == "coco_pretraining"]
+    assert starts == [0] and len(trained) == 1 + 7 * 3
+    from_it = {start for name, _, start in trained if name in ("coco", "aug", "largefov", "aspp", "crf")}
+    (folder,) = (tmp_path / "runs/table4_resnet101/coco_pretraining").iterdir()
+    assert from_it == {str(folder.relative_to(tmp_path) / "checkpoints" / "best.ckpt")}
+    # means of 0, 1 and 4 are 5/3, of 0, 2 and 6 8/3; deviations 2.0817 and 3.0551
+    means = done.stdout.split("mean ± deviation over the seeds")[1].splitlines()
+    lines = {line.split("  ")[0]: " ".join(line.split()) for line in means if line}
+    assert lines["msc"] == "msc 0 1 2 63.67 ± 2.08 71.27"
+    assert lines["crf"] == "crf 0 1 2 68.67 ± 2.08 69.67 ± 3.06 76.35 / 77.69"
+    assert lines["coco_pretraining"] == "coco_pretraining 0 60.00"
+    again = train(tmp_path, "experiments=table4_resnet101", "budget=mini", "seed=0")
+    assert len(trained) == 22 and "±" not in again.stdout
 
 
 @pytest.mark.slow

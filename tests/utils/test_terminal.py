@@ -44,6 +44,21 @@ def test_columns_that_do_not_fit_follow_in_blocks_and_no_cell_is_cut(monkeypatch
     assert text.count("another number") == 1  # no column but the first stands twice
 
 
+@pytest.mark.parametrize(
+    ("width", "together", "heads"),
+    [
+        (50, (), ["row a number kind", "row another number path"]),
+        (50, ("kind", "another number"), ["row a number", "row kind another number", "row path"]),
+        (44, ("kind", "another number"), ["row a number", "row kind", "row another number", "row path"]),  # no room
+        (90, ("kind", "another number"), ["row a number kind another number path"]),
+    ],
+)
+def test_columns_that_belong_together_stand_in_one_block_that_has_room(monkeypatch, width, together, heads):
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = table(TITLES, LINES, (), together=together).splitlines()
+    assert [" ".join(line.split()) for line in lines if line.startswith("row")] == heads
+
+
 def test_a_column_without_title_and_values_is_left_out(monkeypatch):
     monkeypatch.delenv("COLUMNS", raising=False)
     assert table(("row", "", "x"), [["a", "", "1"]], ()) == "row  x\na    1"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -13,22 +12,18 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from deeplab_lit.config.compose import compose
-from deeplab_lit.config.identity import deciding, differing
+from deeplab_lit.config.identity import deciding
 from deeplab_lit.config.paths import experiments_folder
+from deeplab_lit.reports.departures import departures
 from deeplab_lit.training.result import Result
 from deeplab_lit.training.runs import Run, read_config
 from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.over_seeds import OverSeeds
 
 BUDGETS = ("full", "subset", "mini")
 _CHANGED = "-changed"
 MEASURES = {"miou": "mIoU", "crf_miou": "mIoU with CRF", "params": "parameters, M", "speed": "images/s"}
 """The measures that runs are compared by, with their titles; a row may have a published value of each."""
-
-_OF_THE_MACHINE = (
-    "seed", "start_run", "tf32", "trainer.precision", "trainer.accumulate_grad_batches", "data.root", "data.sbd",
-    "init.path", "crf.engine",
-)  # fmt: skip
-"""Keys that decide a result but do not make it that of another row: the seed, the hardware, places of files."""
 
 
 def changed(budget: str) -> str:
@@ -128,19 +123,16 @@ class Row:
             return f"begun {self.begun[budget]}"
         return "failed" if budget in self.failures else "not run"
 
-    def values(self, budget: str, measure: str) -> list[float]:
-        """The values of a measure, one for each seed."""
-        found = [each.value(measure) for each in self.results.get(budget, [])]
-        return [each for each in found if each is not None]
+    @property
+    def quality(self) -> str:
+        """The measure of the row's gain: mIoU, with the CRF if the row has it."""
+        return "crf_miou" if "CRF" in self.marks else "miou"
 
-    def mean(self, budget: str, measure: str) -> float | None:
-        found = self.values(budget, measure)
-        return statistics.fmean(found) if found else None
-
-    def spread(self, budget: str, measure: str) -> float | None:
-        """The standard deviation of a measure over the seeds; None for fewer than two seeds."""
-        found = self.values(budget, measure)
-        return statistics.stdev(found) if len(found) > 1 else None
+    def measured(self, budget: str, measure: str) -> OverSeeds | None:
+        """The values of a measure by seed; None if it was not measured."""
+        values = {run.seed: run.value(measure) for run in self.results.get(budget, [])}
+        found = {seed: value for seed, value in values.items() if value is not None}
+        return OverSeeds(found) if found else None
 
 
 @dataclass
@@ -167,26 +159,45 @@ class Report:
     def measures(self) -> list[str]:
         """The measures with a published value, and mIoU with and without the CRF if a run has it."""
         shown = {key for row in self.rows for key in row.published}
-        shown |= {m for m in ("miou", "crf_miou") for row in self.rows for s in row.results if row.values(s, m)}
+        shown |= {m for m in ("miou", "crf_miou") for row in self.rows for s in row.results if row.measured(s, m)}
         return [measure for measure in MEASURES if measure in shown]
 
-    def gain(self, index: int, value: Callable[[Row], float | None]) -> float | None:
-        """How much higher the value of a row is than that of the row that it extends; None if one is missing.
+    def extended(self, row: Row) -> Row | None:
+        """The row that a row extends: the last row before it whose marks are a proper subset of its marks.
 
-        The extended row is the last row before it whose marks are a proper subset of its marks. In a table without
-        marks it is the row before.
-
-        Args:
-            index: the index of the row.
-            value: the value of a row.
+        In a table without marks it is the row before.
         """
-        row, now = self.rows[index], value(self.rows[index])
         no_marks = not any(each.marks for each in self.rows)
-        for before in reversed(self.rows[:index]):
-            if no_marks or set(before.marks) < set(row.marks):
-                then = value(before)
-                return None if now is None or then is None else now - then
-        return None
+        before = self.rows[: self.rows.index(row)]
+        return next((each for each in reversed(before) if no_marks or set(each.marks) < set(row.marks)), None)
+
+    def published_gain(self, row: Row, measure: str) -> float | None:
+        """How much higher a row's published value is than that of the row that it extends; None if one is missing."""
+        before = self.extended(row)
+        if before is None or measure not in row.published:
+            return None
+        then = before.published.get(_of_extended(row, before, measure))
+        return None if then is None else row.published[measure] - then
+
+    def gain(self, row: Row, budget: str, measure: str) -> OverSeeds | None:
+        """How much higher a row's value is than that of the row that it extends, paired by seed.
+
+        None if no seed has both, and for runs that depart from their rows.
+        """
+        before = self.extended(row)
+        if before is None or budget not in BUDGETS:
+            return None
+        now, then = row.measured(budget, measure), before.measured(budget, _of_extended(row, before, measure))
+        return None if now is None or then is None else now.over(then)
+
+
+def _of_extended(row: Row, before: Row, measure: str) -> str:
+    """The measure of the row ``before`` that one of ``row``, which extends it, is compared with.
+
+    The row that adds the CRF is compared with the mIoU without it.
+    """
+    adds_crf = "CRF" in row.marks and "CRF" not in before.marks
+    return "miou" if adds_crf and measure == "crf_miou" else measure
 
 
 def collect(table: str, rows: Sequence[Mapping[str, Any]], folder: Path) -> Report:
@@ -236,35 +247,6 @@ def collect(table: str, rows: Sequence[Mapping[str, Any]], folder: Path) -> Repo
 def _last_step(path: Path) -> int:
     last = path.read_text().rstrip().rsplit("\n", 1)[-1].split(",")[0]
     return int(last) + 1 if last.isdigit() else 0
-
-
-def departures(config: Mapping[str, Any], of_row: Mapping[str, Any]) -> list[str]:
-    """The values of a run's config that are not the row's, such as ``max_steps=2 instead of 800``.
-
-    Keys that one of the configs lacks are left out: the run may be of an earlier version.
-
-    Args:
-        config: the resolved config of the run.
-        of_row: the resolved config of the row at the run's budget.
-    """
-    found = differing([of_row, config])
-    return [
-        f"{key}={_text(own)} instead of {_text(told)}"
-        for key, (told, own) in found.items()
-        if key not in _OF_THE_MACHINE and _holds(config, key) and _holds(of_row, key)
-    ]
-
-
-def _text(value: Any) -> str:
-    return "null" if value is None else str(value)
-
-
-def _holds(config: Any, key: str) -> bool:
-    for part in key.split("."):
-        if not isinstance(config, Mapping) or part not in config:
-            return False
-        config = config[part]
-    return True
 
 
 @cache

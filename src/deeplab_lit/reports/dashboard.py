@@ -11,7 +11,7 @@ from typing import Any
 from deeplab_lit.config.command_schemas import DashboardConfig
 from deeplab_lit.config.paths import tables
 from deeplab_lit.reports.collect import Report, changed, collect, rows_of
-from deeplab_lit.reports.tables import ABOUT_BUDGETS, published_markdown
+from deeplab_lit.reports.tables import ABOUT_BUDGETS, budget_markdown, published_markdown
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import write_text
 
@@ -19,10 +19,11 @@ from deeplab_lit.utils.files import write_text
 def specify(report: Report, budget: str, entity: str, project: str) -> Any:
     """The specification of a dashboard for the runs of one table at one budget.
 
-    It shows mIoU by row beside the paper, learning curves, IoU of each class, predictions and confusion matrices.
+    It shows the table with deviations over seeds and intervals of gains, mIoU by run beside the paper, learning curves,
+    IoU of each class, predictions and confusion matrices.
 
     Args:
-        report: the table; its runs on this machine tell which pictures W&B holds.
+        report: the table with its runs on this machine, which also tell which pictures W&B holds.
         budget: full, subset or mini.
         entity: the user or team that owns the project.
         project: the project that the runs were logged to.
@@ -38,7 +39,7 @@ def specify(report: Report, budget: str, entity: str, project: str) -> Any:
     except ModuleNotFoundError as error:
         raise UserError("a dashboard needs a package: pip install 'deeplab_lit[dashboard]'.") from error
 
-    group = f"{report.table}-{budget}"
+    group, own = f"{report.table}-{budget}", (budget, changed(budget))
     end = "" if budget == "full" else f"_{budget}"
     columns = [f"summary:{key}/{measure}" for measure in ("miou", "crf_miou")
                for key in ("published", f"ours{end}", f"difference{end}")]  # fmt: skip
@@ -113,6 +114,7 @@ def specify(report: Report, budget: str, entity: str, project: str) -> Any:
         description=f"{ABOUT_BUDGETS[budget]}, beside the published numbers",
         blocks=[
             wr.MarkdownBlock(text=published_markdown(report)),
+            *(wr.MarkdownBlock(text=budget_markdown(report, each)) for each in report.budgets if each in own),
             wr.PanelGrid(runsets=[runs], panels=panels),
         ],
         width="fluid",

@@ -3,38 +3,54 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from deeplab_lit.reports.collect import BUDGETS, Report, Row
+from deeplab_lit.utils.over_seeds import OverSeeds, signed
 
-TITLES = ("part", "pairs", "mean gain", "lowest", "highest", "mean gain after the CRF")
+TITLES = ("part", "settings", "mean gain", "95 % interval", "lowest", "highest", "after the CRF", "its interval")
+GAIN_TITLES = ("mean gain", "after the CRF", "its interval")
+ABOUT = "what each part brings, over all settings of the others (points of mIoU)"
+LEGEND = (
+    "mean gain: for each seed the mean over the settings of the other parts, then mean ± deviation and 95 % interval "
+    "(Student's t) of these over the seeds; lowest, highest: of the settings' gains, each a mean over the seeds, which "
+    "is no confidence interval; seeds that lack a setting are left out"
+)
 
 
 @dataclass(frozen=True)
 class Effect:
     """The gains of one part, in points of mIoU: of each row over the row that lacks this part alone.
 
+    The effect with one seed is the mean of its gains over the settings. The effect's interval is Student's t interval
+    of that mean over the seeds: what another draw of seeds would change, with the same settings. The spread over the
+    settings, from the lowest to the highest gain, says how much the part depends on the others. It is no confidence
+    interval, and is the only spread there is with one seed.
+
     Attributes:
         part: the mark of the part, such as MSC.
-        gains: gains in mIoU before the CRF; of the part CRF, its gains over the rows without it.
-        crf_gains: gains in mIoU after the CRF; none for the part CRF.
+        gains: by seed, in mIoU before the CRF, one for each setting; of the part CRF, over the rows without it.
+        crf_gains: the same after the CRF; none for the part CRF.
     """
 
     part: str
-    gains: list[float]
-    crf_gains: list[float]
+    gains: Sequence[OverSeeds]
+    crf_gains: Sequence[OverSeeds]
 
     def line(self) -> list[str]:
         """The cells of the effect in the columns :data:`TITLES`."""
-        after = signed(statistics.fmean(self.crf_gains)) if self.crf_gains else ""
-        numbers = (statistics.fmean(self.gains), min(self.gains), max(self.gains))
-        return [self.part, str(len(self.gains)), *map(signed, numbers), after]
+        settings = [each.mean for each in self.gains]
+        now, after = mean_gain(self.gains), mean_gain(self.crf_gains) if self.crf_gains else None
+        return [
+            self.part, str(len(settings)), now.as_gain, now.interval_text, signed(min(settings)), signed(max(settings)),
+            after.as_gain if after else "", after.interval_text if after else "",
+        ]  # fmt: skip
 
 
-def signed(value: float | None) -> str:
-    """A difference with its sign; no difference is ``+0.00``."""
-    return "" if value is None else f"{round(value, 2) + 0.0:+.2f}"
+def mean_gain(gains: Sequence[OverSeeds]) -> OverSeeds:
+    """For each seed, the mean over the settings, all of which have the same seeds."""
+    return OverSeeds({seed: statistics.fmean(each.values[seed] for each in gains) for seed in gains[0].values})
 
 
 def effects(report: Report, budget: str) -> list[Effect]:
@@ -48,9 +64,8 @@ def effects(report: Report, budget: str) -> list[Effect]:
     found = []
     for part in parts:
         pairs = list(_pairs(report, part))
-        found.append(Effect(part, _gains(pairs, budget, "miou"), _gains(pairs, budget, "crf_miou")))
-    own = [(row.mean(budget, "miou"), row.mean(budget, "crf_miou")) for row in report.rows]
-    found.append(Effect("CRF", [after - before for before, after in own if None not in (before, after)], []))  # type: ignore[operator]
+        found.append(Effect(part, *(_gains(pairs, budget, measure, measure) for measure in ("miou", "crf_miou"))))
+    found.append(Effect("CRF", _gains([(row, row) for row in report.rows], budget, "miou", "crf_miou"), []))
     if all(len(each.gains) < 2 for each in found if each.part != "CRF"):
         return []
     return [each for each in found if each.gains]
@@ -64,6 +79,21 @@ def _pairs(report: Report, part: str) -> Iterator[tuple[Row, Row]]:
             yield before, row
 
 
-def _gains(pairs: list[tuple[Row, Row]], budget: str, measure: str) -> list[float]:
-    values = [(before.mean(budget, measure), row.mean(budget, measure)) for before, row in pairs]
-    return [after - before for before, after in values if before is not None and after is not None]
+def _gains(pairs: Iterable[tuple[Row, Row]], budget: str, before: str, after: str) -> list[OverSeeds]:
+    """The gains of pairs of rows, from the measure ``before`` of the one to ``after`` of the other."""
+    values = [(one.measured(budget, before), other.measured(budget, after)) for one, other in pairs]
+    gains = [now.over(then) for then, now in values if then is not None and now is not None]
+    return _complete([each for each in gains if each is not None])
+
+
+def _complete(gains: Sequence[OverSeeds]) -> list[OverSeeds]:
+    """The gains in the most settings that one seed has, with the seeds that have all of these."""
+    of_seed: dict[int, set[int]] = {}
+    for setting, each in enumerate(gains):
+        for seed in each.values:
+            of_seed.setdefault(seed, set()).add(setting)
+    if not of_seed:
+        return []
+    most = max((of_seed[seed] for seed in sorted(of_seed)), key=len)
+    seeds = [seed for seed in sorted(of_seed) if of_seed[seed] == most]
+    return [OverSeeds({seed: gains[setting].values[seed] for seed in seeds}) for setting in sorted(most)]

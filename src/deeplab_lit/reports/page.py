@@ -12,9 +12,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from deeplab_lit.config.identity import differing
 from deeplab_lit.reports.collect import FinishedRun, Report
-from deeplab_lit.reports.effects import TITLES, effects
+from deeplab_lit.reports.effects import LEGEND, TITLES, effects
+from deeplab_lit.reports.gain_picture import gains_chart
+from deeplab_lit.reports.remarks import remarks
 from deeplab_lit.reports.svg_charts import curves_chart, heat_map, read_curves, trimap_chart
-from deeplab_lit.reports.tables import TEXT_COLUMNS, about, departing, failures, legend, lines
+from deeplab_lit.reports.tables import GAIN_COLUMNS, TEXT_COLUMNS, about, lines
 
 _KINDS = {".jpg": "image/jpeg", ".png": "image/png"}
 
@@ -26,7 +28,12 @@ def as_html(report: Report) -> str:
     )
     parts = [_part(report, budget) for budget in report.budgets]
     return environment.get_template("page.html.j2").render(
-        table=report.table, parts=parts, texts=TEXT_COLUMNS, effect_titles=TITLES
+        table=report.table,
+        parts=parts,
+        texts=TEXT_COLUMNS,
+        gain_columns=GAIN_COLUMNS,
+        effect_titles=TITLES,
+        effects_legend=LEGEND,
     )
 
 
@@ -42,9 +49,11 @@ def _part(report: Report, budget: str) -> dict[str, Any]:
         "run": bool(runs) or any(row.status(budget) == "failed" for row in report.rows),
         "titles": titles,
         "lines": table,
-        "remarks": [legend(report, budget), *departing(report, budget), *failures(report, budget)],
+        "remarks": remarks(report, budget),
         "effects": [each.line() for each in effects(report, budget)],
-        "curves": _curves(runs),
+        "gains": gains_chart(report, budget),
+        "curves": _curves(report, budget),
+        "several": any(len(row.results.get(budget, [])) > 1 for row in report.rows),
         "heat": _heat(runs),
         "wall": wall,
         "slides": any(row["crf"] for picture in wall for row in picture["rows"]),
@@ -55,12 +64,13 @@ def _part(report: Report, budget: str) -> dict[str, Any]:
     }
 
 
-def _curves(runs: Mapping[str, FinishedRun]) -> str:
-    found = {
-        name: read_curves(each.run.folder / "metrics.csv")
-        for name, each in runs.items()
-        if (each.run.folder / "metrics.csv").is_file() and each.result.trained_by is None
-    }
+def _curves(report: Report, budget: str) -> str:
+    found = {}
+    for row in report.rows:
+        runs = [each for each in row.results.get(budget, []) if each.result.trained_by is None]
+        files = [each.run.folder / "metrics.csv" for each in runs]
+        if curves := [read_curves(file) for file in files if file.is_file()]:
+            found[row.name] = curves
     return curves_chart(found) if found else ""
 
 

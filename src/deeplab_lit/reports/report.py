@@ -12,6 +12,7 @@ from rich.text import Text
 from deeplab_lit.config.command_schemas import ReportConfig
 from deeplab_lit.config.paths import tables
 from deeplab_lit.reports.collect import BUDGETS, Report, collect, rows_of
+from deeplab_lit.reports.gain_picture import as_svg
 from deeplab_lit.reports.page import as_html
 from deeplab_lit.reports.tables import as_csv, as_markdown, as_tables
 from deeplab_lit.utils.errors import UserError
@@ -22,7 +23,7 @@ _EVERY = 5.0  # seconds between two readings of the runs
 
 
 def report(config: ReportConfig) -> list[Report]:
-    """Print each table that has runs, and write report.html, report.md and report.csv beside them.
+    """Print each table that has runs, and write report.html, .svg, .md and .csv beside them.
 
     With ``config.wandb`` the page is also logged to W&B. With ``config.watch`` the tables are shown and nothing is
     written.
@@ -40,12 +41,13 @@ def report(config: ReportConfig) -> list[Report]:
             print(table)
         write_text(folder / "report.csv", as_csv(each))
         write_text(folder / "report.md", as_markdown(each))
+        write_text(folder / "report.svg", as_svg(each))
         write_text(folder / "report.html", as_html(each))
-        print(f"written: {folder / 'report.html'}, report.md, report.csv")
+        print(f"written: {folder / 'report.html'}, report.svg, report.md, report.csv")
         if config.wandb is not None:
             from deeplab_lit.reports.publish import publish  # imports Lightning, which takes seconds
 
-            publish(folder / "report.html", folder.name, config.wandb)
+            publish(each, folder, config.wandb)
         found.append(each)
     return found
 

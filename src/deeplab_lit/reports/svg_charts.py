@@ -51,20 +51,39 @@ def smooth(values: Sequence[float], width: int) -> list[float]:
     return [float((sums[b] - sums[a]) / (b - a)) for a, b in ends]
 
 
-def curves_chart(rows: Mapping[str, Mapping[str, Curve]]) -> str:
-    """Training loss and validation mIoU over the steps, a line for each row."""
+def over_runs(curves: Sequence[Curve]) -> tuple[Curve, Curve, Curve]:
+    """The mean, the lowest and the highest of several curves, at the steps that all of them have."""
+    by_step = [dict(zip(*curve, strict=True)) for curve in curves]
+    steps = sorted(set.intersection(*(set(each) for each in by_step)))
+    values = np.array([[each[step] for step in steps] for each in by_step])
+    return tuple((steps, each.tolist()) for each in (values.mean(0), values.min(0), values.max(0)))  # type: ignore[return-value]
+
+
+def curves_chart(rows: Mapping[str, Sequence[Mapping[str, Curve]]]) -> str:
+    """Training loss and validation mIoU over the steps: of each row the mean of its runs, in a band from the lowest to
+    the highest of them.
+
+    Args:
+        rows: by name, the curves of each run of the row.
+    """
     figure = _figure(10, 3.4)
     for place, (key, name) in enumerate((("train/loss", "training loss"), ("val/miou", "validation mIoU (%)")), 1):
         axes = figure.add_subplot(1, 2, place)
-        for row, curves in rows.items():
-            steps, values = curves[key]
-            shown = smooth(values, max(1, len(values) // 40)) if key == "train/loss" else values
-            axes.plot(steps, shown, label=row, marker="." if len(values) < 30 else None, linewidth=1.4)
+        for row, runs in rows.items():
+            (steps, mean), (_, lowest), (_, highest) = over_runs([_shown(run[key], key) for run in runs])
+            (line,) = axes.plot(steps, mean, label=row, marker="." if len(mean) < 30 else None, linewidth=1.4)
+            if len(runs) > 1:
+                axes.fill_between(steps, lowest, highest, color=line.get_color(), alpha=0.2, linewidth=0)
         axes.set_xlabel("step")
         axes.set_ylabel(name)
         axes.grid(alpha=0.25)
     figure.legend(*figure.axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
     return _svg(figure, "Loss and mIoU over the steps")
+
+
+def _shown(curve: Curve, key: str) -> Curve:
+    steps, values = curve
+    return (steps, smooth(values, max(1, len(values) // 40))) if key == "train/loss" else curve
 
 
 def heat_map(rows: Sequence[str], classes: Sequence[str], ious: Sequence[Sequence[float | None]]) -> str:

@@ -7,24 +7,30 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 
 from deeplab_lit.reports.collect import BUDGETS, MEASURES, Report, Row, changed
+from deeplab_lit.reports.effects import ABOUT as ABOUT_EFFECTS
+from deeplab_lit.reports.effects import GAIN_TITLES, effects
+from deeplab_lit.reports.effects import LEGEND as EFFECTS_LEGEND
 from deeplab_lit.reports.effects import TITLES as EFFECT_TITLES
-from deeplab_lit.reports.effects import effects, signed
+from deeplab_lit.reports.remarks import remarks
+from deeplab_lit.utils.over_seeds import OverSeeds, signed
 from deeplab_lit.utils.terminal import paragraph, table
 
 TEXT_COLUMNS = ("row", "with", "starts from", "data", "status", "part")
+GAIN_COLUMNS = (*(f"gain: {budget}" for budget in BUDGETS), "95 % interval", *GAIN_TITLES)
+"""The columns of gains and intervals, which are aligned to the left, since some have a mark behind them."""
+_LEFT = (*TEXT_COLUMNS, *GAIN_COLUMNS)
+NUMBERS = (
+    "published", "ours", "spread", "difference",
+    "gain_published", "gain_ours", "gain_deviation", "gain_low", "gain_high",
+)  # fmt: skip
+"""The columns of :func:`cells` that hold numbers."""
+_TOGETHER = ("gain: published", *GAIN_COLUMNS)
 _QUALITY = ("miou", "crf_miou")
 ABOUT_BUDGETS = {
     "full": "the papers' data, crops and iterations",
     "subset": "part of the real data",
     "mini": "the embedded data",
 }
-_STATES = {
-    "done": "done: has a result",
-    "begun": "begun 4/9: 4 of 9 steps are trained; it is running, or was stopped",
-    "failed": "failed: the reason stands below",
-    "not run": "not run: has no run at this budget",
-}
-ABOUT_EFFECTS = "what each part brings, over all settings of the others (points of mIoU)"
 
 
 def about(budget: str) -> str:
@@ -37,15 +43,12 @@ def about(budget: str) -> str:
 def cells(report: Report) -> list[dict[str, str]]:
     """Every cell of the table: a dict for each row, measure and budget; the keys are the CSV's columns."""
     found = []
-    for index, row in enumerate(report.rows):
+    for row in report.rows:
         for measure in report.measures:
-            if measure not in row.published and not any(row.values(budget, measure) for budget in report.budgets):
+            if measure not in row.published and not any(row.measured(budget, measure) for budget in report.budgets):
                 continue
-            paper = report.gain(index, lambda each, m=measure: each.published.get(m))  # type: ignore[misc]
             for budget in report.budgets:
-                gain = None
-                if budget in BUDGETS:
-                    gain = report.gain(index, lambda each, s=budget, m=measure: each.mean(s, m))  # type: ignore[misc]
+                ours = row.measured(budget, measure)
                 found.append(
                     {
                         "table": report.table,
@@ -55,16 +58,27 @@ def cells(report: Report) -> list[dict[str, str]]:
                         "published": _number(row.published.get(measure)),
                         "budget": budget,
                         "status": row.status(budget),
-                        "ours": _number(row.mean(budget, measure)),
-                        "spread": _number(row.spread(budget, measure)),
+                        "ours": _number(ours.mean if ours else None),
+                        "spread": _number(ours.deviation if ours else None),
                         # other budgets use other data than the paper
                         "difference": signed(_difference(row, measure)) if budget == "full" else "",
-                        "gain_published": signed(paper),
-                        "gain_ours": signed(gain),
+                        "gain_published": signed(report.published_gain(row, measure)),
+                        **_gain_cells(report.gain(row, budget, measure)),
                         **_about(row, budget),
                     }
                 )
     return found
+
+
+def _gain_cells(gain: OverSeeds | None) -> dict[str, str]:
+    names = ("gain_ours", "gain_deviation", "gain_low", "gain_high", "gain_seeds", "within_noise")
+    if gain is None:
+        return dict.fromkeys(names, "")
+    low, high = gain.interval or (None, None)
+    seeds = " ".join(map(str, gain.values))
+    values = (signed(gain.mean), _number(gain.deviation), signed(low), signed(high), seeds,
+              "yes" if gain.within_noise else "no")  # fmt: skip
+    return dict(zip(names, values, strict=True))
 
 
 def _about(row: Row, budget: str) -> dict[str, str]:
@@ -98,7 +112,7 @@ def lines(report: Report, budget: str) -> tuple[list[str], list[list[str]]]:
     """
     full, compared = budget == "full", budget in BUDGETS
     found = []
-    for index, row in enumerate(report.rows):
+    for row in report.rows:
         if not compared and row.status(budget) == "not run":
             continue
         line = {"row": row.name, "with": " ".join(row.marks)}
@@ -108,13 +122,15 @@ def lines(report: Report, budget: str) -> tuple[list[str], list[list[str]]]:
                 line[f"{title}: published"] = _pair(_number(row.published.get(measure)) for measure in group)
             ours = budget if compared else title
             line[f"{title}: {budget}" if ours in line else ours] = _pair(
-                _with_spread(row, budget, measure) for measure in group
+                str(row.measured(budget, measure) or "") for measure in group
             )
             if full:
                 line[f"{title}: difference"] = _pair(signed(_difference(row, measure)) for measure in group)
         if compared:
-            line["gain: published"] = signed(report.gain(index, _best_published))
-            line[f"gain: {budget}"] = signed(report.gain(index, lambda each: _best(each, budget)))
+            gain = report.gain(row, budget, row.quality)
+            line["gain: published"] = signed(report.published_gain(row, row.quality))
+            line[f"gain: {budget}"] = gain.as_gain if gain else ""
+            line["95 % interval"] = gain.interval_text if gain else ""
         facts = _about(row, budget)
         line |= {name: facts[name] for name in ("seeds", "batch", "iterations", "data")}
         found.append(line | {"starts from": facts["starts_from"], "status": row.status(budget)})
@@ -126,34 +142,25 @@ def _pair(values: Iterable[str]) -> str:
     return " / ".join(value for value in values if value)
 
 
-def _with_spread(row: Row, budget: str, measure: str) -> str:
-    mean, spread = row.mean(budget, measure), row.spread(budget, measure)
-    return _number(mean) + ("" if spread is None else f" ± {_number(spread)}")
-
-
 def _difference(row: Row, measure: str) -> float | None:
-    ours, published = row.mean("full", measure), row.published.get(measure)
-    return None if ours is None or published is None else ours - published
-
-
-def _best_published(row: Row) -> float | None:
-    return row.published.get("crf_miou" if "CRF" in row.marks else "miou")
-
-
-def _best(row: Row, budget: str) -> float | None:
-    return row.mean(budget, "crf_miou" if "CRF" in row.marks else "miou")
+    ours, published = row.measured("full", measure), row.published.get(measure)
+    return None if ours is None or published is None else ours.mean - published
 
 
 def as_markdown(report: Report) -> str:
     """The report as Markdown, for a page or an issue."""
-    text = [f"## {report.table}"]
-    for budget in report.budgets:
-        titles, found = lines(report, budget)
-        text += ["", f"### {budget}: {about(budget)}", "", *_markdown(titles, found), ""]
-        text += [f"{legend(report, budget)}.", "", *departing(report, budget), *failures(report, budget)]
-        if brought := effects(report, budget):
-            text += [f"{ABOUT_EFFECTS}:", "", *_markdown(EFFECT_TITLES, [each.line() for each in brought]), ""]
-    return "\n".join([*text, ""])
+    return "\n".join([f"## {report.table}", *(budget_markdown(report, budget) for budget in report.budgets)])
+
+
+def budget_markdown(report: Report, budget: str) -> str:
+    """The table of one budget as Markdown, with its remarks and effects."""
+    titles, found = lines(report, budget)
+    text = ["", f"### {budget}: {about(budget)}", "", *_markdown(titles, found), ""]
+    text += [line for each in remarks(report, budget) for line in (f"{each.rstrip('.')}.", "")]
+    if brought := effects(report, budget):
+        text += [f"{ABOUT_EFFECTS}:", "", *_markdown(EFFECT_TITLES, [each.line() for each in brought]), ""]
+        text += [f"{EFFECTS_LEGEND}.", ""]
+    return "\n".join(text)
 
 
 def published_markdown(report: Report) -> str:
@@ -178,28 +185,12 @@ def as_tables(report: Report) -> Iterator[str]:
             yield paragraph(f"{report.table}, {budget} ({about(budget)}): not run") + "\n"
             continue
         titles, found = lines(report, budget)
-        yield table(titles, found, TEXT_COLUMNS, f"{report.table}, {budget}: {about(budget)}")
-        told = [legend(report, budget), *departing(report, budget), *failures(report, budget)]
-        yield "\n".join(map(paragraph, told)) + "\n"
+        yield table(titles, found, _LEFT, f"{report.table}, {budget}: {about(budget)}", _TOGETHER)
+        yield "\n".join(map(paragraph, remarks(report, budget))) + "\n"
         if brought := effects(report, budget):
-            yield table(EFFECT_TITLES, [each.line() for each in brought], TEXT_COLUMNS, ABOUT_EFFECTS) + "\n"
-
-
-def legend(report: Report, budget: str) -> str:
-    """What the words in the column ``status`` mean, for those that are in it."""
-    shown = {row.status(budget).split(" ")[0] for row in report.rows if budget in BUDGETS or row.results.get(budget)}
-    return "status " + "; ".join(text for word, text in _STATES.items() if word.split(" ")[0] in shown)
-
-
-def departing(report: Report, budget: str) -> list[str]:
-    """A sentence for each row with runs that depart from it: the values that are not the row's."""
-    departs = {row.name: _about(row, budget)["departs"] for row in report.rows}
-    return [f"{name} departs from the row: {values}" for name, values in departs.items() if values]
-
-
-def failures(report: Report, budget: str) -> list[str]:
-    """A sentence for each row that failed at a budget."""
-    return [f"{row.name} failed: {row.failures[budget]}" for row in report.rows if row.status(budget) == "failed"]
+            found = [each.line() for each in brought]
+            yield table(EFFECT_TITLES, found, _LEFT, ABOUT_EFFECTS, _TOGETHER)
+            yield paragraph(EFFECTS_LEGEND) + "\n"
 
 
 def _number(value: float | None) -> str:

@@ -20,6 +20,7 @@ from deeplab_lit.training.result import Result
 from deeplab_lit.training.runs import find_finished, find_result, fingerprint
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import write_json
+from deeplab_lit.utils.over_seeds import OverSeeds
 from deeplab_lit.utils.terminal import table
 
 _STATES = {"skipped": "done before"}
@@ -180,11 +181,14 @@ def _count(jobs: list[Job], state: str) -> int:
 
 def _show(name: str, jobs: list[Job]) -> None:
     ends, lines = [], []
+    scores: dict[tuple[str, ...], list[tuple[Job, Result]]] = {}
     for job in jobs:
         run = find_result(job.root, job.config) if job.state in ("done", "skipped") else None
         result = Result.read(run.result) if run else None
-        published = " / ".join(f"{job.row.published[key]:.2f}" for key in ("miou", "crf_miou")
-                               if key in job.row.published)  # fmt: skip
+        if result is not None:
+            without_seed = tuple(each for each in job.overrides if each.lstrip("+").split("=")[0] != "seed")
+            scores.setdefault(without_seed, []).append((job, result))
+        published = _published(job.row)
         found = [_percent(result.miou if result else None), _percent(result.crf_miou if result else None)]
         lines.append([job.name, str(job.config.seed), _STATES.get(job.state, job.state), *found, published])
         ends.append({"row": job.name, "seed": job.config.seed, "budget": job.row.budget,
@@ -192,10 +196,30 @@ def _show(name: str, jobs: list[Job]) -> None:
     if any(job.row.budget != "full" for job in jobs):
         print(f"budget={jobs[0].row.budget}: the published numbers are of other data and longer trainings.")
     print(table(("row", "seed", "state", "mIoU", "with CRF", "published"), lines, ("seed", "state"), name))
+    if any(len(each) > 1 for each in scores.values()):
+        print(f"\n{_over_seeds(list(scores.values()))}")
     for job in jobs:
         if job.reason:
             print(f"{job.name}, seed {job.config.seed}: {job.reason}")
     write_json(jobs[0].root / name / f"sweep-{jobs[0].row.budget}.json", ends)
+
+
+def _over_seeds(scores: Sequence[Sequence[tuple[Job, Result]]]) -> str:
+    """A table of the mean and the deviation of each row's scores; ``scores`` has the jobs that differ in the seed."""
+    lines = []
+    for row in scores:
+        of_seed = {job.config.seed: result for job, result in row}
+        miou = OverSeeds({seed: 100 * result.miou for seed, result in of_seed.items()})
+        with_crf = {seed: 100 * result.crf_miou for seed, result in of_seed.items() if result.crf_miou is not None}
+        job = row[0][0]
+        found = [str(miou), str(OverSeeds(with_crf)) if with_crf else ""]
+        lines.append([job.name, " ".join(map(str, of_seed)), *found, _published(job.row)])
+    titles = ("row", "seeds", "mIoU", "with CRF", "published")
+    return table(titles, lines, ("seeds",), "mean ± deviation over the seeds; deeplab-lit report gives the gains")
+
+
+def _published(row: RowConfig) -> str:
+    return " / ".join(f"{row.published[key]:.2f}" for key in ("miou", "crf_miou") if key in row.published)
 
 
 def _percent(value: float | None) -> str:

@@ -7,6 +7,8 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Collection, Sequence
+from itertools import takewhile
+from operator import itemgetter
 
 from rich.cells import cell_len
 
@@ -43,7 +45,13 @@ def paragraph(text: str) -> str:
     return "\n".join(beside("", text, 0, output_width()))
 
 
-def table(titles: Sequence[str], lines: Sequence[Sequence[str]], texts: Collection[str], title: str = "") -> str:
+def table(
+    titles: Sequence[str],
+    lines: Sequence[Sequence[str]],
+    texts: Collection[str],
+    title: str = "",
+    together: Collection[str] = (),
+) -> str:
     """A table as text for standard output.
 
     The columns that do not fit beside the others follow in a further block, which begins with the first column again.
@@ -54,11 +62,15 @@ def table(titles: Sequence[str], lines: Sequence[Sequence[str]], texts: Collecti
         lines: the cells of each line.
         texts: the titles of the columns that are aligned to the left, as the first column is.
         title: of the table.
+        together: the titles of neighbouring columns that stand in one block, if a block has room for them.
     """
     columns = [[name, *(line[place] for line in lines)] for place, name in enumerate(titles)]
     columns = [column for column in columns if any(column)]
     padded = [_padded(column, place == 0 or column[0] in texts) for place, column in enumerate(columns)]
-    blocks = ["\n".join(_GAP.join(cells).rstrip() for cells in zip(*block, strict=True)) for block in _blocks(padded)]
+    blocks = [
+        "\n".join(_GAP.join(cells).rstrip() for cells in zip(*block, strict=True))
+        for block in _blocks(padded, together)
+    ]
     return "\n\n".join([*([paragraph(title) + "\n" + blocks[0]] if title else blocks[:1]), *blocks[1:]])
 
 
@@ -69,15 +81,19 @@ def _padded(cells: Sequence[str], left: bool) -> list[str]:
     ]
 
 
-def _blocks(columns: Sequence[Sequence[str]]) -> list[list[Sequence[str]]]:
+def _blocks(columns: Sequence[Sequence[str]], together: Collection[str]) -> list[list[Sequence[str]]]:
     """The columns in groups that fit the output, each with the first column."""
     room = output_width() or sys.maxsize
+    sizes = [len(_GAP) + cell_len(column[0]) for column in columns]
+    joined = [column[0].strip() in together for column in columns]
     blocks, used = [[columns[0]]], cell_len(columns[0][0])
-    for column in columns[1:]:
-        size = len(_GAP) + cell_len(column[0])
-        if used + size > room and len(blocks[-1]) > 1:
+    for place, column in enumerate(columns[1:], 1):
+        needed = sizes[place]
+        if joined[place] and not joined[place - 1]:
+            needed = sum(size for size, _ in takewhile(itemgetter(1), zip(sizes[place:], joined[place:], strict=True)))
+        if used + needed > room and len(blocks[-1]) > 1:
             blocks.append([columns[0]])
             used = cell_len(columns[0][0])
         blocks[-1].append(column)
-        used += size
+        used += sizes[place]
     return blocks
