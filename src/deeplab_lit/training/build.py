@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,6 +35,7 @@ from deeplab_lit.training.progress_bar import progress_callback
 from deeplab_lit.training.runs import Run, discard, new_run, save_config
 from deeplab_lit.training.segmenter import Compiled, Segmenter
 from deeplab_lit.training.trainer import build_trainer
+from deeplab_lit.utils.code_version import code_version
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.gpus import free_gpu
 from deeplab_lit.utils.locks import one_or_none
@@ -53,6 +54,7 @@ class Training:
         data, segmenter, trainer: what Lightning trains.
         started: lines that say where the weights come from.
         clock, pictures, best: callbacks of the trainer whose state is read after the training.
+        code: the version of this library when the training began.
     """
 
     plan: Plan
@@ -64,6 +66,7 @@ class Training:
     clock: Clock
     pictures: Pictures
     best: ModelCheckpoint
+    code: str = field(default_factory=code_version)
 
     @property
     def config(self) -> TrainConfig:

@@ -97,6 +97,7 @@ def _score(training: Training, checkpoint: Path, of_training: dict[str, Any], lo
         images_per_second=round(len(data.val_split) / segmenter.validation_seconds, 3),
         best_step=content["global_step"],
         checkpoint=str(checkpoint),
+        code=training.code,
         **of_training,
     )
     if config.row is not None:

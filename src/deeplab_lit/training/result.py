@@ -32,6 +32,7 @@ class Result:
     params: int | None = key("parameters of the network", None)
     images_per_second: float | None = key("validation images, reading and scoring included", None)
     command: str | None = key("what was typed", None)
+    code: str | None = key("version of this library, and in a clone its commit", None)
     crf: dict[str, Any] | None = key(
         "with the dense CRF behind the network: the four scores again, `parameters`, and `trimap`, the scores within "
         "bands around boundaries `before` and `after` it",
