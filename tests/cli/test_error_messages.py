@@ -53,6 +53,8 @@ def run(*arguments, env=None):
         (["+backbone.recipe.sgdlr=1"], ["backbone.recipe.sgdlr is not known", "'sgd_lr'"]),
         (["+trainer.devcies=2"], ["trainer.devcies is not known to lightning.Trainer", "'devices'"]),
         (["budget=mini"], ["budget=mini is for the rows of published tables: type experiments="]),
+        (["rows=msc"], ["rows=msc chooses among the rows of a table: type experiments=TABLE"]),
+        (["experiments=table4_resnet101/msc", "rows=msc"], ["rows=msc chooses among the rows of a table"]),
     ],
 )
 def test_mistakes_in_the_config(arguments, words):

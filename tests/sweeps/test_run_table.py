@@ -10,6 +10,7 @@ import time
 import hydra
 import numpy as np
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from PIL import Image
 
@@ -17,9 +18,10 @@ from deeplab_lit.config.compose import typed
 from deeplab_lit.config.hydra_private import failures_as_results
 from deeplab_lit.config.hydra_store import register_schemas
 from deeplab_lit.config.paths import conf_folder
-from deeplab_lit.sweeps.run_table import Job, _ready
+from deeplab_lit.sweeps.run_table import Job, _ready, rows_with_options
 from deeplab_lit.training.result import Result
 from deeplab_lit.training.runs import fingerprint, new_run
+from deeplab_lit.utils.errors import UserError
 from tests.composing import config_of
 from tests.end_to_end.running import command, train, train_alone, use, use_alone
 
@@ -62,6 +64,23 @@ def row(name, *overrides):
 
 def rows_of(table):
     return list(OmegaConf.load(EXPERIMENTS / f"{table}.yaml").hydra.sweeper.rows)
+
+
+def parsed(*words):
+    return OverridesParser.create().parse_overrides(list(words))
+
+
+@pytest.mark.parametrize("typed", ["rows=crf,baseline", "rows=[crf,baseline]", "rows='crf,baseline'"])
+def test_some_rows_of_a_table_run_in_its_order_with_each_combination_of_options(typed):
+    rows = ["baseline", "msc", "crf"]
+    jobs = rows_with_options("table", rows, parsed("experiments=table", typed, "seed=0,1", "budget=mini"))
+    assert jobs == [[f"experiments=table/{row}", f"seed={seed}", "budget=mini"]
+                    for row in ("baseline", "crf") for seed in (0, 1)]  # fmt: skip
+    for all_of_them in ((), ("rows=null",)):
+        found = rows_with_options("table", rows, parsed("experiments=table", *all_of_them))
+        assert found == [[f"experiments=table/{row}"] for row in rows]
+    with pytest.raises(UserError, match="rows=crg: the rows of table are baseline, msc, crf. Did you mean 'crf'"):
+        rows_with_options("table", rows, parsed("rows=msc,crg"))
 
 
 def ends(folder, table):

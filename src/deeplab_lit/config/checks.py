@@ -20,10 +20,16 @@ def check_training(cfg: DictConfig) -> None:
     """Check that a composed config describes one training.
 
     Raises:
-        UserError: the experiment is a whole table, a budget is given without a row of a table, the backbone does not
-            offer what the model needs, a recipe has an unknown key, or a list is given as one value.
+        UserError: the experiment is a whole table, rows are chosen without a table, a budget is given without a row of
+            a table, the backbone does not offer what the model needs, a recipe has an unknown key, or a list is given
+            as one value.
     """
     _check_no_table()
+    if cfg.rows is not None:
+        raise UserError(
+            f"rows={cfg.rows} chooses among the rows of a table: type experiments=TABLE with it, such as "
+            "experiments=table4_resnet101."
+        )
     if cfg.row is not None and not cfg.row.table:
         raise UserError(
             f"budget={cfg.row.budget} is for the rows of published tables: type experiments=TABLE or TABLE/ROW with "

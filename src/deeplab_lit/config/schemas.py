@@ -259,6 +259,7 @@ class TrainConfig:
     preview: bool = key(
         "true: say what the training, or each row of a table, would take here, and end", False, decides=False
     )
+    rows: str | None = key("of a table: those of its rows that run, as baseline,msc; null: all", None, decides=False)
     output: str = key("folder that holds the run directories", "runs", decides=False)
     resume: str | None = key('"auto", or a run directory or checkpoint', decides=False)
     roots: RootsConfig = key("where data lie", decides=False)

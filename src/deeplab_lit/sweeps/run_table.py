@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from deeplab_lit.sweeps.prerequisites import settle_start
 from deeplab_lit.training.own_process import launched_outside
 from deeplab_lit.training.result import Result
 from deeplab_lit.training.runs import find_finished, find_result, fingerprint
-from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.errors import UserError, closest
 from deeplab_lit.utils.files import write_json
 from deeplab_lit.utils.over_seeds import OverSeeds
 from deeplab_lit.utils.terminal import table
@@ -70,10 +71,19 @@ def rows_with_options(name: str, rows: Sequence[str], overrides: Sequence[Overri
     Args:
         name: of the table: the folder of its rows in ``experiments/``.
         rows: their names.
-        overrides: those that the user typed; each combination of their values runs the whole table.
+        overrides: those that the user typed; each combination of their values runs the whole table, or the rows that
+            ``rows=ROW,ROW`` names.
+
+    Raises:
+        UserError: the table has no such row.
     """
-    others = [each for each in overrides if each.get_key_element() != "experiments"]
-    return [[f"experiments={name}/{row}", *options] for row in rows for options in combinations(others)]
+    typed = [each for each in overrides if each.get_key_element() == "rows"]
+    wanted = [row for each in combinations(typed[-1:]) for one in each for row in re.findall(r"[\w-]+", one)[1:]]
+    if unknown := [row for row in wanted if row not in rows and row != "null"]:
+        raise UserError(f"rows={unknown[0]}: the rows of {name} are {', '.join(rows)}.{closest(unknown[0], rows)}")
+    chosen = [row for row in rows if row in wanted] or rows
+    others = [each for each in overrides if each.get_key_element() not in ("experiments", "rows")]
+    return [[f"experiments={name}/{row}", *options] for row in chosen for options in combinations(others)]
 
 
 def run_table(name: str, rows: Sequence[list[str]], launcher: Launcher) -> list[Job]:
