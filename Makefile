@@ -1,5 +1,5 @@
-# make train: the main job on the embedded data. make test: the test suite. Both create .venv and install first, with uv
-# where it is installed.
+# make train: the main job on the embedded data. make table4: the papers' main table in small. make test: the test suite.
+# All create .venv and install first, with uv where it is installed.
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
@@ -7,10 +7,11 @@ SHARED = -n 2 --dist loadfile --no-loadscope-reorder
 UV := $(shell command -v uv 2> /dev/null)
 INSTALL = $(if $(UV),$(UV) pip install --quiet --python $(RUN),$(RUN) -m pip install --quiet)
 
-.PHONY: help train test test-fast test-long fuzz audit bench gpu docs docs-serve lint format clean
+.PHONY: help train table4 test test-fast test-long fuzz audit bench gpu docs docs-serve lint format clean
 
 help:
 	@echo "make train      train and evaluate on the embedded data set (ARGS='model=largefov ...' adds overrides)"
+	@echo "make table4     V2's Table 4 on the embedded data, then its report (ARGS='seed=0,1,2', or 'rows=baseline,msc,aspp,crf')"
 	@echo "make test       install what the tests need and run them, but for the long ones"
 	@echo "make test-fast  the tests without the slow ones; make test-long the long ones"
 	@echo "make fuzz       10,000 damaged files for each reader of foreign bytes"
@@ -29,6 +30,10 @@ $(VENV)/.installed: pyproject.toml $(VENV)/bin/python
 	$(INSTALL) -e .
 	@touch $@
 
+$(VENV)/.installed-joblib: pyproject.toml $(VENV)/bin/python
+	$(INSTALL) -e '.[joblib]'
+	@touch $@ $(VENV)/.installed
+
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/bin/python
 	$(INSTALL) -e '.[dev]'
 	@touch $@ $(VENV)/.installed
@@ -40,6 +45,10 @@ $(VENV)/.installed-docs: pyproject.toml $(VENV)/bin/python
 train: $(VENV)/.installed
 	$(RUN) -m deeplab_lit.train $(ARGS)
 	@echo "other commands: . $(VENV)/bin/activate once in a shell, or $(VENV)/bin/deeplab-lit train --help"
+
+table4: $(VENV)/.installed-joblib
+	$(RUN) -m deeplab_lit.train experiments=table4_resnet101 budget=mini launcher=joblib num_workers=1 $(ARGS)
+	$(RUN) -m deeplab_lit.report sweep=runs/table4_resnet101
 
 test: $(VENV)/.installed-dev
 	$(RUN) -m pytest $(SHARED) -m 'not long' $(ARGS)

@@ -157,7 +157,7 @@ def test_a_run_that_failed_with_its_sweep_is_not_begun_until_it_is_trained_again
     write_run(tmp_path, "aug", "mini", 0, 1.0)
     (run,) = (tmp_path / "runs" / TABLE / "aug").iterdir()
     (run / "result.json").unlink()
-    OmegaConf.save({**OmegaConf.load(run / "config.yaml"), "max_steps": 800}, run / "config.yaml")
+    OmegaConf.save({**OmegaConf.load(run / "config.yaml"), "max_steps": 2000}, run / "config.yaml")
     (run / "metrics.csv").write_text("step,train/loss\n0,2.5\n")
     ends = [{"row": "aug", "seed": 0, "budget": "mini", "state": "failed", "reason": "out of memory", "folder": None}]
     (tmp_path / "runs" / TABLE / "sweep-mini.json").write_text(json.dumps(ends))
@@ -179,7 +179,7 @@ def test_watching_ends_with_the_sweep(tmp_path, monkeypatch):
     (run,) = (tmp_path / "runs" / TABLE / "baseline").iterdir()
     (run / "result.json").rename(run / "later.json")
     config = OmegaConf.load(run / "config.yaml")
-    OmegaConf.save({**config, "max_steps": 800}, run / "config.yaml")
+    OmegaConf.save({**config, "max_steps": 2000}, run / "config.yaml")
     (run / "metrics.csv").write_text("step,train/loss\n0,2.5\n411,1.5\n")
     looks = []
 
@@ -207,20 +207,20 @@ def change(folder, row, **values):
 
 def test_a_shortened_row_stands_apart_without_gains(tmp_path):
     for row, miou in (("baseline", 40.0), ("msc", 30.0), ("coco", 50.0)):
-        write_run(tmp_path, row, "mini", 0, miou, steps=800)
-        change(tmp_path, row, max_steps=800, crop_size=97)
+        write_run(tmp_path, row, "mini", 0, miou, steps=2000)
+        change(tmp_path, row, max_steps=2000, crop_size=193)
     change(tmp_path, "msc", max_steps=2, tf32=False)  # the hardware's key makes no other row of it
     done = use("report", tmp_path)
     found = cells(tmp_path)
     assert found["msc", "mIoU", "mini"]["status"] == "not run" and found["msc", "mIoU", "mini"]["ours"] == ""
     apart = found["msc", "mIoU", "mini-changed"]
     assert (apart["status"], apart["ours"], apart["gain_ours"]) == ("done", "30.00", "")
-    assert apart["departs"] == "max_steps=2 instead of 800"
+    assert apart["departs"] == "max_steps=2 instead of 2000"
     assert found["coco", "mIoU", "mini"]["gain_ours"] == ""  # what it adds to was not run
     assert found["baseline", "mIoU", "mini"]["departs"] == ""
     own, other = done.stdout.split(f"{TABLE}, mini-changed: ")
     assert "30.00" not in own and "gain" not in other and "68.72" not in other
-    assert "msc departs from the row: max_steps=2 instead of 800" in " ".join(other.split())
+    assert "msc departs from the row: max_steps=2 instead of 2000" in " ".join(other.split())
     assert [line.split()[0] for line in other.splitlines() if "done" in line and "status" not in line] == ["msc"]
 
 

@@ -26,6 +26,7 @@ NUMBERS = (
 """The columns of :func:`cells` that hold numbers."""
 _TOGETHER = ("gain: published", *GAIN_COLUMNS)
 _QUALITY = ("miou", "crf_miou")
+_HOW = ("seeds", "batch", "iterations", "data", "starts from", "status")
 ABOUT_BUDGETS = {
     "full": "the papers' data, crops and iterations",
     "subset": "part of the real data",
@@ -157,10 +158,21 @@ def budget_markdown(report: Report, budget: str) -> str:
     titles, found = lines(report, budget)
     text = ["", f"### {budget}: {about(budget)}", "", *_markdown(titles, found), ""]
     text += [line for each in remarks(report, budget) for line in (f"{each.rstrip('.')}.", "")]
-    if brought := effects(report, budget):
-        text += [f"{ABOUT_EFFECTS}:", "", *_markdown(EFFECT_TITLES, [each.line() for each in brought]), ""]
-        text += [f"{EFFECTS_LEGEND}.", ""]
+    text += [line for each in effects_markdown(report, budget) for line in (each, "")]
     return "\n".join(text)
+
+
+def effects_markdown(report: Report, budget: str) -> list[str]:
+    """What each part brings in a table that is a factorial, as paragraphs of Markdown; none for other tables."""
+    brought = [each.line() for each in effects(report, budget)]
+    return [f"{ABOUT_EFFECTS}:", "\n".join(_markdown(EFFECT_TITLES, brought)), f"{EFFECTS_LEGEND}."] if brought else []
+
+
+def measured_markdown(report: Report, budget: str) -> str:
+    """The table of one budget as Markdown, without the columns that say how a row was run."""
+    titles, found = lines(report, budget)
+    kept = [i for i, title in enumerate(titles) if title not in _HOW]
+    return "\n".join(_markdown([titles[i] for i in kept], [[line[i] for i in kept] for line in found]))
 
 
 def published_markdown(report: Report) -> str:
