@@ -21,6 +21,7 @@ from deeplab_lit.training.runs import finished_message
 from deeplab_lit.training.start_summary import show_summary
 from deeplab_lit.utils.errors import Interrupted, UserError
 from deeplab_lit.utils.files import write_json
+from deeplab_lit.utils.freed_memory import keep_freed_memory
 from deeplab_lit.utils.hardware import is_first_process, lost_another_process, set_tf32
 from deeplab_lit.utils.parallel import own_start_method
 
@@ -49,6 +50,7 @@ def train(config: TrainConfig, command: str, watchers: Sequence[Callback] = ()) 
             print(finished_message(plan.resumed))
         return Result.read(plan.resumed.result)
     set_tf32(config.tf32)
+    keep_freed_memory()
     with requeued_outside_the_steps(command), build(plan, command, watchers) as training:
         if plan.trained:
             return score_finished(training, plan.trained, command)
