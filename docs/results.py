@@ -69,8 +69,11 @@ def kept(path: Path) -> Report:
 
 def measured(name: str) -> str:
     """What docs/results.md says of a kept table: its rows, what was run, and how."""
-    report, budget = kept(KEPT / f"{name}.json"), name.rpartition("-")[2]
-    runs = [run for row in report.rows for run in row.results[budget]]
+    path, budget = KEPT / f"{name}.json", name.rpartition("-")[2]
+    if not path.is_file():
+        return "Not measured yet."
+    report = kept(path)
+    runs = [run for row in report.rows for run in row.results.get(budget, [])]
     images, seconds = runs[0].result.images or {}, sum(run.result.seconds or 0 for run in runs)
     codes = sorted({str(run.result.code) for run in runs})
     about = (
@@ -87,9 +90,9 @@ def _list(values: Any) -> str:
 
 
 def filled(page: str) -> str:
-    """A page whose blocks ``<!-- begin NAME -->`` to ``<!-- end -->`` hold the table of docs/results/NAME.json."""
+    """A page whose blocks ``<!-- begin NAME -->`` to ``<!-- end of it -->`` hold the table of docs/results/NAME.json."""
     return re.sub(
-        r"(<!-- begin ([\w-]+) -->\n).*?(<!-- end -->)",
+        r"(<!-- begin ([\w-]+) -->\n).*?(<!-- end of it -->)",
         lambda match: f"{match[1]}\n{measured(match[2])}\n\n{match[3]}",
         page,
         flags=re.DOTALL,

@@ -30,6 +30,7 @@ def write_run(folder, row, budget, seed, miou, crf=None, steps=20000, name="2026
         "pixel_accuracy": 0.9,
         "mean_accuracy": 0.8,
         "steps": steps,
+        "seconds": 3600.0,
         "params": 44_050_000,
         "images_per_second": 2.5,
     }
