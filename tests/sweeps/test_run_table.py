@@ -18,6 +18,8 @@ from deeplab_lit.config.compose import typed
 from deeplab_lit.config.hydra_private import failures_as_results
 from deeplab_lit.config.hydra_store import register_schemas
 from deeplab_lit.config.paths import conf_folder
+from deeplab_lit.data.shapes.dataset import DOMAINS
+from deeplab_lit.models.heads import scaled_rate
 from deeplab_lit.sweeps.run_table import Job, _ready, rows_with_options
 from deeplab_lit.training.result import Result
 from deeplab_lit.training.runs import fingerprint, new_run
@@ -124,15 +126,29 @@ def test_full_scale_is_the_papers():
     assert row("table4_resnet101/msc")["augment"]["scale_list"] is None
 
 
-def test_a_row_of_table_4_is_the_one_before_and_one_thing_more():
-    names = ["baseline", "msc", "coco", "aug"]
-    changed = [{"scales", "loss"}, set(), {"augment"}]
-    before = row("table4_resnet101/baseline")
-    for name, allowed in zip(names[1:], changed, strict=True):
-        now = row(f"table4_resnet101/{name}")
-        different = {key for key in now if now[key] != before[key]} - {"row", "name"}
+@pytest.mark.parametrize("budget", ["full", "subset", "mini"])
+def test_a_row_of_table_4_is_the_one_before_and_one_thing_more(budget):
+    rows = {name: row(f"table4_resnet101/{name}", f"budget={budget}") for name in rows_of("table4_resnet101")}
+    for before, name, allowed in (
+        ("baseline", "msc", {"scales", "loss"}), ("msc", "coco", set()), ("coco", "aug", {"augment"}),
+        ("aug", "largefov", {"model"}), ("aug", "aspp", {"model"}), ("aspp", "crf", {"crf"}),
+    ):  # fmt: skip
+        different = {key for key in rows[name] if rows[name][key] != rows[before][key]} - {"row", "name"}
         assert different <= allowed, (name, different)
-        before = now
+
+
+def test_the_miniature_keeps_the_papers_relations():
+    """V2, sections 4.1.1 and 4.1.2: crops of 321 with maps of 41, rates up to 24, 20,000 batches of 10 of 10,582."""
+    mini = row("table4_resnet101/aspp", "budget=mini")
+    cells = (mini["crop_size"] - 1) // mini["backbone"]["output_stride"] + 1
+    rates = [scaled_rate(rate, mini["model"]["rate_scale"]) for rate in mini["model"]["rates"]]
+    assert rates == [round(rate / 41 * cells) for rate in (6, 12, 18, 24)]
+    small = row("table3_aspp_vgg16/aspp_s", "budget=mini")["model"]
+    assert len({scaled_rate(rate, small["rate_scale"]) for rate in small["rates"]}) == 4
+    passes = mini["max_steps"] * mini["global_batch_size"] / mini["data"]["train_images"]
+    assert passes == pytest.approx(20_000 * 10 / 10_582, rel=0.1)
+    # pictures are larger than crops, and at half the scale there is a map to fuse
+    assert DOMAINS["target"].long / mini["crop_size"] > 1.2 and (cells + 1) // 2 > 12
 
 
 def test_trainings_that_stand_in_two_tables_are_one():
