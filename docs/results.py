@@ -90,7 +90,7 @@ def _list(values: Any) -> str:
 
 
 def filled(page: str) -> str:
-    """A page whose blocks ``<!-- begin NAME -->`` to ``<!-- end of it -->`` hold the table of docs/results/NAME.json."""
+    """A page whose blocks, from ``<!-- begin NAME -->`` on, hold the tables of docs/results/NAME.json."""
     return re.sub(
         r"(<!-- begin ([\w-]+) -->\n).*?(<!-- end of it -->)",
         lambda match: f"{match[1]}\n{measured(match[2])}\n\n{match[3]}",
