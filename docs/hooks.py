@@ -81,6 +81,8 @@ TABLES: dict[str, Callable[..., str]] = {
 def filled(markdown: str) -> str:
     """A page with its tables; raises KeyError for a name that is no table."""
 
+    markdown = re.sub(r"^<!-- (begin [\w-]+|end of it) -->\n", "", markdown, flags=re.MULTILINE)  # of docs/results.py
+
     def made(match: re.Match[str]) -> str:
         return TABLES[match[1]](*([match[2]] if match[2] else []))
 

@@ -102,6 +102,6 @@ def test_tests_stand_where_what_they_test_stands():
     folders = {file.parent.name for file in (ROOT / "tests").glob("*/test_*.py")}
     assert folders - {"end_to_end", "faults", "security"} <= set(FOLDERS)
     assert {file.name for file in (ROOT / "tests").glob("test_*.py")} == {
-        "test_architecture.py", "test_benchmarks.py", "test_docs.py", "test_docs_extending.py", "test_examples.py",
-        "test_readme.py",
+        "test_architecture.py", "test_benchmarks.py", "test_docs.py", "test_docs_extending.py", "test_docs_results.py",
+        "test_examples.py", "test_readme.py",
     }  # fmt: skip

@@ -50,7 +50,14 @@ def test_it_loads(run, expected):
 
 
 def test_it_evaluates(run, tmp_path):
-    use("evaluate", tmp_path, f"checkpoint={run}/checkpoints/last.ckpt", "allow=[tiny_trunk]", "device=cpu")
+    use(
+        "evaluate",
+        tmp_path,
+        f"checkpoint={run}/checkpoints/last.ckpt",
+        "allow=[tiny_trunk]",
+        "device=cpu",
+        "data.domain=simple",
+    )  # its config has the former name
     (result,) = tmp_path.glob("evaluations/*/*/result.json")
     assert json.loads(result.read_text())["step"] == 2
 

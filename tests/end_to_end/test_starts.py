@@ -32,7 +32,7 @@ def test_from_the_source_domain_to_the_target_domain(tmp_path):
     second = run_folder(tmp_path / "target") / "checkpoints" / "best.ckpt"
     # the input is made as the weights are used to, though parity=modern would have another
     assert load(second).normalization == load(first).normalization and load(second).normalization.bgr
-    assert len(load(first).labels) == 18 and len(load(second).labels) == 12
+    assert len(load(first).labels) == 19 and len(load(second).labels) == 12
     names = {name for name in read(second)["state_dict"] if name.endswith("running_mean")}
     # the trunk's statistics are held: they are still those of the first training
     assert names

@@ -44,6 +44,7 @@ def test_a_run_ends_without_wandb(tmp_path, monkeypatch, broken):
     assert json.loads((folder / "result.json").read_text())["steps"] == 4
     assert [int(row["step"]) for row in rows(folder) if row["train/loss"]] == list(range(4))
     monkeypatch.undo()
+    wandb.finish()  # otherwise it goes on catching what this process prints
     wandb.teardown()
 
 
