@@ -157,6 +157,8 @@ def _wandb(arguments: dict[str, Any], folder: Path, config: TrainConfig) -> Iter
         # otherwise the next job of a multirun would continue this job's W&B run
         guarded.attempt(wandb.finish, exit_code=int(failed))
         if guarded.failed:
+            with suppress(Exception):  # otherwise W&B goes on catching what this process prints
+                wandb.finish(exit_code=int(failed))
             with suppress(Exception):  # otherwise W&B raises the same at the end of the process
                 wandb.teardown(exit_code=int(failed))
 
