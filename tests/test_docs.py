@@ -225,6 +225,7 @@ def python_of(page):
     return re.search(r"^```python\n(.*?)^```", (DOCS / page).read_text(), re.M | re.S)[1]
 
 
+@pytest.mark.long
 def test_the_page_on_the_crf_computes_what_it_says():
     names = {}
     exec(python_of("crf.md"), names)

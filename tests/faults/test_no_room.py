@@ -29,6 +29,7 @@ def end(process, within=120):
     return err
 
 
+@pytest.mark.long
 def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(tmp_path):
     arguments = [*TINIEST, "logger=csv", "max_steps=40", "val_every=4", "num_workers=0", "pictures=0"]
     whole = command("train", *arguments, "resume=auto")
