@@ -8,7 +8,7 @@ import pytest
 from deeplab_lit.reports.collect import Report, Row
 from deeplab_lit.reports.gain_picture import as_svg, gains_chart
 from tests.end_to_end.running import use
-from tests.reports.test_report import TABLE, write_seeds
+from tests.reports.test_report import TABLE, change, write_run, write_seeds
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -99,6 +99,15 @@ def test_a_table_without_runs_shows_the_published_numbers():
     picture = ElementTree.fromstring(as_svg(Report("any", rows)))
     assert {"a<b", "60.00", "+1.50"} <= set(texts(picture)) and "gain ours" not in texts(picture)
     assert gains_chart(Report("any", rows), "full") == ""
+
+
+def test_a_table_whose_rows_were_all_shortened_says_that_none_is_shown(tmp_path):
+    write_run(tmp_path, "msc", "mini", 0, 55.0)
+    change(tmp_path, "msc", max_steps=2)
+    use("report", tmp_path)
+    (said,) = [each for each in texts(ElementTree.parse(tmp_path / "runs" / TABLE / "report.svg").getroot())
+               if "own values" in (each or "")]  # fmt: skip
+    assert said == "No row has a finished run at its own values."
 
 
 def test_gains_of_nothing_have_an_axis():

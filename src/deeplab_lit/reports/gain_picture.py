@@ -25,6 +25,7 @@ _LEGEND = (
     f"{NOISE} and a hollow point: within noise, since the interval contains 0 or there is one seed."
 )
 _OTHER_DATA = "The published numbers are of other data and longer trainings."
+_NOT_RUN = "No row has a finished run at its own values."
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def as_svg(report: Report) -> str:
         drawn.append(_text(_MARGIN, top + 14, title, size=15, weight="600"))
         parts, top = _part(report, budget, _TITLES, top + 42)
         remarks = [each[0].upper() + each[1:] + "." for each in (*starts(report, budget), *left_out(report, budget))]
-        notes, top = _notes([*([] if budget == "full" else [_OTHER_DATA]), *remarks], top)
+        told = [] if budget == "full" else [_OTHER_DATA]
+        notes, top = _notes([*(told if run else [_NOT_RUN]), *remarks], top)
         drawn += [*parts, *notes]
         top += 20
     notes, top = _notes([_LEGEND], top)

@@ -78,6 +78,7 @@ def rows_with_options(name: str, rows: Sequence[str], overrides: Sequence[Overri
         UserError: the table has no such row.
     """
     typed = [each for each in overrides if each.get_key_element() == "rows"]
+    # the words behind the key, whichever way the list is written
     wanted = [row for each in combinations(typed[-1:]) for one in each for row in re.findall(r"[\w-]+", one)[1:]]
     if unknown := [row for row in wanted if row not in rows and row != "null"]:
         raise UserError(f"rows={unknown[0]}: the rows of {name} are {', '.join(rows)}.{closest(unknown[0], rows)}")

@@ -12,7 +12,7 @@ def keep_freed_memory() -> None:
     """Let glibc keep freed memory for the next use, instead of giving it back to the system.
 
     A training step frees large tensors and asks for them again. Each time, the system would zero every page of them:
-    on two cores a quarter of a step of EfficientNet-Lite0. The process holds its peak of memory until it ends.
+    a fifth of a step of the first blocks of EfficientNet-Lite0. The process holds its peak of memory until it ends.
 
     Where malloc is set by ``MALLOC_...`` or ``GLIBC_TUNABLES``, and in other C libraries, nothing changes.
     """
