@@ -315,7 +315,7 @@ def test_first_marginals_and_logarithms():
     p = np.exp(rng.uniform(-30, 0, (5, 1000))).astype(np.float32)
     p[:, 0], p[0, 0] = 0, 1
     unary, marginals = np.empty((1000, 8), np.float32), np.empty((1000, 8), np.float32)
-    meanfield.begin[False](p, p.view(np.int32), np.float32(1e-5).view(np.int32), unary, marginals, (0,) * 8)
+    meanfield.begin[False](p, p.view(np.int32), np.float32(1e-5).view(np.int32), unary, marginals, (0,))
     clipped = np.maximum(p, 1e-5)
     np.testing.assert_allclose(unary[:, :5].T, np.log(clipped), atol=2e-6)
     np.testing.assert_allclose(marginals[:, :5].T, clipped / clipped.sum(0), rtol=1e-5)

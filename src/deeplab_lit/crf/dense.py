@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Engine = Literal["permutohedral", "pydensecrf", "torch"]
-_MOST_LABELS = 96  # labels that the compiled engine takes: numba passes no wider rows to parallel loops
 
 
 class DenseCRF:
@@ -37,8 +36,7 @@ class DenseCRF:
             before and after filtering (``"symmetric"``, pydensecrf's default), by the response ``"before"`` or
             ``"after"`` (the papers' code, to which the published weights belong), or ``"none"``.
         engine: ``"permutohedral"`` (this library's), ``"pydensecrf"`` (the reference), or ``"torch"`` (the layer
-            for training, slower). ``"permutohedral"`` passes images with more than 96 labels after pruning to
-            ``"torch"``.
+            for training, slower).
         prune_threshold: classes whose probability is below it at every pixel of an image are left out and get 0; 0
             keeps all classes.
         threads: None: all cores for one image, or as many threads as PyTorch is set to use. 1: one core, for
@@ -111,7 +109,7 @@ class DenseCRF:
         """
         probabilities = _checked(image, probabilities)
         kept = self._kept(probabilities)
-        engine = _engine(self.engine, len(kept))
+        engine = _engine(self.engine)
         if len(kept) == len(probabilities) > 1:
             return engine.refine(self, image, probabilities)
         result = np.zeros_like(probabilities)
@@ -127,7 +125,7 @@ class DenseCRF:
         """
         probabilities = _checked(image, probabilities)
         kind, kept = np.min_scalar_type(len(probabilities) - 1), self._kept(probabilities)
-        engine = _engine(self.engine, len(kept))
+        engine = _engine(self.engine)
         if not hasattr(engine, "decide"):
             return self(image, probabilities).argmax(0).astype(kind)
         if len(kept) == 1:
@@ -150,10 +148,8 @@ def _check_number(name: str, value: Any, least: str) -> None:
         raise UserError(f"crf.{name}={value}: it is {least}.")
 
 
-def _engine(name: str, labels: int) -> Any:
-    """The module of an engine, for a number of labels."""
-    if name == "permutohedral" and labels > _MOST_LABELS:
-        name = "torch"
+def _engine(name: str) -> Any:
+    """The module of an engine."""
     if name == "permutohedral" and not has_numba():
         name = "pydensecrf" if importlib.util.find_spec("pydensecrf") else "torch"
         warnings.warn(
