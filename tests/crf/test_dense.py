@@ -341,7 +341,7 @@ def test_more_classes_than_a_byte_counts(engine):
 
 
 @pytest.mark.parametrize("name", [*V2_RESNET, "iterations", "prune_threshold"])
-@pytest.mark.parametrize("value", [(3, 4), [3.0], np.ones(21), "3", None, float("nan"), float("inf"), True])
+@pytest.mark.parametrize("value", [(3, 4, 5, 6), [3.0], np.ones(21), "3", None, float("nan"), float("inf"), True])
 def test_every_number_is_one_number(name, value):
     with pytest.raises(UserError, match=rf"crf\.{name}=.*: it is one number"):
         DenseCRF(**{**V2_RESNET, name: value})

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from deeplab_lit.crf import lattice as lattices
 from deeplab_lit.crf import meanfield
+from deeplab_lit.crf.features import appearance, positions
 from deeplab_lit.crf.lattice import Lattice
-from deeplab_lit.crf.parameters import Parameters
+from deeplab_lit.crf.parameters import Parameters, Width
 from deeplab_lit.kernels.buffers import Allocate, new_array, reused_array
 from deeplab_lit.kernels.half_precision import stores_half
 from deeplab_lit.kernels.jit import threads
@@ -31,29 +32,29 @@ _LONGEST = 100  # the longest tuple that numba passes to a parallel loop
 _lock = threading.Lock()
 
 
-def refine(crf: Parameters, image: Bytes, probabilities: Floats) -> Floats:
+def refine(crf: Parameters, image: Bytes, probabilities: Floats, more: Floats | None) -> Floats:
     """The marginals (C, H, W) of an image; see :class:`deeplab_lit.crf.DenseCRF`."""
-    return _run(crf, image, probabilities, labels=False)
+    return _run(crf, image, probabilities, more, labels=False)
 
 
-def decide(crf: Parameters, image: Bytes, probabilities: Floats) -> NDArray[np.unsignedinteger[Any]]:
+def decide(
+    crf: Parameters, image: Bytes, probabilities: Floats, more: Floats | None
+) -> NDArray[np.unsignedinteger[Any]]:
     """The most probable class (H, W) of each pixel, without writing the marginals."""
-    return _run(crf, image, probabilities, labels=True)
+    return _run(crf, image, probabilities, more, labels=True)
 
 
-def _run(crf: Parameters, image: Bytes, probabilities: Floats, labels: bool) -> Any:
+def _run(crf: Parameters, image: Bytes, probabilities: Floats, more: Floats | None, labels: bool) -> Any:
     classes, height, width = probabilities.shape
     if crf.iterations == 0:
         most_probable = probabilities.argmax(0).astype(np.min_scalar_type(classes - 1))
         return most_probable if labels else probabilities / probabilities.sum(0)
     with one_caller(crf.threads is None) as parallel:
         smooth = _smoothness(height, width, crf.gaussian_xy_std, crf.gaussian_weight, crf.normalization)
-        features = reused_array("features", (height * width, 5), np.float32)
-        features[:, :2] = _positions(height, width) / np.float32(crf.bilateral_xy_std)
-        features[:, 2:] = image.reshape(-1, 3) / np.float32(crf.bilateral_rgb_std)
-        appearance = build_filter(features, crf.bilateral_weight, crf.normalization, parallel, reused_array)
+        features = appearance(crf, image, more, reused_array)
+        near = build_filter(features, crf.bilateral_weight, crf.normalization, parallel, reused_array)
         flat = probabilities.reshape(classes, -1)
-        result = infer(flat, (appearance, smooth), crf.iterations, labels, parallel)
+        result = infer(flat, (near, smooth), crf.iterations, labels, parallel)
     return result.reshape(height, width) if labels else result.reshape(classes, height, width)
 
 
@@ -68,15 +69,12 @@ def one_caller(wanted: bool) -> Iterator[bool]:
             _lock.release()
 
 
-def _positions(height: int, width: int) -> Floats:
-    rows, columns = np.mgrid[:height, :width]
-    return np.stack([columns.ravel(), rows.ravel()], 1).astype(np.float32)
-
-
 @functools.lru_cache(maxsize=8)
-def _smoothness(height: int, width: int, std: float, weight: float, normalization: str) -> Lattice:
+def _smoothness(height: int, width: int, std: Width, weight: float, normalization: str) -> Lattice:
     """The Gaussian kernel, which depends only on the size of the image."""
-    return build_filter(_positions(height, width) / np.float32(std), weight, normalization, parallel=False)
+    features = positions(height, width)
+    features /= np.asarray(std, np.float32)
+    return build_filter(features, weight, normalization, parallel=False)
 
 
 def build_filter(
