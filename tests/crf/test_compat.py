@@ -117,6 +117,22 @@ def test_features_of_three_dimensions_and_of_two_channels():
     assert np.quantile(difference, 0.999) < 1e-3 and difference.max() < 1e-2  # its lattice rounds differently
 
 
+def test_many_channels():
+    """Nine: their coordinates fill several integers."""
+    reference = pytest.importorskip("pydensecrf.densecrf")
+    rng = np.random.default_rng(0)
+    channels, energies = rng.uniform(0, 200, (60, 80, 9)), rng.normal(0, 2, (3, 4800)).astype(np.float32)
+    features = compat.create_pairwise_bilateral((60, 60), 40, channels, 2)
+    expected = reference.DenseCRF(4800, 3)
+    expected.setUnaryEnergy(energies)
+    expected.addPairwiseEnergy(features, compat=4)
+    expected = np.array(expected.inference(3))
+    found = field(compat, energies=energies, size=(80, 60))
+    found.addPairwiseEnergy(features, compat=4)
+    difference = np.abs(found.inference(3) - expected)
+    assert np.quantile(difference, 0.999) < 1e-3 and difference.max() < 1e-2
+
+
 def test_a_matrix_against_the_sum_over_all_pairs():
     """The one comparison that needs no pydensecrf: each label's score from all pixels and all labels."""
     image = photograph(20, 26)

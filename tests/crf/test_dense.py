@@ -123,6 +123,17 @@ def test_the_lattice_is_the_same_from_one_thread_and_from_several():
         np.testing.assert_array_equal(direction[right[known], 1], known)
 
 
+@pytest.mark.parametrize("largest", [2**12, 2**20])
+def test_the_lattice_is_the_same_from_coordinates_in_one_integer_and_in_several(monkeypatch, largest):
+    rng = np.random.default_rng(3)
+    features = rng.uniform(0, 6, (3000, 5)).astype(np.float32)
+    one = lattices.build(features)
+    monkeypatch.setattr(lattices, "_LARGEST_KEY", largest)
+    several = lattices.build(features)
+    for name in ("vertices", "weights", "starts", "pixels", "shares", "neighbours", "reaches"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(several, name))
+
+
 @pytest.mark.parametrize("normalization", ["symmetric", "after", "before", "none"])
 @pytest.mark.parametrize("half", [False, True])
 def test_labels_and_marginals_are_pydensecrfs(normalization, half):
