@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeplab_lit.config.schemas import DenseCRFConfig
+from deeplab_lit.crf.checked_inputs import checked_channels, checked_labels, checked_probabilities
 from deeplab_lit.crf.features import Seen, seen
 from deeplab_lit.crf.hard_labels import probabilities_of
-from deeplab_lit.crf.inputs import checked_channels, checked_labels, checked_probabilities
 from deeplab_lit.crf.parameters import Normalization, Width
 from deeplab_lit.kernels.loading import has_numba
 from deeplab_lit.utils.arrays import Bytes, Floats
