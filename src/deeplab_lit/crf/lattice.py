@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
+from deeplab_lit.crf.joined_numbers import join
 from deeplab_lit.crf.point_numbers import number
 from deeplab_lit.kernels.buffers import Allocate, new_array, reused_array
 from deeplab_lit.kernels.jit import compiled, kernel, threads
@@ -28,6 +30,7 @@ from deeplab_lit.utils.errors import UserError
 _TILE = 16  # pixels that are embedded together
 _BLOCKS = 64  # pieces of work, shared among threads
 
+_LARGEST_KEY = 2**62
 _FINEST = 2**20  # above it, single precision does not resolve the position of a pixel in its simplex
 
 
@@ -41,6 +44,7 @@ class Lattice:
         starts, pixels, shares: the same by lattice point: entries ``starts[p]:starts[p + 1]`` belong to point p.
         neighbours: the two neighbours of each point along each direction (d + 1, M, 2); M stands for none.
         reaches: the largest difference of the numbers of two neighbours along each direction (d + 1,).
+        mixing: the transpose of the matrix (C, C) that mixes the labels of a filtered value; None: the identity.
     """
 
     vertices: Ints
@@ -50,6 +54,7 @@ class Lattice:
     shares: Floats
     neighbours: Ints
     reaches: Ints
+    mixing: Floats | None = None
 
     @property
     def points(self) -> int:
@@ -75,22 +80,32 @@ def build(features: Floats, parallel: bool = True, allocate: Allocate = new_arra
     """
     count, d = features.shape
     scale = np.array([1 / math.sqrt((i + 1) * (i + 2)) for i in range(d)]) * math.sqrt(2 / 3) * (d + 1)
-    strides, offset = _packing(features, scale.astype(np.float32))
-    keys, weights = reused_array("keys", (count, d + 1), np.int64), allocate("weights", (count, d + 1), np.float32)
-    _embed[parallel](features, scale.astype(np.float32), strides, offset, keys, weights)
-    vertices = allocate("vertices", keys.shape, np.int32)
+    single = scale.astype(np.float32)
+    weights = allocate("weights", (count, d + 1), np.float32)
+    vertices = allocate("vertices", (count, d + 1), np.int32)
     parts = threads() if parallel else 1
-    found = number(keys, vertices, parts, parallel)
-    deltas = np.array([(d + 1) * (strides[j] if j < d else 0) - strides.sum() for j in range(d + 1)], np.int64)
-    neighbours = allocate("neighbours", (d + 1, len(found), 2), np.int32)
-    reaches = _neighbours[parallel](found, deltas, neighbours)
-    pixels, shares = allocate("pixels", (keys.size,), np.int32), allocate("shares", (keys.size,), np.float32)
-    starts = _by_point[parallel](vertices, weights, len(found), parts, pixels, shares)
+
+    def numbered(strides: NDArray[np.int64], offset: int, numbers: Ints) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Number the vertices by their keys; the different keys, and what each direction adds to a key."""
+        keys = reused_array("keys", (count, d + 1), np.int64)
+        _embed[parallel](features, single, strides, offset, keys, weights)
+        steps = [(d + 1) * (strides[j] if j < d else 0) - strides.sum() for j in range(d + 1)]
+        return number(keys, numbers, parts, parallel), np.array(steps, np.int64)
+
+    packings = _packings(features, single)
+    if len(packings) == 1:
+        found, steps = numbered(*packings[0], vertices)
+        neighbours = allocate("neighbours", (d + 1, len(found), 2), np.int32)
+        reaches = _neighbours[parallel](found, steps, neighbours)
+    else:
+        neighbours, reaches = join([partial(numbered, *each) for each in packings], vertices, parts, parallel)
+    pixels, shares = allocate("pixels", (vertices.size,), np.int32), allocate("shares", (vertices.size,), np.float32)
+    starts = _by_point[parallel](vertices, weights, neighbours.shape[1], parts, pixels, shares)
     return Lattice(vertices, weights, starts, pixels, shares, neighbours, reaches)
 
 
-def _packing(features: Floats, scale: Floats) -> tuple[NDArray[np.int64], int]:
-    """Strides and offset that pack the first d coordinates of a lattice point into one integer.
+def _packings(features: Floats, scale: Floats) -> list[tuple[NDArray[np.int64], int]]:
+    """Strides and offsets that pack the first d coordinates of a lattice point into as few integers as hold them.
 
     The last coordinate, the negative sum of the others, is the most significant. It depends only on the last feature,
     so that the points of an image plane are ordered row by row.
@@ -98,20 +113,26 @@ def _packing(features: Floats, scale: Floats) -> tuple[NDArray[np.int64], int]:
     d = features.shape[1]
     lowest, highest = _extent(features)
     low, high = lowest.astype(np.float64) * scale, highest.astype(np.float64) * scale
-    # coordinate j is the sum of the later scaled features minus j times its own
-    lows = [low[j:].sum() - (j * high[j - 1] if j else 0.0) for j in (d, *range(d - 1))]
-    highs = [high[j:].sum() - (j * low[j - 1] if j else 0.0) for j in (d, *range(d - 1))]
     # rounding changes a coordinate by up to d + 1; so does the step to a vertex, and that to a neighbour
     margin = 4 * (d + 1)
-    sizes = [int(b - a) + 2 * margin for a, b in zip(lows, highs, strict=True)]
-    if math.prod(sizes) >= 2**62 or max(sizes) > _FINEST:
-        raise UserError(
-            "the deviations of the CRF are too small for this image: its lattice would have too many points."
-        )
-    spans = [math.prod(sizes[j + 1 :]) for j in range(d)]
-    firsts = [math.floor(a) - margin for a in lows]
-    offset = -sum(first * span for first, span in zip(firsts, spans, strict=True))
-    return np.array([span - spans[0] for span in (*spans[1:], 0)], np.int64), offset
+    packings: list[tuple[NDArray[np.int64], int]] = []
+    room = 0
+    for j in (*reversed(range(d - 1)), d):  # from the least significant on
+        # coordinate j is the sum of the later scaled features minus j times its own
+        first = math.floor(low[j:].sum() - (j * high[j - 1] if j else 0.0)) - margin
+        size = int(high[j:].sum() - (j * low[j - 1] if j else 0.0)) - first + margin
+        if size > _FINEST:
+            raise UserError(
+                "the deviations of the CRF are too small for this image: its lattice would have too many points."
+            )
+        if not packings or room * size >= _LARGEST_KEY:
+            packings.append((np.zeros(d, np.int64), 0))
+            room = 1
+        strides, offset = packings[-1]
+        strides[slice(None) if j == d else j] += -room if j == d else room
+        packings[-1] = strides, offset - first * room
+        room *= size
+    return packings[::-1]
 
 
 @compiled
