@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
+from tests.weights.torch_nets import ListResNet, ThreeScales, UnitResNet, randomised, saved, with_aspp, with_fc
 
 import deeplab_lit
 from deeplab_lit.config.schemas import CheckpointConfig
@@ -14,14 +15,21 @@ from deeplab_lit.models.network import build_network
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.weights.initialize import initialize
 from deeplab_lit.weights.read import read
-from tests.weights.torch_nets import ListResNet, ThreeScales, UnitResNet, randomised, with_aspp, with_fc
 
 
 def agrees(ours, theirs, image):
-    """The outputs are equal to 1e-5 of their standard deviation."""
+    """The outputs are equal to a millionth of their standard deviation."""
     with torch.no_grad():
-        expected = theirs(image)
-        torch.testing.assert_close(ours(image), expected, atol=1e-5 * expected.std().item(), rtol=1e-5)
+        found, expected = ours(image.double()), theirs(image.double())
+        tolerance = 1e-6 * expected.std().item()
+        torch.testing.assert_close(found, expected, atol=tolerance, rtol=1e-6, check_dtype=False)
+
+
+def loaded(path, **options):
+    """What is loaded, with its network in double precision."""
+    trained = deeplab_lit.load(path, **options)
+    trained.network.double()
+    return trained
 
 
 def resized(network, align_corners):
@@ -35,9 +43,7 @@ def theirs():
 
 
 def test_the_common_deeplab_v2_gives_its_own_outputs(tmp_path, theirs):
-    state = {f"module.{name}": value for name, value in theirs.state_dict().items()}
-    torch.save(state, tmp_path / "theirs.pth")
-    trained = deeplab_lit.load(tmp_path / "theirs.pth")
+    trained = loaded(saved(theirs.state_dict(), tmp_path / "theirs.pth", "module."))
     image = torch.randn(1, 3, 129, 113)
     agrees(trained.network, theirs, image)
     agrees(trained.network.scores, resized(theirs, align_corners=False), image)
@@ -48,8 +54,7 @@ def test_the_common_deeplab_v2_gives_its_own_outputs(tmp_path, theirs):
 
 
 def test_trained_with_several_scales_it_fuses_their_maximum(tmp_path, theirs):
-    torch.save({f"base.{name}": value for name, value in theirs.state_dict().items()}, tmp_path / "msc.pth")
-    network = deeplab_lit.load(tmp_path / "msc.pth").network
+    network = loaded(saved(theirs.state_dict(), tmp_path / "msc.pth", "base.")).network
     assert network.scales == (1.0, 0.75, 0.5)
 
     def at_three_scales(image):
@@ -66,13 +71,14 @@ def test_trained_with_several_scales_it_fuses_their_maximum(tmp_path, theirs):
 def test_torchvisions_classifiers_are_starts(tmp_path, name):
     torch.manual_seed(0)
     classifier = randomised(getattr(torchvision.models, name)(weights=None))
-    torch.save({"model": classifier.state_dict(), "epoch": 3}, tmp_path / "file")
+    torch.save({"model": classifier.float().state_dict(), "epoch": 3}, tmp_path / "file")
+    classifier.double()
     about = read(tmp_path / "file")["deeplab_lit"]
     assert about["source"] == f"torchvision's {name}" and about["normalization"]["bgr"] is False
     head = {"_target_": "deeplab_lit.models.heads.FieldOfView", "hidden": 1024 if name == "vgg16" else None}
     backbone = {**about["network"]["backbone"], "output_stride": 32}
     network = build_network({**about["network"], "backbone": backbone, "model": head}, 3).eval()
-    initialize(network, CheckpointConfig(path=str(tmp_path / "file")), LabelSet(tuple("abc")), backbone)
+    initialize(network.double(), CheckpointConfig(path=str(tmp_path / "file")), LabelSet(tuple("abc")), backbone)
     image = torch.randn(1, 3, 96, 128)
     if name == "vgg16":
         agrees(network.trunk, classifier.features, image)
@@ -91,9 +97,8 @@ def test_safetensors_of_ours_and_of_others(tmp_path, theirs):
 
     from deeplab_lit.weights.write import save
 
-    torch.save(theirs.state_dict(), tmp_path / "theirs.pth")
-    save(read(tmp_path / "theirs.pth"), tmp_path / "ours.safetensors")
-    save_file(theirs.state_dict(), tmp_path / "theirs.safetensors")
+    save(read(saved(theirs.state_dict(), tmp_path / "theirs.pth")), tmp_path / "ours.safetensors")
+    save_file(torch.load(tmp_path / "theirs.pth"), tmp_path / "theirs.safetensors")
     image = torch.randn(1, 3, 65, 81)
     with torch.no_grad():
         theirs, *others = (
@@ -116,7 +121,7 @@ def started(path, backbone=None, **init):
     backbone = {**spec["backbone"], **(backbone or {})}
     head = {"_target_": "deeplab_lit.models.heads.ASPP", "rates": [6, 12, 18, 24]}
     network = build_network({**spec, "scales": [1.0], "backbone": backbone, "model": head}, 3).eval()
-    lines = initialize(network, CheckpointConfig(path=str(path), **init), LabelSet(tuple("abc")), backbone)
+    lines = initialize(network.double(), CheckpointConfig(path=str(path), **init), LabelSet(tuple("abc")), backbone)
     return network, "\n".join(lines)
 
 
@@ -134,13 +139,12 @@ def list_trunk():
 def on(trunk, network):
     """The network with a trunk's weights, and random ones elsewhere."""
     network.load_state_dict(trunk.state_dict(), strict=False)
-    return network.eval()
+    return network.eval().double()
 
 
 def test_the_coco_start_scores_91_classes(tmp_path, unit_trunk):
-    theirs = with_fc(unit_trunk, 91)
-    torch.save({"state_dict": {f"module.{k}": v for k, v in theirs.state_dict().items()}}, tmp_path / "coco.pth")
-    trained = deeplab_lit.load(tmp_path / "coco.pth")
+    theirs = with_fc(unit_trunk, 91).double()
+    trained = loaded(saved(theirs.state_dict(), tmp_path / "coco.pth", "module."))
     agrees(trained.network, theirs, torch.randn(1, 3, 65, 81))
     assert trained.labels == coco91() and trained.normalization.bgr
     network, said = started(tmp_path / "coco.pth")
@@ -149,7 +153,7 @@ def test_the_coco_start_scores_91_classes(tmp_path, unit_trunk):
 
 
 def test_the_imagenet_start_is_no_classifier_of_pixels(tmp_path, unit_trunk):
-    torch.save(with_fc(unit_trunk, 1000).state_dict(), tmp_path / "imagenet.pth")
+    saved(with_fc(unit_trunk, 1000).state_dict(), tmp_path / "imagenet.pth")
     with pytest.raises(UserError, match="ImageNet ResNet-101 .* no classifier of pixels: train one from it with init="):
         deeplab_lit.load(tmp_path / "imagenet.pth")
     network, said = started(tmp_path / "imagenet.pth")
@@ -159,8 +163,7 @@ def test_the_imagenet_start_is_no_classifier_of_pixels(tmp_path, unit_trunk):
 
 def test_the_multi_scale_network_of_four_rates(tmp_path, list_trunk):
     theirs = ThreeScales(on(list_trunk, ListResNet(21)))
-    torch.save(theirs.state_dict(), tmp_path / "msc.pth")
-    trained = deeplab_lit.load(tmp_path / "msc.pth")
+    trained = loaded(saved(theirs.state_dict(), tmp_path / "msc.pth"))
     assert trained.network.scales == (1.0, 0.75, 0.5) and trained.labels == LabelSet.voc() and trained.normalization.bgr
     agrees(trained.network, theirs, torch.randn(1, 3, 65, 97))
     agrees(trained.network.scores, resized(theirs, align_corners=True), torch.randn(1, 3, 65, 97))
@@ -169,12 +172,12 @@ def test_the_multi_scale_network_of_four_rates(tmp_path, list_trunk):
 @pytest.mark.parametrize("rates", [[6, 12], (6, 12, 18, 24)])
 def test_the_user_says_whether_two_or_four_classifiers_are_summed(tmp_path, list_trunk, rates):
     theirs = on(list_trunk, ListResNet(19, early=len(rates) == 2))
-    torch.save({"model": theirs.state_dict()}, tmp_path / "file.pth")
+    saved(theirs.state_dict(), tmp_path / "file.pth")
     with pytest.raises(
         UserError, match=r"file.pth is DeepLab-ResNet-101 .* give rates=\[6,12,18,24\] or rates=\[6,12\]"
     ):
         deeplab_lit.load(tmp_path / "file.pth")
-    trained = deeplab_lit.load(tmp_path / "file.pth", rates=rates)
+    trained = loaded(tmp_path / "file.pth", rates=rates)
     agrees(trained.network, theirs, torch.randn(1, 3, 65, 81))
     assert len(trained.labels) == 19
     notes = trained.description["notes"]
@@ -184,21 +187,19 @@ def test_the_user_says_whether_two_or_four_classifiers_are_summed(tmp_path, list
 
 def test_of_two_lists_of_classifiers_layer6_is_the_networks(tmp_path, list_trunk):
     theirs = on(list_trunk, ListResNet(19, early=True, multi=True))
-    torch.save(theirs.state_dict(), tmp_path / "multi.pth")
+    saved(theirs.state_dict(), tmp_path / "multi.pth")
     with pytest.raises(UserError, match="multi.pth is DeeplabMulti with ResNet-101"):
         deeplab_lit.load(tmp_path / "multi.pth")
-    trained = deeplab_lit.load(tmp_path / "multi.pth", rates=[6, 12])
+    trained = loaded(tmp_path / "multi.pth", rates=[6, 12])
     agrees(trained.network, theirs, torch.randn(1, 3, 65, 81))
     assert any("layer5" in note and "was left" in note for note in trained.description["notes"])
 
 
 def test_a_trunk_alone_is_a_start(tmp_path, unit_trunk, list_trunk):
     image = torch.randn(1, 3, 65, 65)
-    torch.save(unit_trunk.state_dict(), tmp_path / "unit.pth")
-    network, _ = started(tmp_path / "unit.pth")
+    network, _ = started(saved(unit_trunk.state_dict(), tmp_path / "unit.pth"))
     agrees(network.trunk, unit_trunk, image)
-    torch.save({f"Scale.{name}": value for name, value in list_trunk.state_dict().items()}, tmp_path / "list.pth")
-    network, _ = started(tmp_path / "list.pth")
+    network, _ = started(saved(list_trunk.state_dict(), tmp_path / "list.pth", "Scale."))
     agrees(network.trunk, list_trunk.features, image)
     with pytest.raises(UserError, match="no classifier of pixels"):
         deeplab_lit.load(tmp_path / "list.pth")
@@ -209,8 +210,7 @@ def test_a_trunk_alone_under_torchvisions_names_is_torchvisions(tmp_path, name):
     """DeepLab-ResNet's trunk has the same names: a note says what was supposed."""
     theirs = randomised(getattr(torchvision.models, name)(weights=None))
     state = {key: value for key, value in theirs.state_dict().items() if not key.startswith("fc.")}
-    torch.save({"state_dict": state}, tmp_path / "trunk.pth")
-    network, said = started(tmp_path / "trunk.pth", backbone={"output_stride": 32})
+    network, said = started(saved(state, tmp_path / "trunk.pth"), backbone={"output_stride": 32})
     agrees(network.trunk, torch.nn.Sequential(*list(theirs.children())[:-2]), torch.randn(1, 3, 96, 64))
     about = read(tmp_path / "trunk.pth")["deeplab_lit"]
     assert about["normalization"]["bgr"] is False and about["network"]["backbone"]["stride_on"] == "3x3"

@@ -12,7 +12,8 @@ RATES = (6, 12, 18, 24)
 def randomised(network, forward=nn.Module.__call__):
     """The network with random weights, whose normalisations have the statistics of what they see.
 
-    Otherwise the image is lost on the way through a hundred layers, and a wrong stride would not be noticed.
+    Otherwise the image is lost on the way through a hundred layers, and a wrong stride would not be noticed. It is in
+    double precision, since single precision leaves a thousandth of the output to rounding.
     """
     torch.manual_seed(3)
     for module in network.modules():
@@ -22,7 +23,22 @@ def randomised(network, forward=nn.Module.__call__):
             module.momentum = 1.0
     with torch.no_grad():
         forward(network.train(), torch.randn(2, 3, 65, 65))
-    return network.eval()
+    return network.eval().double()
+
+
+def saved(state, path, prefix=""):
+    """Save the tensors in single precision, as published files hold them. Returns the path."""
+    torch.save(
+        {prefix + name: value.float() if value.is_floating_point() else value for name, value in state.items()}, path
+    )
+    return path
+
+
+def without_values(make):
+    """Tensors of the names and shapes of a network, without memory for their values."""
+    with torch.device("meta"):
+        network = make()
+    return {name: torch.zeros(()).expand(value.shape) for name, value in network.state_dict().items()}
 
 
 def unit(inputs, outputs, kernel=1, stride=1, padding=0, dilation=1, relu=True):

@@ -37,9 +37,7 @@ def convert_state_dict(state: Mapping[str, Tensor], source: str, rates: Sequence
     classes = layout.classes(names)
     if layout.model and not 2 <= classes <= VOID:
         raise UserError(f"{source} is {layout.what}, and scores {classes} classes: 2 to {VOID} are possible.")
-    if not layout.tells_rates and (rates is None or list(rates) not in _CHOICES):
-        raise UserError(_question(source, layout, rates))
-    return layout.convert(names, multi_scale, None if layout.tells_rates else rates)
+    return layout.convert(names, multi_scale, None if layout.tells_rates else _chosen(rates, layout, source))
 
 
 def _unwrapped(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], bool]:
@@ -95,9 +93,12 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(shown[:3]) + (", ..." if len(shown) > 3 else "")
 
 
-def _question(source: str, layout: Layout, rates: Sequence[int] | None) -> str:
+def _chosen(rates: Sequence[int] | None, layout: Layout, source: str) -> list[int]:
+    """The rates that the user gives; raises UserError, which asks for them, if none or impossible ones are given."""
+    if rates is not None and list(rates) in _CHOICES:
+        return list(rates)
     wrong = "" if rates is None else f"rates={list(rates)} is not possible: "
-    return (
+    raise UserError(
         f"{wrong}{source} is {layout.what}, and cannot tell whether all four of its classifiers are summed or, as in "
         "AdvSemiSeg and AdaptSegNet, the first two alone: give rates=[6,12,18,24] or rates=[6,12] to convert or "
         "deeplab_lit.load, or init.rates to train; the other commands take the file that convert writes."

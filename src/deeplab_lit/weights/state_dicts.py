@@ -95,14 +95,15 @@ class Layout:
             multi_scale: whether a prefix of its names says that the network has several scales of its input.
             rates: of the first branches of ASPP, which are taken alone; None: those of the layout.
         """
-        model = self.model if rates is None or self.model is None else {**self.model, "rates": list(rates)}
-        summed = len((model or {}).get("rates", self.layers))
-        kept, beyond = self._own()[:summed], self._own()[summed:]
+        model = self.model and {**self.model, **({} if rates is None else {"rates": list(rates)})}
+        own = [layer for layer in self.layers if layer.own is not None]
+        summed = len(own) if rates is None else len(rates)
+        kept, beyond = own[:summed], own[summed:]
         weights = {f"trunk.{name}": state[self.renamed(name)] for name in _trunk(self.trunk)}
         weights |= {f"{each.own}.{part}": state[f"{each.theirs}.{part}"] for each in kept for part in _PARTS}
         return Foreign(
             self.what,
-            self.backbone,
+            dict(self.backbone),
             model,
             weights,
             self.classes(state) if model else 0,
@@ -111,9 +112,6 @@ class Layout:
             self.align_corners,
             [*self.notes, *(f"{each.theirs} was left: rates={rates} sums {summed} classifiers" for each in beyond)],
         )
-
-    def _own(self) -> list[Layer]:
-        return [layer for layer in self.layers if layer.own is not None]
 
 
 @cache
