@@ -39,6 +39,13 @@ def test_what_changes_the_weights_is(override):
     assert fingerprint(composed(override)) != fingerprint(composed())
 
 
+def test_a_start_is_the_same_as_before_it_could_name_its_rates():
+    start = ["init=checkpoint", "init.path=a.ckpt"]
+    before = composed(*start)
+    assert before["init"].pop("rates") is None
+    assert fingerprint(composed(*start)) == fingerprint(before) != fingerprint(composed(*start, "init.rates=[6,12]"))
+
+
 def test_a_trained_crf_is_part_of_a_run():
     trained = ["crf=v2_resnet101", "crf.trainable=true"]
     assert fingerprint(composed(*trained)) != fingerprint(composed())

@@ -10,6 +10,7 @@ import deeplab_lit
 from tests.conftest import write_voc
 from tests.end_to_end.running import use
 from tests.weights import caffe_nets
+from tests.weights.torch_nets import ListResNet, without_values
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +53,18 @@ def test_mistakes_are_named_before_anything_is_written(folder):
     (folder / "there.ckpt").write_text("mine")
     assert "is there already" in use("convert", folder, "source=net.caffemodel out=there.ckpt", expect=1).stderr
     assert (folder / "there.ckpt").read_text() == "mine"
+
+
+def test_a_file_that_cannot_tell_its_rates_is_converted_first(folder):
+    torch.save(without_values(lambda: ListResNet(21, multi=True)), folder / "multi.pth")
+    for command, words in (
+        ("convert", "source=multi.pth out=multi.ckpt"),
+        ("evaluate", "checkpoint=multi.pth data=voc"),
+    ):
+        (line,) = use(command, folder, words, expect=1).stderr.splitlines()
+        assert "give rates=[6,12,18,24] or rates=[6,12] to convert" in line
+        assert "the other commands take the file that convert writes" in line
+    said = use("convert", folder, "source=multi.pth out=multi.ckpt rates=[6,12]").stdout
+    assert "multi.pth: DeeplabMulti with ResNet-101" in said and "beside layer6 in training, was left" in said
+    trained = deeplab_lit.load(folder / "multi.ckpt")
+    assert trained.network.head.rates == [6, 12]

@@ -38,8 +38,11 @@ from deeplab_lit.inference.refine import read_probabilities
 from deeplab_lit.inference.trained import load
 from deeplab_lit.models.network import build_network
 from deeplab_lit.utils.errors import UserError
-from deeplab_lit.weights.description import describe, to_text
+from deeplab_lit.weights.convert import in_rgb
+from deeplab_lit.weights.description import checked, describe, to_text
 from deeplab_lit.weights.initialize import initialize
+from deeplab_lit.weights.recognition import convert_state_dict
+from deeplab_lit.weights.state_dicts import known
 from tests.weights import caffe_nets
 
 COUNT = int(os.environ.get("DEEPLAB_LIT_FUZZ", "40"))
@@ -301,6 +304,34 @@ def _checkpoints():
 @given(damaged(_checkpoints()))
 def test_checkpoints(content):
     survives(load, content)
+
+
+@st.composite
+def state_dicts(draw):
+    """The tensors of a known layout of another code base, some of them gone, renamed, or of another form."""
+    prefix = draw(st.sampled_from(["", "module.", "base.", "Scale.", "scale.module."]))
+    shapes = draw(st.sampled_from(known())).expected(draw(st.integers(0, 300)))
+    state = {prefix + name: torch.zeros(()).expand(shape) for name, shape in shapes.items()}
+    for _ in range(draw(st.integers(0, 3))):
+        name = draw(st.sampled_from(list(state)))
+        value = state.pop(name)
+        kind = draw(st.sampled_from(["gone", "renamed", "type", "shape"]))
+        if kind == "renamed":
+            state[draw(st.text(max_size=20))] = value
+        elif kind == "type":
+            state[name] = value.to(draw(st.sampled_from([torch.bool, torch.int64, torch.float16, torch.complex64])))
+        elif kind == "shape":
+            sizes = draw(st.lists(st.sampled_from([0, 1, 3, 21, 2048, 10**6]), max_size=3))
+            state[name] = torch.zeros(()).expand(sizes)
+    return state
+
+
+@fuzz
+@given(state_dicts(), st.sampled_from([None, [6, 12], [6, 12, 18, 24], [], [0], [10**9] * 4]))
+def test_state_dicts(state, rates):
+    with one_way_or_the_other():
+        content = convert_state_dict(state, "file", rates).content()
+        in_rgb(checked(content, "file"))
 
 
 _ODD = [10**9, -1, 0, [1] * 50, 1e308, [1.0, 10.0**9], "deeplab_lit.models.deeplab.DeepLab", "deeplab_lit.train.main"]

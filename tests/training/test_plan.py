@@ -17,6 +17,7 @@ from deeplab_lit.training.trainer import trainer_arguments
 from deeplab_lit.utils.errors import UserError
 from tests.composing import config_of
 from tests.conftest import ROOT
+from tests.weights.torch_nets import ListResNet, without_values
 
 CPU = ["trainer.accelerator=cpu", "trainer.precision=32-true", "logger=csv"]
 
@@ -50,6 +51,15 @@ def test_values_that_cannot_be(override, words):
         pytest.skip("there is a GPU")
     with pytest.raises(UserError, match=words):
         make_plan(config_of(*([] if "trainer" in override else CPU), override))
+
+
+def test_the_rates_of_a_start_that_cannot_tell_them(tmp_path):
+    torch.save(without_values(lambda: ListResNet(21)), tmp_path / "a.pth")
+    start = [*CPU, "init=checkpoint", f"init.path={tmp_path}/a.pth"]
+    with pytest.raises(UserError, match=r"a.pth is DeepLab-ResNet-101 .* or init.rates to train"):
+        make_plan(config_of(*start))
+    plan = make_plan(config_of(*start, "init.rates=[6,12]"))
+    assert plan.weights["deeplab_lit"]["network"]["model"]["rates"] == [6, 12]
 
 
 @pytest.mark.parametrize(

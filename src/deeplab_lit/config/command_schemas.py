@@ -84,6 +84,7 @@ class ConvertConfig:
     out: str = key("ends in .ckpt or .safetensors")
     classes: str | None = key("a class list; null: VOC's names for 21 classes, COCO's for 91, else numbers", None)
     rgb: bool = key("a network of BGR images becomes one of RGB images with equal outputs", False)
+    rates: list[int] | None = key("of a file that cannot tell them: [6,12,18,24] or [6,12]", None)
     overwrite: bool = key("write a file that is there already", False)
 
 

@@ -62,6 +62,8 @@ def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
                 for name, value in left[group].items()
                 if name not in _BESIDE_THE_DATA and (kept is None or name in kept)
             }
+    if isinstance(left.get("init"), Mapping) and left["init"].get("rates") is None:  # earlier releases had no such key
+        left["init"] = {name: value for name, value in left["init"].items() if name != "rates"}
     if isinstance(left.get("trainer"), Mapping):
         left["trainer"] = {name: left["trainer"].get(name) for name in _OF_THE_TRAINER}
     if (config.get("crf") or {}).get("trainable"):

@@ -171,6 +171,7 @@ class CheckpointConfig(InitConfig):
     pretrained: bool = key("the trunk carries trained weights, so the statistics of its normalisation stay", True)
     name: str = key("random, imagenet or checkpoint", "checkpoint")
     path: str = key("the file, its URL, or a run directory for its best checkpoint")
+    rates: list[int] | None = key("of a file that cannot tell them: [6,12,18,24] or [6,12]", None)
 
 
 @dataclass

@@ -147,7 +147,7 @@ def _called(component: Mapping[str, Any]) -> str:
     return f"{str(component['_target_']).rsplit('.', 1)[-1]}({arguments})"
 
 
-def load(path: str | Path, allow: Sequence[str] = ()) -> Trained:
+def load(path: str | Path, allow: Sequence[str] = (), rates: Sequence[int] | None = None) -> Trained:
     """Rebuild a trained network from a checkpoint alone.
 
     Of the code that the file names, only classes of this library and of ``allow`` are imported.
@@ -156,16 +156,19 @@ def load(path: str | Path, allow: Sequence[str] = ()) -> Trained:
         path: any file of weights that :func:`deeplab_lit.weights.read.read` knows, or its URL; a run directory, whose
             best checkpoint is loaded; or an ONNX graph that ``deeplab_lit.export`` wrote.
         allow: further packages whose trunks and heads may be imported, such as ``["mypackage"]``.
+        rates: of the classifiers that the network sums, for a file of another code base that cannot tell:
+            ``[6, 12, 18, 24]`` or ``[6, 12]``.
 
     Raises:
-        UserError: the file does not exist, has an unknown format, has no classifier, or names code that is not allowed.
+        UserError: the file does not exist, has an unknown format, has no classifier, cannot tell its rates, or names
+            code that is not allowed.
     """
     file = weights_file(path)
     origin = str(path if is_url(path) else file)
     if is_onnx(file):
         graph = OnnxNetwork(file)
         return _trained(graph, graph.content, origin)
-    content = read(file)
+    content = read(file, rates)
     about = content[CHECKPOINT_KEY]
     if about["network"]["model"] is None:
         layout = about.get("source", "of this library")

@@ -90,9 +90,7 @@ def make_plan(config: TrainConfig) -> Plan:
     )
     resumed = None if finished else run_to_resume(config)
     init = CheckpointConfig(path=config.row.start) if config.row and config.row.start else config.init
-    # a checkpoint to resume takes precedence over the initial weights
-    file = (resumed and resumed.resume_from) or (init.path if isinstance(init, CheckpointConfig) else None)
-    weights = read(file) if file else None
+    weights = _weights(resumed, init)
     normalization = _normalization(config, weights)
     last_layer = _last_layer(config.crf, normalization)
     return Plan(
@@ -108,6 +106,13 @@ def make_plan(config: TrainConfig) -> Plan:
         network={**network_spec(config), "crf": last_layer},
         trainer=trainer,
     )
+
+
+def _weights(resumed: Run | None, init: InitConfig) -> dict[str, Any] | None:
+    """The checkpoint to resume, or else the initial weights, if they are in a file of any layout."""
+    if resumed and resumed.resume_from:
+        return read(resumed.resume_from)
+    return read(init.path, init.rates) if isinstance(init, CheckpointConfig) else None
 
 
 def _takes_others(config: TrainConfig) -> bool:

@@ -27,7 +27,7 @@ def convert(config: ConvertConfig) -> None:
         raise UserError(f"out={config.out}: the name ends in {' or '.join(FORMATS)}.")
     if out.exists() and not config.overwrite:
         raise UserError(f"out={config.out} is there already: choose another name, or type overwrite=true.")
-    content = read(config.source)
+    content = read(config.source, config.rates)
     about = content[CHECKPOINT_KEY]
     if config.classes:
         about["labels"] = _named(about["labels"], read_class_list(config.classes)[0], config.classes)

@@ -65,7 +65,7 @@ def initialize(
         source = f"{name} {init.path or init.weights}"
         return [f"{source}: {start_from_imagenet(inner, state, source, init.fc, init.fc_seed)}"]  # type: ignore[arg-type]
     if isinstance(init, CheckpointConfig):
-        content = read(init.path) if content is None else content
+        content = read(init.path, init.rates) if content is None else content
         lines = [f"{init.path}: {start_from_checkpoint(inner, content, labels, init.path)}"]
         about = content[CHECKPOINT_KEY]
         if "source" in about:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,30 +16,48 @@ from deeplab_lit.weights.description import CHECKPOINT_KEY, checked, from_text
 from deeplab_lit.weights.exported_program import is_program, read_program
 from deeplab_lit.weights.onnx_graph import is_onnx
 from deeplab_lit.weights.pytorch_files import load_file
-from deeplab_lit.weights.state_dicts import convert_state_dict
+from deeplab_lit.weights.recognition import convert_state_dict
 
 
-def read(path: str | Path) -> dict[str, Any]:
+def read(path: str | Path, rates: Sequence[int] | None = None) -> dict[str, Any]:
     """The content of a file of weights, in the form of this library's checkpoints, with tensors on the CPU.
 
     No code in the file is run: PyTorch files are read with ``weights_only=True``.
 
     Args:
         path: a file, or an https:// or hf:// URL, which is fetched once into a cache folder: a checkpoint,
-            ``.safetensors`` or exported program (``.pt2``) of this library, a state dict of torchvision or of the
-            common PyTorch DeepLab V2, or a ``.caffemodel``. A run directory stands for its best checkpoint.
+            ``.safetensors`` or exported program (``.pt2``) of this library, a state dict of torchvision or of a
+            PyTorch DeepLab (:func:`deeplab_lit.weights.state_dicts.known`), or a ``.caffemodel``. A run directory
+            stands for its best checkpoint.
+        rates: of the classifiers that the network sums, for a file that cannot tell: all four, ``[6, 12, 18, 24]``, or
+            ``[6, 12]``.
 
     Returns:
         ``state_dict``, ``global_step``, and under ``CHECKPOINT_KEY`` the description of the network.
 
     Raises:
-        UserError: there is no such file, it cannot be read, it would run code, or its layout is not recognised.
+        UserError: there is no such file, it cannot be read, it would run code, its layout is not recognised, it cannot
+            tell its rates and none are given, or it has others than those given.
     """
     path = weights_file(path)
-    return checked(_read(path), str(path))
+    found = _read(path)
+    if CHECKPOINT_KEY not in found:
+        found = convert_state_dict(found, str(path), rates).content()
+    content = checked(found, str(path))
+    if rates is not None:
+        _check_rates(content[CHECKPOINT_KEY], rates, path)
+    return content
+
+
+def _check_rates(about: Mapping[str, Any], rates: Sequence[int], path: Path) -> None:
+    own = (about["network"]["model"] or {}).get("rates")
+    if own != list(rates):
+        tells = f"the rates {own}" if own else "no rates to choose"
+        raise UserError(f"rates={list(rates)}: {path} has {tells}; leave rates out.")
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint, or a state dict of another code base."""
     with path.open("rb") as file:
         first = file.read(9)
     # first, since the length of its header may look like the beginning of another format
@@ -75,7 +94,7 @@ def _from_torch(path: Path) -> dict[str, Any]:
             else type(content).__name__
         )
         raise UserError(f"{path} holds {held}, not tensors by name: a checkpoint or a state dict is wanted.")
-    return convert_state_dict(state, str(path)).content()
+    return state
 
 
 def _state_dict(content: Any) -> dict[str, Tensor] | None:
@@ -97,6 +116,4 @@ def _from_safetensors(path: Path) -> dict[str, Any]:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise UserError(f"{path} cannot be read as safetensors: {error}") from error
-    if about is None:
-        return convert_state_dict(state, str(path)).content()
-    return {**from_text(about, str(path)), "state_dict": state}
+    return state if about is None else {**from_text(about, str(path)), "state_dict": state}
