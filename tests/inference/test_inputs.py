@@ -10,8 +10,8 @@ from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.inference import inputs
 from deeplab_lit.inference.inputs import open_split, run_name, workers
-from deeplab_lit.models.deeplab import DeepLab
 from deeplab_lit.models.fused_scales import FusedScales
+from deeplab_lit.models.multiscale import MultiScaleInput
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.fetch import weights_file
 from deeplab_lit.weights.description import describe
@@ -80,11 +80,12 @@ def test_the_network_is_tested_at_the_scales_and_with_the_fusion_of_the_config(t
         )
         return inputs.open_network(config)[1].network
 
-    assert isinstance(tested(), DeepLab)
+    trained = tested()
+    assert isinstance(trained, MultiScaleInput)
     found = tested(scales=ScalesConfig([0.5, 1.75]), fusion="mean_scores", flip_scales=True, max_side=600)
     assert isinstance(found, FusedScales) and found.scales == (1.75, 0.5) and found.mirrored
     assert (found.fusion, found.max_side) == ("mean_scores", 600)
-    assert tested(fusion="mean_probabilities").scales == (1.0,)  # those of the training
+    assert tested(fusion="mean_probabilities").scales == trained.scales
     with pytest.raises(UserError, match="flip=true and flip_scales=true mirror the image twice"):
         tested(flip=True, flip_scales=True)
     with pytest.raises(UserError, match="fusion='mean' is not known"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -30,7 +30,7 @@ class FusedScales(nn.Module):
             count once. None: no bound.
 
     Raises:
-        ValueError: an unknown fusion, equal scales or scales that are not positive, or a bound below 1.
+        ValueError: scales that are equal or not positive, or a bound below 1.
     """
 
     def __init__(
@@ -42,8 +42,6 @@ class FusedScales(nn.Module):
         max_side: int | None = None,
     ) -> None:
         super().__init__()
-        if fusion not in get_args(Fusion):
-            raise ValueError(f"fusion={fusion!r} is not known: choose one of {', '.join(get_args(Fusion))}.")
         if not scales or not all(scale > 0 for scale in scales) or len(set(scales)) < len(scales):
             raise ValueError(f"scales={list(scales)}: give different factors above 0, such as [0.5,1.0,1.5].")
         if max_side is not None and max_side < 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from torch import nn
 
@@ -102,6 +102,8 @@ def fused_at(
     Raises:
         UserError: the network ends in a CRF layer or is an exported graph, or an argument is wrong.
     """
+    if fusion not in get_args(Fusion):
+        raise UserError(f"fusion={fusion!r} is not known: choose one of {', '.join(get_args(Fusion))}.")
     in_training = 1.0 in scales and all(0 < scale <= 1 for scale in scales)
     if fusion == "max_scores" and in_training and not mirrored and max_side is None:
         return at_scales(network, scales)
