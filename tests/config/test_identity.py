@@ -32,7 +32,8 @@ def test_what_leaves_the_weights_alone_is_no_part_of_a_run(override):
         "scales=msc", "loss.resolution=map", "sampling=rare_classes", "parity.normalization=bgr_bytes", "tf32=false",
         "trainer.precision=32-true", "trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=1",
         "+trainer.limit_val_batches=0.5",
-        "data.train_images=5", "data.domain=source", "train_only_new=true", "align_corners=true",
+        "data.train_images=5", "data.domain=source", "train_only_new=true", "align_corners=true", "loss=balanced",
+        "loss=ohem", "loss.dense_energy=1e-7", "loss.pixel_weights=x", "schedule.every=10",
     ],
 )  # fmt: skip
 def test_what_changes_the_weights_is(override):
@@ -60,3 +61,17 @@ def test_a_planner_recognises_what_a_job_of_slurm_trains(monkeypatch):
     job = composed("trainer=slurm")
     assert (job["trainer"]["devices"], job["trainer"]["num_nodes"]) == (4, 2)
     assert fingerprint(job) == planned
+
+
+def test_a_run_of_a_release_without_a_key_is_found():
+    """Such a run's config.yaml lacks the key; the value that stands for it has the same fingerprint."""
+    now = composed()
+    before = composed()
+    for group, names in (
+        ("loss", ("balanced", "threshold", "dense_energy", "pixel_weights")),
+        ("schedule", ("every",)),
+    ):
+        for name in names:
+            del before[group][name]
+    assert fingerprint(before) == fingerprint(now)
+    assert fingerprint(before) != fingerprint(composed("schedule.every=10"))

@@ -4,12 +4,14 @@ import pytest
 from PIL import Image
 
 import deeplab_lit
-from deeplab_lit.config.command_schemas import EvaluateConfig
-from deeplab_lit.config.schemas import CRFConfig
+from deeplab_lit.config.command_schemas import EvaluateConfig, PredictConfig
+from deeplab_lit.config.schemas import CRFConfig, ScalesConfig
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.inference import inputs
 from deeplab_lit.inference.inputs import open_split, run_name, workers
+from deeplab_lit.models.fused_scales import FusedScales
+from deeplab_lit.models.multiscale import MultiScaleInput
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.fetch import weights_file
 from deeplab_lit.weights.description import describe
@@ -67,3 +69,24 @@ def test_processes_of_a_machine_share_its_cores(monkeypatch):
     for processes, expected in ((1, 12), (4, 3), (16, 1)):
         monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
         assert workers(None) == expected and workers(5) == 5
+
+
+def test_the_network_is_tested_at_the_scales_and_with_the_fusion_of_the_config(tmp_path):
+    save(tmp_path / "net.ckpt")
+
+    def tested(**keys):
+        config = PredictConfig(
+            checkpoint=str(tmp_path / "net.ckpt"), crf=CRFConfig(), images="", out="", device="cpu", **keys
+        )
+        return inputs.open_network(config)[1].network
+
+    trained = tested()
+    assert isinstance(trained, MultiScaleInput)
+    found = tested(scales=ScalesConfig([0.5, 1.75]), fusion="mean_scores", flip_scales=True, max_side=600)
+    assert isinstance(found, FusedScales) and found.scales == (1.75, 0.5) and found.mirrored
+    assert (found.fusion, found.max_side) == ("mean_scores", 600)
+    assert tested(fusion="mean_probabilities").scales == trained.scales
+    with pytest.raises(UserError, match="flip=true and flip_scales=true mirror the image twice"):
+        tested(flip=True, flip_scales=True)
+    with pytest.raises(UserError, match="fusion='mean' is not known"):
+        tested(fusion="mean")

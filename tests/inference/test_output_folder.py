@@ -67,3 +67,12 @@ def test_bad_files_are_named_at_the_end(tmp_path, capsys):
     assert capsys.readouterr().out == f"3 images written, 2 were there already: {tmp_path}\n"
     with pytest.raises(UserError, match=r"1 file\(s\) could not be used, all others were: x.jpg is broken"):
         conclude(3, 0, ["x.jpg is broken"], tmp_path)
+
+
+def test_a_folder_of_an_earlier_release_is_gone_on_with(tmp_path):
+    """Its settings lack keys that came later, which stand for their defaults."""
+    outputs(tmp_path, {"flip": True})
+    outputs(tmp_path, {"flip": True, "fusion": "max_scores", "max_side": None})
+    outputs(tmp_path, {"flip": True})
+    with pytest.raises(UserError, match="holds results of fusion=max_scores, this is fusion=mean_scores"):
+        outputs(tmp_path, {"flip": True, "fusion": "mean_scores"})

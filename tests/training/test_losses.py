@@ -133,3 +133,86 @@ def test_a_later_step_reads_no_value_and_makes_no_positions(resolution, weights,
         segmentation_loss(maps, mask, resolution, True, weights).backward()
     copied = {"lift_fresh"} if not numba else set()  # numba's results become tensors
     assert not names.seen & {"_local_scalar_dense", "floor", "nonzero", "is_nonzero", *copied}
+
+
+def slow_means(scores, labels, pixels, class_weights, balanced):
+    """The loss of a map, pixel by pixel in double precision; scores have the size of the labels."""
+    p = torch.log_softmax(scores.double(), 1)
+    sums = {True: [0.0, 0.0], False: [0.0, 0.0]}  # of background and of the rest: weighted losses, weights
+    for n, y, x in np.ndindex(labels.shape):
+        label = int(labels[n, y, x])
+        if label != 255:
+            weight = float(pixels[n, y, x]) * (1 if class_weights is None else float(class_weights[label]))
+            of = sums[label == 0]
+            of[0], of[1] = of[0] - weight * float(p[n, label, y, x]), of[1] + weight
+    if balanced:
+        return sum(0.5 * total / weight for total, weight in sums.values() if weight)
+    total, weight = (sum(of[i] for of in sums.values()) for i in (0, 1))
+    return total / weight if weight else 0.0
+
+
+@pytest.mark.parametrize("resolution", ["map", "full"])
+@pytest.mark.parametrize("balanced", [True, False])
+@pytest.mark.parametrize("class_weights", [None, torch.tensor([0.5, 1.0, 2.0])])
+@pytest.mark.parametrize("weighted", [True, False])
+def test_means_over_parts_and_weights_of_pixels_are_the_slow_ones(resolution, balanced, class_weights, weighted):
+    torch.manual_seed(4)
+    maps, mask = [torch.randn(2, 3, 5, 5), torch.randn(2, 3, 3, 3)], torch.randint(0, 3, (2, 33, 33))
+    mask[0, :20] = 255
+    pixels = torch.rand(2, 33, 33) if weighted else None
+    found = segmentation_loss(
+        maps, mask.byte(), resolution, True, class_weights, balanced=balanced, pixel_weights=pixels
+    )
+    expected = 0.0
+    for scores in maps:
+        step = 32 // (scores.shape[-1] - 1) if resolution == "map" else 1
+        upsampled = F.interpolate(scores, (33, 33), mode="bilinear", align_corners=True)
+        met = scores if resolution == "map" else upsampled
+        weights = torch.ones(2, 33, 33) if pixels is None else pixels
+        sampled = (each[:, ::step, ::step] for each in (mask, weights))
+        expected += slow_means(met, *sampled, class_weights, balanced)
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_batch_without_foreground_or_background_has_half_the_mean_of_what_it_has(label):
+    scores = torch.randn(2, 3, 5, 5, requires_grad=True)
+    mask = torch.full((2, 33, 33), label)
+    mask[:, :9] = 255
+    plain = segmentation_loss([scores], mask)
+    torch.testing.assert_close(segmentation_loss([scores], mask, balanced=True), plain / 2)
+    loss = segmentation_loss([scores], torch.full_like(mask, 255), balanced=True)
+    assert float(loss.detach()) == 0 and not torch.autograd.grad(loss, scores)[0].any()
+
+
+def test_balanced_processes_that_share_a_batch_add_up_to_one():
+    torch.manual_seed(5)
+    scores, mask = torch.randn(4, 3, 5, 5, requires_grad=True), torch.randint(0, 3, (4, 33, 33))
+    mask[:2][mask[:2] > 0] = 0  # one process has no foreground at all
+    pixels = torch.rand(4, 33, 33)
+    settings = {"class_weights": torch.tensor([0.5, 1.0, 2.0]), "balanced": True}
+    whole = torch.autograd.grad(segmentation_loss([scores], mask, pixel_weights=pixels, **settings), scores)[0]
+    mine = [slice(0, 2), slice(2, 4)]
+    weights = [label_weights(mask[of], [(5, 5)], pixel_weights=pixels[of], **settings) for of in mine]
+    assert weights[0].shape == (1, 2) and float(weights[0][0, 1]) == 0
+    mean, parts = sum(weights) / 2, []
+    for of in mine:
+        loss = segmentation_loss([scores[of]], mask[of], weights=mean, pixel_weights=pixels[of], **settings)
+        parts.append(torch.autograd.grad(loss, scores)[0])
+    torch.testing.assert_close((parts[0] + parts[1]) / 2, whole)
+
+
+@pytest.mark.parametrize("resolution", ["map", "full"])
+def test_the_gradient_of_weighted_pixels_is_autograds(resolution):
+    torch.manual_seed(6)
+    scores, mask, pixels = torch.randn(2, 3, 5, 5), torch.randint(0, 3, (2, 33, 33)), torch.rand(2, 33, 33)
+    mask[1, 7:20] = 255
+    ours, plain = scores.clone().requires_grad_(), scores.double().requires_grad_()
+    segmentation_loss([ours], mask, resolution, True, pixel_weights=pixels, balanced=True).backward()
+    met, labels, weights = plain, mask[:, ::8, ::8], pixels[:, ::8, ::8]
+    if resolution == "full":
+        met, labels, weights = F.interpolate(plain, (33, 33), mode="bilinear", align_corners=True), mask, pixels
+    each = F.cross_entropy(met, labels, ignore_index=255, reduction="none") * weights
+    for part in (labels == 0, (labels != 0) & (labels != 255)):
+        (each[part].sum() / weights[part].sum() / 2).backward(retain_graph=True)
+    torch.testing.assert_close(ours.grad.double(), plain.grad, atol=1e-7, rtol=1e-4)

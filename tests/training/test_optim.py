@@ -144,3 +144,24 @@ def test_a_state_of_another_memory_format_is_converted(config):
             state = optimizer.state_dict()
         ends.append(network.weight.detach())
     torch.testing.assert_close(ends[0], ends[1])
+
+
+@pytest.mark.parametrize("every", [1, 10, 25])
+def test_poly_moves_every_so_many_steps(every):
+    network = nn.Linear(2, 2)
+    network.new_parameters = list
+    optimizer = build_optimizer(network, SGDConfig(lr=0.5, warmup=0))
+    schedule, found = build_schedule(optimizer, PolyConfig(every=every), 40), []
+    for _ in range(45):
+        found.append(optimizer.param_groups[1]["lr"])
+        optimizer.step()
+        schedule.step()
+    base = found[0]
+    assert found[:40] == pytest.approx([base * (1 - step // every * every / 40) ** 0.9 for step in range(40)])
+    assert found[40:] == [0] * 5
+
+
+def test_a_rise_moves_at_each_step():
+    plain, slow = Poly(100, warmup=5), Poly(100, warmup=5, every=10)
+    assert [slow(step) for step in range(5)] == pytest.approx([(step + 1) / 5 for step in range(5)])
+    assert slow(10) == plain(10) == slow(19) > plain(19)

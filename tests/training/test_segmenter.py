@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from deeplab_lit.config.schemas import PolyConfig, SGDConfig
+from deeplab_lit.config.schemas import LossConfig, PolyConfig, SGDConfig
 from deeplab_lit.data.datamodule import of_equal_size, stacked
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.models import ASPP, DeepLab, MultiScaleInput, dilate
@@ -41,8 +41,9 @@ def segmenter(compiled):
     network = MultiScaleInput(DeepLab(Trunk(), ASPP(16, 3, rates=(1, 2), dropout=0.0)), (0.5, 1.0))
     labels = LabelSet(("a", "b", "c"))
     return Segmenter(
-        network, labels, SGDConfig(), PolyConfig(), 10, "full", class_weights=[0.5, 1.0, 2.0], compiled=compiled
-    )
+        network, labels, SGDConfig(), PolyConfig(), 10, LossConfig(resolution="full"), class_weights=[0.5, 1.0, 2.0],
+        compiled=compiled,
+    )  # fmt: skip
 
 
 @pytest.mark.long

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from deeplab_lit.config.compose import choices
 from deeplab_lit.config.paths import tables
 from deeplab_lit.config.recipes import RECIPES, BackboneRecipe, ModelRecipe, recipe
-from deeplab_lit.config.schemas import TrainConfig
+from deeplab_lit.config.schemas import LossConfig, PolyConfig, StepConfig, TrainConfig
 from deeplab_lit.utils.errors import UserError
 
 
@@ -53,11 +53,30 @@ def check_numbers(config: TrainConfig) -> None:
     for name in ("lr", "weight_decay"):
         if not 0 <= (value := getattr(config.optimizer, name)) < math.inf:
             raise UserError(f"optimizer.{name}={value}: it is a finite number, at least 0.")
+    if isinstance(config.schedule, (PolyConfig, StepConfig)) and config.schedule.every < 1:
+        raise UserError(f"schedule.every={config.schedule.every}: it is at least 1, a number of steps.")
+    _check_loss(config.loss)
     if config.ema is not None and not 0 < config.ema < 1:
         raise UserError(f"ema={config.ema}: it is above 0 and below 1, such as 0.999, or null for no average.")
     for name in ("num_workers", "decoded_gb", "pictures"):
         if (value := getattr(config, name)) is not None and value < 0:
             raise UserError(f"{name}={value}: it is at least 0.")
+
+
+def _check_loss(loss: LossConfig) -> None:
+    if loss.threshold is not None and not 0 < loss.threshold <= 1:
+        raise UserError(
+            f"loss.threshold={loss.threshold}: it is a probability above 0, such as 0.7, or null for all pixels."
+        )
+    if loss.min_kept < 0 or (loss.min_kept and loss.threshold is None):
+        raise UserError(f"loss.min_kept={loss.min_kept}: a number of pixels, beside a threshold: type loss=ohem.")
+    if not 0 <= loss.dense_energy < math.inf:
+        raise UserError(f"loss.dense_energy={loss.dense_energy}: it is a weight of at least 0, such as 1e-7.")
+    for name in ("energy_rgb_std", "energy_xy_std"):
+        if not 0 < (value := getattr(loss, name)) < math.inf:
+            raise UserError(f"loss.{name}={value}: it is a deviation above 0.")
+    if not 0 < loss.energy_scale <= 1:
+        raise UserError(f"loss.energy_scale={loss.energy_scale}: it is a factor above 0, up to 1, such as 0.5.")
 
 
 def _check_no_table() -> None:

@@ -7,9 +7,16 @@ same for groups that have no schema, such as ``data`` and ``trainer``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from deeplab_lit.config.command_schemas import CRFSearchConfig, EvaluateConfig, PredictConfig, RefineConfig
+from deeplab_lit.config.command_schemas import (
+    CRFSearchConfig,
+    EvaluateConfig,
+    PredictConfig,
+    RefineConfig,
+    UseConfig,
+)
 from deeplab_lit.config.keys import deciding_keys
 from deeplab_lit.config.schemas import ScalesConfig, TrainConfig
 
@@ -24,6 +31,24 @@ _OF_THE_TRAINER = (
     "overfit_batches",
 )  # fmt: skip
 """Arguments of ``lightning.Trainer`` that change the weights or which checkpoint is the best."""
+
+_OF_EARLIER_RELEASES: dict[str, dict[str, Any]] = {
+    "loss": {
+        "pixel_weights": None, "balanced": False, "threshold": None, "min_kept": 0, "dense_energy": 0.0,
+        "energy_rgb_std": 15.0, "energy_xy_std": 100.0, "energy_scale": 0.5,
+    },
+    "schedule": {"every": 1},
+    "init": {"rates": None},
+    "data": {"val_list": None, "crowds": "void"},
+    "crf": {"certainty": None, "image": "rgb"},
+}  # fmt: skip
+"""Keys of a training's groups that configs of earlier releases lack, with the values at which they train as those did.
+
+A key at this value is left out, so that earlier runs are found.
+"""
+
+USE_OF_EARLIER_RELEASES = {"fusion": "max_scores", "flip_scales": False, "max_side": None}
+"""The same for the keys of the commands that use a trained network."""
 
 EVALUATION = deciding_keys(EvaluateConfig)
 """Keys of ``evaluate`` that decide the scores."""
@@ -62,15 +87,26 @@ def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
                 for name, value in left[group].items()
                 if name not in _BESIDE_THE_DATA and (kept is None or name in kept)
             }
-    if isinstance(left.get("init"), Mapping) and left["init"].get("rates") is None:  # earlier releases had no such key
-        left["init"] = {name: value for name, value in left["init"].items() if name != "rates"}
     if isinstance(left.get("trainer"), Mapping):
         left["trainer"] = {name: left["trainer"].get(name) for name in _OF_THE_TRAINER}
     if (config.get("crf") or {}).get("trainable"):
         left["crf"] = config["crf"]
+    for group in _OF_EARLIER_RELEASES:
+        if isinstance(left.get(group), Mapping):
+            left[group] = _without(left[group], _OF_EARLIER_RELEASES[group])
     if (config.get("row") or {}).get("start_run"):
         left["start_run"] = config["row"]["start_run"]
     return left
+
+
+def deciding_of_use(config: UseConfig | RefineConfig, names: Sequence[str]) -> dict[str, Any]:
+    """The keys of a command among ``names``, such as :data:`PREDICTION`, with their values as builtins."""
+    told = asdict(config)
+    return _without({name: told[name] for name in told if name in names}, USE_OF_EARLIER_RELEASES)
+
+
+def _without(values: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in before or value != before[name]}
 
 
 def differing(configs: Sequence[Mapping[str, Any]], seed: bool = False) -> dict[str, list[Any]]:

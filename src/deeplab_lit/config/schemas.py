@@ -54,9 +54,10 @@ class ScheduleConfig:
 
 @dataclass
 class PolyConfig(ScheduleConfig):
-    """lr * (1 - step / max_steps) ** power (V2, section 4.1.2)."""
+    """lr * (1 - step / max_steps) ** power (V2, section 4.1.2), where step is rounded down to a multiple of every."""
 
     power: float = key("of the policy", 0.9)
+    every: int = key("steps from one change to the next", 1)
     name: str = key("which policy this is", "poly")
 
 
@@ -98,6 +99,18 @@ class LossConfig:
     class_weights: Any = key(
         "a weight for each class's pixels: none, median_frequency, inverse_root, or a list of numbers", "none"
     )
+    pixel_weights: str | None = key(
+        "a folder with a grey ID.png for each training image, black for weight 0 and white for weight 1", None
+    )
+    balanced: bool = key("half the mean over background (class 0) plus half the mean over all other classes", False)
+    threshold: float | None = key(
+        "leave out pixels whose label has at least this probability, hard example mining; null: none", None
+    )
+    min_kept: int = key("with threshold: pixels of each image that count at least, the least probable ones", 0)
+    dense_energy: float = key("weight of the dense energy of the softmax on the image; 0: without it", 0.0)
+    energy_rgb_std: float = key("of the dense energy, grey levels", 15.0)
+    energy_xy_std: float = key("of the dense energy, pixels of the crop", 100.0)
+    energy_scale: float = key("the dense energy is taken at this factor of the crop's size", 0.5)
 
 
 @dataclass(kw_only=True)

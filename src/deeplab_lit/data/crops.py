@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from deeplab_lit.data.labels import VOID
 from deeplab_lit.kernels.loading import has_numba
-from deeplab_lit.utils.arrays import Bytes
+from deeplab_lit.utils.arrays import Bytes, Floats
 
 
 def scaled_crop(
@@ -48,6 +48,22 @@ def scaled_crop(
     crop[:], crop_mask[:] = fill, VOID
     crop[: whole.shape[0], : whole.shape[1]], crop_mask[: whole.shape[0], : whole.shape[1]] = whole, labels
     return (crop[:, ::-1].copy(), crop_mask[:, ::-1].copy()) if mirrored else (crop, crop_mask)
+
+
+def scaled_weights(
+    weights: Floats, scaled: tuple[int, int], corner: tuple[int, int], side: int, mirrored: bool
+) -> Floats:
+    """The square crop (side, side) of weights of pixels (H, W): those of the pixels that :func:`scaled_crop` reads.
+
+    They are 0 beyond the image. The other arguments are those of :func:`scaled_crop`.
+    """
+    crop = np.zeros((side, side), np.float32)
+    rows, columns = (
+        (2 * np.arange(start, min(new, start + side)) + 1) * old // (2 * new)
+        for start, new, old in zip(corner, scaled, weights.shape, strict=True)
+    )
+    crop[: len(rows), : len(columns)] = weights[rows[:, None], columns]
+    return crop[:, ::-1].copy() if mirrored else crop
 
 
 def planes(image: Bytes, table: NDArray[np.float32], channels: NDArray[np.int64], out: NDArray[np.float32]) -> None:

@@ -169,11 +169,12 @@ class SegmentationData(L.LightningDataModule):
 
 
 def stacked(samples: list[Sample]) -> Sample:
-    """A batch of samples of one size: ``image`` uint8 (N, 3, H, W), ``mask`` uint8 (N, H, W), ``id`` a list."""
+    """A batch of samples of one size: their tensors are stacked, and ``id`` is a list."""
     return {
-        "image": torch.stack([sample["image"] for sample in samples]),
-        "mask": torch.stack([sample["mask"] for sample in samples]),
-        "id": [sample["id"] for sample in samples],
+        name: [sample[name] for sample in samples]
+        if name == "id"
+        else torch.stack([sample[name] for sample in samples])
+        for name in samples[0]
     }
 
 

@@ -12,17 +12,22 @@ import numpy as np
 from deeplab_lit.data.decoded_cache import DecodedCache
 from deeplab_lit.data.image_files import read_image
 from deeplab_lit.data.mask_files import INDICES, MaskCoding, read_mask
-from deeplab_lit.utils.arrays import Bytes
+from deeplab_lit.data.pixel_weights import read_pixel_weights
+from deeplab_lit.utils.arrays import Bytes, Floats
 from deeplab_lit.utils.errors import UserError
 
 
 @dataclass(frozen=True)
 class Example:
-    """An image, RGB bytes (H, W, 3), and its mask, class indices (H, W), as they are on disk, and their id."""
+    """An image, RGB bytes (H, W, 3), and its mask, class indices (H, W), as they are on disk, and their id.
+
+    ``weights``, float32 (H, W), are those of its pixels in the loss; None: equal weights.
+    """
 
     image: Bytes
     mask: Bytes
     id: str
+    weights: Floats | None = None
 
 
 class Split:
@@ -38,6 +43,7 @@ class Split:
 
     Attributes:
         decoded: the cache of decoded examples; None: each read decodes the files.
+        weights: the path of the weights of each example's pixels, which no cache holds; None: equal weights.
     """
 
     def __init__(
@@ -52,6 +58,7 @@ class Split:
         self.ids, self.images, self.masks = list(ids), list(images), list(masks)
         self.num_classes, self.listed_in, self.coding = num_classes, listed_in, coding
         self.decoded: DecodedCache | None = None
+        self.weights: list[Path] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -62,13 +69,20 @@ class Split:
         Raises:
             UserError: a file cannot be read, image and mask differ in size, or a mask value is no class.
         """
+        image, mask = self._image_and_mask(index)
+        if self.weights is None:
+            return Example(image, mask, self.ids[index])
+        height, width = mask.shape
+        return Example(image, mask, self.ids[index], read_pixel_weights(self.weights[index], (height, width)))
+
+    def _image_and_mask(self, index: int) -> tuple[Bytes, Bytes]:
         pair = (self.images[index], self.masks[index])
         if self.decoded and (kept := self.decoded.get(pair)):
-            return Example(*kept, self.ids[index])
+            return kept
         image, mask = self._read(index)
         if self.decoded:
             self.decoded.put(pair, image, mask)
-        return Example(image, mask, self.ids[index])
+        return image, mask
 
     def _read(self, index: int) -> tuple[Bytes, Bytes]:
         mask = read_mask(self.masks[index], self.coding)
@@ -87,15 +101,21 @@ class Split:
         return image, mask
 
     def missing(self) -> list[Path]:
-        """The listed files that do not exist; each folder is scanned once."""
-        seen: dict[Path, set[str]] = {}
-        absent = []
-        for file in (*self.images, *self.masks):
-            if file.parent not in seen:
-                seen[file.parent] = {entry.name for entry in os.scandir(file.parent)} if file.parent.is_dir() else set()
-            if file.name not in seen[file.parent]:
-                absent.append(file)
-        return absent
+        """The listed files that do not exist."""
+        return _absent([*self.images, *self.masks])
+
+    def weigh(self, folder: Path) -> None:
+        """Take the weights of the pixels of each example from ``folder``/ID.png.
+
+        Raises:
+            UserError: a file does not exist.
+        """
+        self.weights = [folder / f"{id}.png" for id in self.ids]
+        if absent := _absent(self.weights):
+            raise UserError(
+                f"{absent[0]} does not exist ({len(absent)} of {len(self)} such): loss.pixel_weights is a folder with "
+                "a grey ID.png for each training image."
+            )
 
     def checked(self) -> Split:
         """This split itself, after a check that every listed file exists.
@@ -112,3 +132,15 @@ class Split:
                 "the list."
             )
         return self
+
+
+def _absent(files: Sequence[Path]) -> list[Path]:
+    """The files that do not exist; each folder is scanned once."""
+    seen: dict[Path, set[str]] = {}
+    absent = []
+    for file in files:
+        if file.parent not in seen:
+            seen[file.parent] = {entry.name for entry in os.scandir(file.parent)} if file.parent.is_dir() else set()
+        if file.name not in seen[file.parent]:
+            absent.append(file)
+    return absent

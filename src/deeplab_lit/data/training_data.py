@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from deeplab_lit.config.schemas import TrainConfig
@@ -45,6 +46,8 @@ def build_data(config: TrainConfig, normalization: Normalization, progress: Prog
         config.num_workers,
         config.seed,
     )
+    if config.loss.pixel_weights is not None:
+        data.train_split.weigh(Path(config.loss.pixel_weights).expanduser())
     splits = (data.train_split, data.val_split)
     if config.decoded_gb:
         files = [pair for split in splits for pair in zip(split.images, split.masks, strict=True)]

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deeplab_lit.data.crops import scaled_crop
+from deeplab_lit.data.crops import scaled_crop, scaled_weights
 from deeplab_lit.data.labels import VOID
 from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.data.split import Example
@@ -25,6 +25,10 @@ import albumentations as A
 
 Sample = dict[str, Any]
 """``image``: uint8 (3, H, W), RGB; ``mask``: uint8 (H, W), void 255; ``id``: str.
+
+A training sample has ``box``, int64 (4,): the first row, the last row + 1, the first column and the last column + 1 of
+the image in the crop, the rest of which is padding. If pixels have weights in the loss, it has ``weights``, float32
+(H, W), 0 in the padding.
 
 The network's input is computed from the bytes on the device of the training
 (:class:`deeplab_lit.data.normalization.NormalizeBytes`). As float32 and int64, a batch would take five times the memory
@@ -71,7 +75,7 @@ class TrainTransform:
             )
         self._crop_size, self._normalization = crop_size, normalization
         self._range, self._list, self._flip = scale_range, tuple(scale_list or ()), flip
-        self._extra = A.Compose(list(extra)) if extra else None
+        self._extra = A.Compose(list(extra), additional_targets={"weights": "mask"}) if extra else None
 
     def __call__(self, example: Example, seed: int) -> Sample:
         """Augment one example; the sample depends on the example and ``seed`` alone."""
@@ -83,17 +87,28 @@ class TrainTransform:
         image, mask = scaled_crop(
             example.image, example.mask, (height, width), (top, left), side, mirrored, self._normalization.fill
         )
+        more = {}
+        if example.weights is not None:
+            more["weights"] = scaled_weights(example.weights, (height, width), (top, left), side, mirrored)
         if self._extra:
             # albumentations has a generator of its own, whose state all worker processes would share
             self._extra.set_random_seed(seed)
-            result = self._extra(image=image, mask=mask)
-            image, mask = result["image"], result["mask"]
+            result = self._extra(image=image, mask=mask, **more)
+            image, mask, more = result["image"], result["mask"], {name: result[name] for name in more}
             if image.dtype != np.uint8:
                 raise UserError(
                     f"augment.extra makes {image.dtype} of the images: each transform keeps bytes, so leave out those "
                     "that normalise."
                 )
-        return {"image": _channels_first(image), "mask": torch.from_numpy(mask), "id": example.id}
+        rows, columns = min(side, height - top), min(side, width - left)
+        first = side - columns if mirrored else 0
+        return {
+            "image": _channels_first(image),
+            "mask": torch.from_numpy(mask),
+            "id": example.id,
+            "box": torch.tensor([0, rows, first, first + columns]),
+            **{name: torch.from_numpy(np.ascontiguousarray(each)) for name, each in more.items()},
+        }
 
     def _factor(self, draw: np.random.Generator) -> float:
         if self._list:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
 from deeplab_lit.config.command_schemas import CRFSearchConfig
-from deeplab_lit.config.identity import CRF_SEARCH
+from deeplab_lit.config.identity import CRF_SEARCH, deciding_of_use
 from deeplab_lit.config.schemas import DenseCRFConfig
 from deeplab_lit.crf.presets import build_crf
 from deeplab_lit.data.split import Split
@@ -161,8 +161,7 @@ def _axis(name: str, given: Sequence[float]) -> list[float]:
 
 def _key(config: CRFSearchConfig, step: int) -> str:
     """A digest of everything that decides the scores, which names the folder of the search."""
-    deciding = {name: value for name, value in asdict(config).items() if name in CRF_SEARCH}
-    text = json.dumps([deciding, step], sort_keys=True)
+    text = json.dumps([deciding_of_use(config, CRF_SEARCH), step], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 

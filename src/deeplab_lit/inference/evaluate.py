@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from deeplab_lit.config.command_schemas import EvaluateConfig
-from deeplab_lit.config.identity import EVALUATION
+from deeplab_lit.config.identity import EVALUATION, deciding_of_use
 from deeplab_lit.config.recipes import DataRecipe, recipe
 from deeplab_lit.crf.presets import build_crf
 from deeplab_lit.data.drawing import comparison, save_png
@@ -76,7 +76,10 @@ def evaluate(config: EvaluateConfig, command: str) -> dict[str, Any] | None:
         part = Part(found, time.perf_counter() - start, str(predictor.device))
     about = {
         "scales": list(getattr(predictor.network, "scales", [1.0])),
+        "fusion": config.fusion,
         "flip": config.flip,
+        "flip_scales": config.flip_scales,
+        "max_side": config.max_side,
         "precision": predictor.precision,
         "checkpoint": config.checkpoint,
         "step": trained.step,
@@ -97,9 +100,8 @@ def _deciding(config: EvaluateConfig, predictor: Predictor, ids: Sequence[str]) 
     assert config.checkpoint is not None
     with weights_file(config.checkpoint).open("rb") as file:
         weights = hashlib.file_digest(file, "sha256").hexdigest()
-    deciding = {name: value for name, value in asdict(config).items() if name in EVALUATION}
     return {
-        **deciding,
+        **deciding_of_use(config, EVALUATION),
         "weights": weights,
         "precision": predictor.precision,
         "pictures": config.pictures,

@@ -11,7 +11,7 @@ from deeplab_lit.data.source import open_source
 from deeplab_lit.data.split import Split
 from deeplab_lit.inference.predictor import Predictor, Scorer
 from deeplab_lit.inference.trained import Trained, load
-from deeplab_lit.models.network import at_scales
+from deeplab_lit.models.network import fused_at
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.fetch import BEST, is_url
 from deeplab_lit.utils.hardware import set_tf32
@@ -38,11 +38,8 @@ def open_network(config: UseConfig, eval_size: int | None = None) -> tuple[Train
         )
     set_tf32(config.tf32)
     trained = load(config.checkpoint, config.allow)
-    network: Scorer = trained.network
-    if config.scales is not None:
-        network = at_scales(trained.network, config.scales.factors)
     predictor = Predictor(
-        network,
+        _as_tested(trained.network, config),
         trained.normalization,
         eval_size or trained.eval_size,
         config.flip,
@@ -52,6 +49,17 @@ def open_network(config: UseConfig, eval_size: int | None = None) -> tuple[Train
         config.precision,
     )
     return trained, predictor
+
+
+def _as_tested(network: Scorer, config: UseConfig) -> Scorer:
+    """The network at the scales and with the fusion of the config."""
+    if config.flip and config.flip_scales:
+        raise UserError("flip=true and flip_scales=true mirror the image twice: leave one of them out.")
+    unchanged = config.fusion == "max_scores" and not config.flip_scales and config.max_side is None
+    if config.scales is None and unchanged:
+        return network
+    scales = getattr(network, "scales", [1.0]) if config.scales is None else config.scales.factors
+    return fused_at(network, scales, config.fusion, config.flip_scales, config.max_side)
 
 
 def open_split(

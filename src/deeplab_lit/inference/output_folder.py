@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from deeplab_lit.config.identity import USE_OF_EARLIER_RELEASES
 from deeplab_lit.data.drawing import overlay
 from deeplab_lit.data.image_files import save_image, write_mask
 from deeplab_lit.data.labels import LabelSet
@@ -56,7 +57,7 @@ class Outputs:
     def _check(self, settings: dict[str, Any]) -> None:
         file = self.folder / _SETTINGS
         if file.is_file() and not self._overwrite:
-            before = json.loads(file.read_text())
+            before = {**USE_OF_EARLIER_RELEASES, **json.loads(file.read_text())}
             changed = [key for key in settings if before.get(key) != settings[key]]
             if changed:
                 key = changed[0]

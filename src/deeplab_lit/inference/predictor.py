@@ -12,6 +12,7 @@ import torch
 from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.data.transforms import EvalTransform
 from deeplab_lit.models.folding import folded_for_good, folds
+from deeplab_lit.models.fused_scales import FusedScales
 from deeplab_lit.models.network import Network
 from deeplab_lit.models.pixel_labels import pixel_labels
 from deeplab_lit.utils.arrays import Bytes, Floats
@@ -20,7 +21,7 @@ from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.hardware import resolve_precision
 from deeplab_lit.weights.onnx_graph import OnnxNetwork
 
-Scorer = Network | OnnxNetwork
+Scorer = Network | FusedScales | OnnxNetwork
 Refine = Callable[[Bytes, Floats], Floats]
 PRECISIONS = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 

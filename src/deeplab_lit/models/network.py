@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast, get_args
 
 from torch import nn
 
@@ -11,6 +11,7 @@ from deeplab_lit.crf.layer import CRFLayer
 from deeplab_lit.models.atrous import set_realisation
 from deeplab_lit.models.crf_refined import RefinedByCRF
 from deeplab_lit.models.deeplab import DeepLab
+from deeplab_lit.models.fused_scales import FusedScales, Fusion
 from deeplab_lit.models.multiscale import MultiScaleInput
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.instantiate import create, locate
@@ -79,10 +80,43 @@ def at_scales(network: nn.Module, scales: Sequence[float]) -> DeepLab | MultiSca
     Raises:
         UserError: the network ends in a CRF layer, which was trained for its scales, or a scale is not possible.
     """
-    if not isinstance(network, (DeepLab, MultiScaleInput)):
-        kind = "that ends in a CRF" if isinstance(network, RefinedByCRF) else "that is an exported graph"
-        raise UserError(f"scales={list(scales)} cannot be changed on a network {kind}.")
+    single = _unfused(network, f"scales={list(scales)}")
     try:
-        return (deeplab_of(network) if list(scales) == [1.0] else MultiScaleInput(deeplab_of(network), scales)).eval()
+        return (single if list(scales) == [1.0] else MultiScaleInput(single, scales)).eval()
     except ValueError as error:
         raise UserError(str(error)) from error
+
+
+def fused_at(
+    network: nn.Module,
+    scales: Sequence[float],
+    fusion: str = "max_scores",
+    mirrored: bool = False,
+    max_side: int | None = None,
+) -> DeepLab | MultiScaleInput | FusedScales:
+    """The same trunk and head for testing, in evaluation mode; the arguments are those of :class:`FusedScales`.
+
+    The maximum of the scores at scales up to 1, 1 among them, is that of :class:`MultiScaleInput`, which is taken on
+    the coarse map, as in training. Everything else is fused at the pixels of the image.
+
+    Raises:
+        UserError: the network ends in a CRF layer or is an exported graph, or an argument is wrong.
+    """
+    if fusion not in get_args(Fusion):
+        raise UserError(f"fusion={fusion!r} is not known: choose one of {', '.join(get_args(Fusion))}.")
+    in_training = 1.0 in scales and all(0 < scale <= 1 for scale in scales)
+    if fusion == "max_scores" and in_training and not mirrored and max_side is None:
+        return at_scales(network, scales)
+    single = _unfused(network, f"scales={list(scales)}, fusion={fusion}")
+    try:
+        return FusedScales(single, scales, cast(Fusion, fusion), mirrored, max_side).eval()
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _unfused(network: nn.Module, wanted: str) -> DeepLab:
+    """The network at one scale; ``wanted`` is what is wanted of it, for the message."""
+    if not isinstance(network, (DeepLab, MultiScaleInput)):
+        kind = "that ends in a CRF" if isinstance(network, RefinedByCRF) else "that is an exported graph"
+        raise UserError(f"{wanted} cannot be changed on a network {kind}.")
+    return deeplab_of(network)

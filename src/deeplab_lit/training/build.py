@@ -27,7 +27,6 @@ from deeplab_lit.training.interrupts import SaveFirst
 from deeplab_lit.training.lightning_private import MovingAverage
 from deeplab_lit.training.log import log_to
 from deeplab_lit.training.loggers import open_loggers
-from deeplab_lit.training.losses import Resolution
 from deeplab_lit.training.not_finite import OnNan
 from deeplab_lit.training.optim import train_only_new
 from deeplab_lit.training.plan import Plan
@@ -179,7 +178,7 @@ def build_segmenter(
         config.optimizer,
         config.schedule,
         config.max_steps,
-        cast(Resolution, config.loss.resolution),
+        config.loss,
         precision.startswith(("bf16", "16")) if config.channels_last is None else config.channels_last,
         description,
         weights,

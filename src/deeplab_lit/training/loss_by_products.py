@@ -25,7 +25,11 @@ _BLOCK = 2**23  # scores of a block of rows
 
 
 def cross_entropy_by_products(
-    scores: Tensor, labels: Tensor, align_corners: bool, class_weights: Tensor | None
+    scores: Tensor,
+    labels: Tensor,
+    align_corners: bool,
+    class_weights: Tensor | None,
+    pixel_weights: Tensor | None = None,
 ) -> Tensor:
     """The result of PyTorch's bilinear ``interpolate`` and ``cross_entropy(..., reduction="sum")``, a scalar.
 
@@ -39,13 +43,14 @@ def cross_entropy_by_products(
         labels: uint8 or int64 (N, H, W); void (255) does not count.
         align_corners: whether the upsampling aligns corner pixels.
         class_weights: float32 (C), or None.
+        pixel_weights: float32 (N, H, W), which multiply the cross-entropy of each pixel, or None.
 
     Raises:
         IndexError: a label that is neither a class nor void; on a CPU. GPUs raise an error of their own.
     """
     if labels.device.type == "cpu":
         _check(labels, scores.shape[1])
-    return _ByProducts.apply(scores, labels, align_corners, class_weights)
+    return _ByProducts.apply(scores, labels, align_corners, class_weights, pixel_weights)
 
 
 def unknown_label(label: int, classes: int) -> IndexError:
@@ -62,23 +67,34 @@ def _check(labels: Tensor, classes: int) -> None:
 
 class _ByProducts(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, scores: Tensor, labels: Tensor, align_corners: bool, class_weights: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any,
+        scores: Tensor,
+        labels: Tensor,
+        align_corners: bool,
+        class_weights: Tensor | None,
+        pixel_weights: Tensor | None,
+    ) -> Tensor:
         device = scores.device.type
         autocast = torch.amp.is_autocast_available(device)
         with torch.autocast(device, enabled=False) if autocast else nullcontext(), _without_tf32():
-            loss, grad = _loss_and_gradient(scores, labels, align_corners, class_weights)
+            loss, grad = _loss_and_gradient(scores, labels, align_corners, class_weights, pixel_weights)
         ctx.save_for_backward(grad)
         return loss
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, of_loss: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, of_loss: Tensor) -> tuple[Tensor, None, None, None, None]:
         (grad,) = ctx.saved_tensors
-        return grad * of_loss, None, None, None
+        return grad * of_loss, None, None, None, None
 
 
 def _loss_and_gradient(
-    scores: Tensor, labels: Tensor, align_corners: bool, class_weights: Tensor | None
+    scores: Tensor,
+    labels: Tensor,
+    align_corners: bool,
+    class_weights: Tensor | None,
+    pixel_weights: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     batch, classes, *size = scores.shape
     height, width = labels.shape[1:]
@@ -91,18 +107,22 @@ def _loss_and_gradient(
     for top in range(0, height, step):
         bottom = min(height, top + step)
         read = slice(int(above[top]), int(below[bottom - 1]) + 1)  # rows of the map that the block lies between
-        part, grad = _of_block(rows[top:bottom, read], wide[:, :, read], labels[:, None, top:bottom], class_weights)
+        label, pixels = (None if each is None else each[:, None, top:bottom] for each in (labels, pixel_weights))
+        part, grad = _of_block(rows[top:bottom, read], wide[:, :, read], label, class_weights, pixels)
         loss += part
         of_wide[:, :, read].add_(grad)
     return loss.float(), of_wide @ columns
 
 
-def _of_block(taps: Tensor, wide: Tensor, labels: Tensor, class_weights: Tensor | None) -> tuple[Tensor, Tensor]:
+def _of_block(
+    taps: Tensor, wide: Tensor, labels: Tensor, class_weights: Tensor | None, pixel_weights: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """The loss of the rows ``taps @ wide`` (N, C, rows, W) for labels (N, 1, rows, W), and the gradient of ``wide``."""
     void = labels == VOID
     label = labels.long().masked_fill(void, 0)
     weight = torch.ones_like(void, dtype=torch.float32) if class_weights is None else class_weights[label]
     weight = weight.masked_fill_(void, 0)
+    weight = weight if pixel_weights is None else weight * pixel_weights
     logs = F.log_softmax(taps @ wide, 1)
     loss = -(logs.gather(1, label) * weight).sum(dtype=_exact(logs.device))
     classes = torch.arange(wide.shape[1], device=wide.device)[:, None, None]

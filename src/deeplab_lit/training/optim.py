@@ -20,13 +20,17 @@ from deeplab_lit.utils.errors import UserError
 
 
 class Poly:
-    """The factor ``(1 - step / max_steps) ** power``: 0 at ``max_steps`` and after it."""
+    """The factor ``(1 - step / max_steps) ** power``: 0 at ``max_steps`` and after it.
 
-    def __init__(self, max_steps: int, power: float = 0.9, warmup: int = 0) -> None:
-        self.max_steps, self.power, self.warmup = max_steps, power, warmup
+    It changes at multiples of ``every`` steps; the linear rise of ``warmup`` steps changes at each step.
+    """
+
+    def __init__(self, max_steps: int, power: float = 0.9, warmup: int = 0, every: int = 1) -> None:
+        self.max_steps, self.power, self.warmup, self.every = max_steps, power, warmup, every
 
     def __call__(self, step: int) -> float:
-        return _rise(step, self.warmup) * (1 - min(step, self.max_steps) / self.max_steps) ** self.power
+        changed = self.max_steps if step >= self.max_steps else step // self.every * self.every
+        return _rise(step, self.warmup) * (1 - changed / self.max_steps) ** self.power
 
 
 class Step:
@@ -102,7 +106,7 @@ def build_schedule(optimizer: torch.optim.Optimizer, config: ScheduleConfig, max
     """The policy as a scheduler that is stepped once for each optimiser step."""
     policy: Poly | Step
     if isinstance(config, PolyConfig):
-        policy = Poly(max_steps, config.power, config.warmup)
+        policy = Poly(max_steps, config.power, config.warmup, config.every)
     elif isinstance(config, StepConfig):
         policy = Step(config.every, config.factor, config.warmup)
     else:

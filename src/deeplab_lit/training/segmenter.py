@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
-from deeplab_lit.config.schemas import OptimizerConfig, ScheduleConfig
+from deeplab_lit.config.schemas import LossConfig, OptimizerConfig, ScheduleConfig
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.normalization import IMAGENET, Normalization, NormalizeBytes
 from deeplab_lit.data.transforms import Sample
@@ -26,7 +26,18 @@ from deeplab_lit.models.folding import keep_folded
 from deeplab_lit.models.network import Network
 from deeplab_lit.models.norm import running_statistics
 from deeplab_lit.models.pixel_labels import pixel_labels
-from deeplab_lit.training.losses import Resolution, label_weights, map_size, segmentation_loss, summed_cross_entropy
+from deeplab_lit.training.dense_energy import dense_energy
+from deeplab_lit.training.hard_pixels import hard_labels
+from deeplab_lit.training.losses import (
+    Mask,
+    Resolution,
+    Size,
+    label_weights,
+    labels_of_maps,
+    map_size,
+    segmentation_loss,
+    summed_cross_entropy,
+)
 from deeplab_lit.training.not_finite import FiniteSteps, OnNan
 from deeplab_lit.training.optim import build_optimizer, build_schedule, follow, take_memory_format
 from deeplab_lit.weights.description import CHECKPOINT_KEY
@@ -44,7 +55,7 @@ class Segmenter(L.LightningModule):
         labels: the classes it scores.
         optimizer, schedule: their configs.
         max_steps: length of the schedule, in optimiser steps.
-        resolution: where the loss is taken; see :func:`segmentation_loss`.
+        loss: its config; the names and folders in it are read elsewhere. None: the papers' loss, on the map.
         channels_last: keep images and weights in channels-last memory format, which is fast in half precision.
         description: builtins that describe the network and its input, stored in every checkpoint.
         class_weights: of each class's pixels in the loss; None: equal weights.
@@ -70,7 +81,7 @@ class Segmenter(L.LightningModule):
         optimizer: OptimizerConfig,
         schedule: ScheduleConfig,
         max_steps: int,
-        resolution: Resolution = "map",
+        loss: LossConfig | None = None,
         channels_last: bool = False,
         description: dict[str, Any] | None = None,
         class_weights: Sequence[float] | None = None,
@@ -82,7 +93,8 @@ class Segmenter(L.LightningModule):
         super().__init__()
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self.network = network.to(memory_format=self._format)
-        self.labels, self.resolution = labels, resolution
+        self.labels, self.loss = labels, loss or LossConfig(resolution="map")
+        self.resolution = cast(Resolution, self.loss.resolution)
         self._optimizer, self._schedule, self._max_steps = optimizer, schedule, max_steps
         self._description = description or {}
         self.seed, self.on_nan = seed, on_nan
@@ -91,7 +103,7 @@ class Segmenter(L.LightningModule):
         self.left_out = 0  # steps whose loss or gradient was not finite
         self.wants_to_stop = False
         self.stop_wanted: Tensor | None = None
-        self._map_sizes: dict[torch.Size, list[tuple[int, int] | None]] = {}  # of images of a size
+        self._map_sizes: dict[torch.Size, list[Size | None]] = {}  # of images of a size
         # functions are compiled instead of modules, so that the names of weights in checkpoints stay the same
         self._supervised = self.network.supervised
         if compiled == "network":
@@ -116,17 +128,22 @@ class Segmenter(L.LightningModule):
             self.finite.begin()
 
     def training_step(self, batch: Sample, batch_index: int) -> Tensor:
-        image = self._image(batch)
+        image, mask, pixels = self._image(batch), batch["mask"], batch.get("weights")
         sizes = self._map_sizes.get(image.shape)
         # before the forward pass, so that processes exchange the numbers while they compute
-        shared = None if sizes is None else self._shared(batch, sizes)
+        early = sizes is not None and self.loss.threshold is None
+        shared = self._shared(mask, sizes or [], pixels) if early else None
         maps = self._supervised(image)
-        if shared is None:
-            sizes = self._map_sizes[image.shape] = [map_size(each, self.resolution) for each in maps]
-            shared = self._shared(batch, sizes)
+        sizes = self._map_sizes[image.shape] = [map_size(each, self.resolution) for each in maps]
+        if self.loss.threshold is not None:
+            mask = self._hard(maps, mask, sizes)
+        shared = shared or self._shared(mask, sizes, pixels)
         loss = segmentation_loss(
-            maps, batch["mask"], self.resolution, self.network.align_corners, self.class_weights, shared(), self._summed
-        )
+            maps, mask, self.resolution, self.network.align_corners, self.class_weights, shared(), self._summed,
+            self.loss.balanced, pixels,
+        )  # fmt: skip
+        if self.loss.dense_energy:
+            loss = loss + self._energy(maps[0], batch)
         step = self.trainer.global_step
         self.finite.note(step, batch["id"], loss)
         if self._logs_at(step):
@@ -135,28 +152,41 @@ class Segmenter(L.LightningModule):
             self.log_dict({f"lr/{group['name']}": group["lr"] for group in groups}, batch_size=1)
         return loss
 
+    def _hard(self, maps: Sequence[Tensor], mask: Tensor, sizes: Sequence[Size | None]) -> list[Tensor]:
+        """The labels that each map meets, without the pixels that are easy for it."""
+        assert self.loss.threshold is not None
+        align_corners, chosen = self.network.align_corners, (self.loss.threshold, self.loss.min_kept)
+        labels = labels_of_maps(mask, sizes, align_corners)
+        return [hard_labels(*pair, align_corners, *chosen) for pair in zip(maps, labels, strict=True)]
+
+    def _energy(self, scores: Tensor, batch: Sample) -> Tensor:
+        """The dense energy of the scores, the fused ones under multi-scale inputs, with its weight."""
+        told = self.loss
+        settings = (told.energy_rgb_std, told.energy_xy_std, told.energy_scale, self.network.align_corners)
+        return told.dense_energy * dense_energy(scores, batch["image"], batch["box"], *settings)
+
     def _logs_at(self, step: int) -> bool:
         """Whether Lightning sends the metrics of a step (from 0) to the loggers; reading them makes the host wait."""
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         return bool(every) and (step + 1) % every == 0
 
-    def _shared(self, batch: Sample, sizes: Sequence[tuple[int, int] | None]) -> Callable[[], Tensor]:
-        """Begin to compute the divisor of the loss of each map; the returned function waits for them, (maps,).
+    def _shared(self, mask: Mask, sizes: Sequence[Size | None], pixels: Tensor | None) -> Callable[[], Tensor]:
+        """Begin to compute the divisors of the loss of each map; the returned function waits for them.
 
-        A divisor is the mean over processes of the number of labelled pixels, so that the averaged gradients of several
-        processes equal those of one.
+        They have the shape of :func:`label_weights`. A divisor is the mean over processes of the number of labelled
+        pixels, so that the averaged gradients of several processes equal those of one.
         """
-        weights = label_weights(batch["mask"], sizes, self.network.align_corners, self.class_weights)
+        weights = label_weights(mask, sizes, self.network.align_corners, self.class_weights, self.loss.balanced, pixels)
         world = self.trainer.world_size
         if world == 1:
             return lambda: weights
-        packed = torch.cat([weights, weights.new_full((1,), float(self.wants_to_stop))])
+        packed = torch.cat([weights.flatten(), weights.new_full((1,), float(self.wants_to_stop))])
         exchange = torch.distributed.all_reduce(packed, async_op=True)
 
         def finish() -> Tensor:
             exchange.wait()
             self.stop_wanted = packed[-1]
-            return packed[:-1] / world
+            return packed[:-1].view_as(weights) / world
 
         return finish
 

@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 
 from deeplab_lit.config.compose import choices
 from deeplab_lit.config.recipes import BackboneRecipe, DataRecipe, recipe
-from deeplab_lit.config.schemas import CRFConfig, DenseCRFConfig, ImageNetConfig, TrainConfig
+from deeplab_lit.config.schemas import CRFConfig, DenseCRFConfig, ImageNetConfig, LossConfig, TrainConfig
 from deeplab_lit.data.decoded_cache import decoded_folder
 from deeplab_lit.models.analysis import map_side
 from deeplab_lit.models.network import deeplab_of
@@ -137,10 +137,22 @@ def _training(training: Training) -> list[str]:
         f"validation every {config.val_every}{follows['validation']}",
         f"loss {'on the map' if config.loss.resolution == 'map' else 'at full resolution'}"
         f"{_of('parity', config.loss.resolution, config.parity.loss)}"
-        + (f", class weights {config.loss.class_weights}" if config.loss.class_weights != "none" else "")
+        + _of_loss(config.loss)
         + (", rare classes more often" if config.sampling != "uniform" else ""),
         f"weights averaged with decay {config.ema:g}" if config.ema else "",
     ]
+
+
+def _of_loss(loss: LossConfig) -> str:
+    """What departs from the mean over all labelled pixels."""
+    parts = [
+        f"class weights {loss.class_weights}" if loss.class_weights != "none" else "",
+        f"pixel weights {loss.pixel_weights}" if loss.pixel_weights is not None else "",
+        "background and the rest averaged apart" if loss.balanced else "",
+        f"hard pixels alone (probability below {loss.threshold:g})" if loss.threshold is not None else "",
+        f"dense energy x{loss.dense_energy:g}" if loss.dense_energy else "",
+    ]
+    return "".join(f", {part}" for part in parts if part)
 
 
 def _optimizer(config: TrainConfig) -> list[str]:
