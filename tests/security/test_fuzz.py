@@ -34,7 +34,7 @@ from deeplab_lit.data.mask_files import MaskCoding, read_mask
 from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.data.sbd import read_sbd_mask
 from deeplab_lit.data.voc import VOC
-from deeplab_lit.inference.refine import read_probabilities
+from deeplab_lit.inference.distributions import read_distribution
 from deeplab_lit.inference.trained import load
 from deeplab_lit.models.network import build_network
 from deeplab_lit.utils.errors import UserError
@@ -270,7 +270,7 @@ def _arrays():
 @fuzz
 @given(damaged(_arrays()))
 def test_probabilities(content):
-    survives(lambda path: read_probabilities(path, (4, 5)), content)
+    survives(lambda path: read_distribution(path, (4, 5)), content)
 
 
 _SPEC = {
