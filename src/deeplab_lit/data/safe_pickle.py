@@ -72,8 +72,8 @@ class _DType:
     """A type of array elements, whose byte order is told after the pickle has named it."""
 
     def __init__(self, name: str, *_: Any) -> None:
-        if not isinstance(name, str) or not _DTYPE.fullmatch(name):
-            raise UserError(f"it holds an array of type {str(name)[:40]!r}: arrays of numbers are read.")
+        if not _DTYPE.fullmatch(name):
+            raise UserError(f"it holds an array of type {name[:40]!r}: arrays of numbers are read.")
         self.value = np.dtype(name)
 
     def build(self, state: Any) -> None:
@@ -87,8 +87,8 @@ class _Array:
 
     value: Any = None
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, make: Callable[..., NDArray[Any]]) -> None:
+        self._make = make
 
     def build(self, state: Any) -> None:
         _, shape, dtype, is_fortran, raw = state
@@ -97,22 +97,13 @@ class _Array:
                 raise UserError("it holds an array of Python objects: save a dict of arrays, or an array of numbers.")
             (self.value,) = raw
             return
-        self.value = _from_bytes(raw, dtype, shape, "F" if is_fortran else "C", self._most)
-
-
-def _from_bytes(raw: Any, dtype: _DType, shape: Any, order: Any, most: int) -> NDArray[Any]:
-    """An array on the memory of ``raw``; Python 2 wrote bytes as text."""
-    content = raw.encode("latin-1") if isinstance(raw, str) else raw
-    if not content:
-        return np.empty(_sides(shape, dtype.value.itemsize, most), dtype.value)
-    array: NDArray[Any] = np.frombuffer(content, dtype.value)
-    return array.reshape(_sides(shape, dtype.value.itemsize, most), order="F" if order == "F" else "C")
+        self.value = self._make(raw, dtype, shape, "F" if is_fortran else "C")
 
 
 def _sides(shape: Any, itemsize: int, most: int) -> tuple[int, ...]:
     """``shape`` itself, after a check that it is one and that an array of it has at most ``most`` bytes."""
     if not isinstance(shape, tuple) or len(shape) > 8 or not all(type(side) is int and side >= 0 for side in shape):
-        raise UserError(f"it holds an array of shape {str(shape)[:40]}: write it again.")
+        raise ValueError("an array's shape is no tuple of whole numbers")
     if math.prod(shape) * itemsize > most or max(shape, default=0) > most:
         raise UserError(f"it holds an array of {math.prod(shape) * itemsize} bytes, more than its image can need.")
     return shape
@@ -139,11 +130,9 @@ class _Machine:
             "torch._utils._rebuild_tensor_v2": self._tensor,
         }
         for core in ("numpy.core", "numpy._core"):
-            self._calls[f"{core}.multiarray._reconstruct"] = lambda *_: _Array(most)
-            self._calls[f"{core}.multiarray.scalar"] = self._scalar
-            self._calls[f"{core}.numeric._frombuffer"] = lambda raw, dtype, shape, order: _from_bytes(
-                raw, dtype, shape, order, most
-            )
+            self._calls[f"{core}.multiarray._reconstruct"] = lambda *_: _Array(self._array)
+            self._calls[f"{core}.multiarray.scalar"] = lambda dtype, raw: self._array(raw, dtype, (), "C").item()
+            self._calls[f"{core}.numeric._frombuffer"] = self._array
 
     def pop(self) -> Any:
         return _plain(self._stack.pop())
@@ -261,17 +250,20 @@ class _Machine:
         if self._left < 0:
             raise UserError(f"it unpacks to more than {self._most} bytes, more than its image can need.")
 
-    def _encode(self, text: str, encoding: str) -> bytes:
+    def _encode(self, text: str, encoding: str = "latin-1") -> bytes:
         """Bytes, as old protocols write them."""
         if encoding not in ("latin1", "latin-1"):
-            raise ValueError(f"bytes in the encoding {str(encoding)[:20]}")
+            raise UserError("it is a pickle of text in another encoding than Latin-1: nothing of it was run.")
         self._spend(len(text))
         return text.encode("latin-1")
 
-    def _scalar(self, dtype: _DType, raw: Any) -> Any:
-        if dtype.value.hasobject:
-            raise UserError("it holds a scalar of Python objects: save numbers.")
-        return _from_bytes(raw, dtype, (), "C", self._most).item()
+    def _array(self, raw: Any, dtype: _DType, shape: Any, order: Any) -> NDArray[Any]:
+        """An array on the memory of ``raw``; Python 2 wrote bytes as text."""
+        sides = _sides(shape, dtype.value.itemsize, self._most)
+        if 0 in sides:
+            return np.empty(sides, dtype.value)
+        array: NDArray[Any] = np.frombuffer(self._encode(raw) if isinstance(raw, str) else raw, dtype.value)
+        return array.reshape(sides, order="F" if order == "F" else "C")
 
     def _storage(self, content: bytes) -> NDArray[Any]:
         """The elements of a tensor's storage, in PyTorch's format without a zip file."""

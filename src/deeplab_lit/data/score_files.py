@@ -86,7 +86,7 @@ def read_scores(path: Path, size: tuple[int, int], form: ScoreFilesConfig) -> Sc
         UserError: the file is no such file, or its maps have another aspect ratio than the image; the message does not
             name the file.
     """
-    content = read_arrays(path, size[0] * size[1] * VOID * 8 + 4096)
+    content = read_arrays(path, _most(size))
     if not isinstance(content, Mapping):
         return _scores(_all_classes(content, size), None, size, form)
     if all(type(key) is int for key in content):
@@ -97,9 +97,14 @@ def read_scores(path: Path, size: tuple[int, int], form: ScoreFilesConfig) -> Sc
     return _scores(_all_classes(content[name], size), None, size, form)
 
 
+def _most(size: tuple[int, int]) -> int:
+    """The bytes that the scores of an image can need: float64 of all classes, and what is around the numbers."""
+    return size[0] * size[1] * VOID * 8 + 4096
+
+
 def _chosen(content: Mapping[Any, Any], array: str | None) -> str:
     """The name of the array to read."""
-    held = ", ".join(map(str, content))
+    held = ", ".join(str(key)[:40] for key in list(content)[:8] if type(key) is str) or "nothing"
     if array is not None:
         if array not in content:
             raise UserError(f"it holds {held}, not array={array}.{closest(array, [str(key) for key in content])}")
@@ -148,13 +153,16 @@ def _scores(maps: Any, indices: Sequence[int] | None, size: tuple[int, int], for
             f"it is {maps.shape} for an image of {size}: give (C, H, W), or smaller maps of the whole image, which "
             "have its aspect ratio; cut off what was padded."
         )
+    classes = _classes(indices, len(maps), form.zero_is)
+    if maps.nbytes > _most(size):
+        raise UserError(f"it has {maps.nbytes} bytes, more than its image can need.")
     with np.errstate(over="ignore"):  # becomes infinity, which is refused
         scaled = maps.astype(np.float32) / np.float32(255 if maps.dtype == np.uint8 else 1)
     if not np.isfinite(scaled).all():
         raise UserError("it holds NaN or infinity.")
     # eight bits round each class by up to half a step
     rounding = 0.5 / 255 if maps.dtype == np.uint8 else 0.0
-    return ScoreMaps(_classes(indices, len(maps), form.zero_is), scaled, rounding, indices is not None)
+    return ScoreMaps(classes, scaled, rounding, indices is not None)
 
 
 def _fits(found: tuple[int, ...], size: tuple[int, int]) -> bool:
@@ -174,10 +182,9 @@ def _classes(indices: Sequence[int] | None, count: int, zero_is: str | None) -> 
     found = [index + first for index in (range(count) if indices is None else indices)]
     if len(found) != count:
         raise UserError(f"it has {count} maps for {len(found)} class indices: each map has one.")
+    if found and not 0 <= min(found) <= max(found) < VOID:
+        low, high = (min(max(end(found), -(10**6)), 10**6) for end in (min, max))
+        raise UserError(f"it has classes from {low} to {high}: they are numbered from 0 to 254, since 255 is void.")
     if len(set(found)) < count:
         raise UserError(f"it has two maps of one class (indices {', '.join(map(str, indices or ()))}).")
-    if found and not 0 <= min(found) <= max(found) < VOID:
-        raise UserError(
-            f"it has classes from {min(found)} to {max(found)}: they are numbered from 0 to 254, since 255 is void."
-        )
     return tuple(found)

@@ -41,7 +41,7 @@ def read_distribution(
     highest = max(scores.classes) + 1
     count = highest if classes is None else classes
     if highest > count or (highest < count and not scores.indexed):
-        raise UserError(f"it has {highest} classes instead of {count}.")
+        raise UserError(f"it has {highest} classes instead of the {count} of the class list.")
     maps = _probabilities(scores, size, form)
     if scores.classes == tuple(range(count)):
         return maps
