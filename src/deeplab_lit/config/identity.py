@@ -19,6 +19,9 @@ _BESIDE_THE_DATA = ("recipe", "check", "check_against", "converted", "cache", "d
 They hold places of files, checks, or recipes. The values of recipes are in other keys of the composed config.
 """
 
+_ADDED_TO_DATA = {"val_list": None, "crowds": "void"}
+"""Keys of data sets that runs of earlier versions lack, and the value that does what those versions did."""
+
 _OF_THE_TRAINER = (
     "precision", "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "limit_val_batches",
     "overfit_batches",
@@ -62,6 +65,12 @@ def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
                 for name, value in left[group].items()
                 if name not in _BESIDE_THE_DATA and (kept is None or name in kept)
             }
+    if isinstance(left.get("data"), Mapping):
+        left["data"] = {
+            name: value
+            for name, value in left["data"].items()
+            if name not in _ADDED_TO_DATA or value != _ADDED_TO_DATA[name]
+        }
     if isinstance(left.get("trainer"), Mapping):
         left["trainer"] = {name: left["trainer"].get(name) for name in _OF_THE_TRAINER}
     if (config.get("crf") or {}).get("trainable"):
