@@ -29,6 +29,7 @@ from deeplab_lit.config.schemas import CheckpointConfig
 from deeplab_lit.data.class_list import read_class_list
 from deeplab_lit.data.coco import COCO
 from deeplab_lit.data.coco_masks import draw as drawn
+from deeplab_lit.data.confidence_files import read_confidence
 from deeplab_lit.data.image_files import read_image
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.mask_files import MaskCoding, read_mask
@@ -120,7 +121,7 @@ PICTURES = [
     saved(_NOISE, "JPEG"), saved(_NOISE, "JPEG", exif=_EXIF, progressive=True), saved(_NOISE.convert("CMYK"), "JPEG"),
     saved(_NOISE, "PNG"), saved(_MASK, "PNG"), saved(_NOISE.convert("L"), "PNG"), saved(_NOISE, "TIFF"),
     saved(_NOISE, "TIFF", compression="tiff_lzw"), saved(_NOISE, "GIF"), saved(_NOISE, "BMP"), saved(_NOISE, "WEBP"),
-    saved(_NOISE, "PPM"),
+    saved(_NOISE, "PPM"), saved(Image.fromarray(np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000), "PNG"),
 ]  # fmt: skip
 
 
@@ -129,7 +130,7 @@ def read_colours(path):
 
 
 @fuzz
-@given(damaged(PICTURES), st.sampled_from([read_image, read_mask, read_colours]))
+@given(damaged(PICTURES), st.sampled_from([read_image, read_mask, read_colours, read_confidence]))
 def test_pictures_and_masks(content, reader):
     survives(reader, content)
 
