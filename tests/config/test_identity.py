@@ -39,6 +39,16 @@ def test_what_changes_the_weights_is(override):
     assert fingerprint(composed(override)) != fingerprint(composed())
 
 
+def test_a_run_of_a_version_without_a_key_is_found():
+    for data in ("shapes", "voc", "coco"):
+        now = composed(f"data={data}", "data.root=x" if data != "shapes" else "data.seed=1")
+        before = {**now, "data": {key: each for key, each in now["data"].items() if key not in ("val_list", "crowds")}}
+        assert before["data"] != now["data"] and fingerprint(before) == fingerprint(now)
+        other = {**now, "data": {**now["data"], "val_list": "mine.txt"}}
+        assert fingerprint(other) != fingerprint(now)
+    assert fingerprint({**now, "data": {**now["data"], "crowds": "class"}}) != fingerprint(now)
+
+
 def test_a_trained_crf_is_part_of_a_run():
     trained = ["crf=v2_resnet101", "crf.trainable=true"]
     assert fingerprint(composed(*trained)) != fingerprint(composed())

@@ -1,5 +1,6 @@
 """Pickles that attack a reader of score files: each is refused in one sentence, and nothing of it is run."""
 
+import collections
 import copyreg
 import io
 import os
@@ -195,6 +196,9 @@ BOMBS = {
     "wide shape": b"\x80\x04" + nested(b")", 100) + ARRAY + b"hd" + F4 + b"\x89U\x00tb.",
     "wide type": WIDE + b"cnumpy\ndtype\nhd\x85R.",
     "wide encoding": WIDE + b"c_codecs\nencode\nU\x01ahd\x86R.",
+    "wide name": WIDE + b"hdhd\x93.",
+    "many arguments": TEXT + ARRAY[:-5] + b"h\x00R.",
+    "pairs of an ordered dict": pickle.dumps(Call(collections.OrderedDict, [("a", 1)])),
     "texts": TEXT + b"]\x94(" + b"c_codecs\nencode\nh\x00U\x06latin1\x86R" * 9000 + b"e.",
     "arrays of texts": TEXT + b"](" + (ARRAY + b"K\xff\x85" + U1 + b"\x89h\x00tb") * 3000 + b"e.",
     "steps": b"\x80\x02" + b"N" * 10**6 + b".",

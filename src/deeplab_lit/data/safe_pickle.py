@@ -109,6 +109,11 @@ def _sides(shape: Any, itemsize: int, most: int) -> tuple[int, ...]:
     return shape
 
 
+def _empty_dict() -> dict[Any, Any]:
+    """What an ordered dict begins as; unlike ``dict`` it takes no content, whose keys nobody would check."""
+    return {}
+
+
 def _plain(value: Any) -> Any:
     """``value``, or what an array or a type stands for."""
     return value.value if isinstance(value, (_Array, _DType)) else value
@@ -125,7 +130,7 @@ class _Machine:
             "numpy.dtype": _DType,
             "_codecs.encode": self._encode,
             "__builtin__.bytes": lambda: b"",  # as old protocols write no bytes
-            "collections.OrderedDict": lambda pairs=(): self._pairs({}, [each for pair in pairs for each in pair]),
+            "collections.OrderedDict": _empty_dict,
             "torch.storage._load_from_bytes": self._storage,
             "torch._utils._rebuild_tensor_v2": self._tensor,
         }
@@ -197,6 +202,8 @@ class _Machine:
 
     def _do_stack_global(self) -> None:
         name, module = self._stack.pop(), self._stack.pop()
+        if not all(type(each) is str and len(each) < 200 for each in (module, name)):
+            raise ValueError("a name that is none")
         self._name(f"{module}.{name}")
 
     def _do_reduce(self) -> None:
@@ -204,6 +211,8 @@ class _Machine:
         call = self._calls.get(function.text) if isinstance(function, _Name) else None
         if call is None:
             raise UserError("it is a pickle that calls what is no function: nothing of it was run.")
+        if not isinstance(arguments, tuple) or len(arguments) > 8:
+            raise ValueError("a call without its arguments")
         self._stack.append(call(*arguments))
 
     def _do_build(self) -> None:
@@ -224,7 +233,8 @@ class _Machine:
         del self._stack[start:]
         return values
 
-    def _pairs(self, target: Any, values: list[Any]) -> dict[Any, Any]:
+    @staticmethod
+    def _pairs(target: Any, values: list[Any]) -> dict[Any, Any]:
         """``target`` with keys and values in turn put in; a key is a text or a whole number.
 
         A tuple as a key could be so deep that Python's hash of it crashes.
@@ -275,7 +285,7 @@ class _Machine:
         storage = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         if not isinstance(storage, torch.storage.TypedStorage):
             raise ValueError("a tensor without storage")
-        return as_array(torch.empty(0, dtype=storage.dtype).set_(storage))  # type: ignore[call-overload]
+        return as_array(torch.empty(0, dtype=storage.dtype).set_(storage))
 
     def _tensor(self, storage: NDArray[Any], offset: int, size: Any, stride: Any, *_: Any) -> NDArray[Any]:
         if not isinstance(storage, np.ndarray) or storage.ndim != 1:
