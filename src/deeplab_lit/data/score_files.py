@@ -23,6 +23,10 @@ _NAMES = ("probabilities", "msc_seg", "msc_segs", "segs", "attn_highres", "high_
 """Names of arrays in dicts; where a file holds several of them, the first is read."""
 
 
+class WrongForm(UserError):
+    """The keys do not say what a file holds, so that they are most likely wrong for all files of its folder."""
+
+
 @dataclass(frozen=True)
 class ScoreMaps:
     """The maps of a score file.
@@ -84,13 +88,13 @@ def read_scores(path: Path, size: tuple[int, int], form: ScoreFilesConfig) -> Sc
 
     Raises:
         UserError: the file is no such file, or its maps have another aspect ratio than the image; the message does not
-            name the file.
+            name the file. A WrongForm: the form does not say what the file holds.
     """
     content = read_arrays(path, _most(size))
     if not isinstance(content, Mapping):
         return _scores(_all_classes(content, size), None, size, form)
     if all(type(key) is int for key in content):
-        return _scores(_stacked(content), list(content), size, form)
+        return _scores(_stacked(content, size), list(content), size, form)
     name = _chosen(content, form.array)
     if "keys" in content:
         return _scores(content[name], _indices(content["keys"]), size, form)
@@ -107,29 +111,34 @@ def _chosen(content: Mapping[Any, Any], array: str | None) -> str:
     held = ", ".join(str(key)[:40] for key in list(content)[:8] if type(key) is str) or "nothing"
     if array is not None:
         if array not in content:
-            raise UserError(f"it holds {held}, not array={array}.{closest(array, [str(key) for key in content])}")
+            raise WrongForm(f"it holds {held}, not array={array}.{closest(array, [str(key) for key in content])}")
         return array
     for name in _NAMES:
         if name in content:
             return name
-    raise UserError(f"it holds {held}: say which of them is the array of scores, array=NAME.")
+    raise WrongForm(f"it holds {held}: say which of them is the array of scores, array=NAME.")
 
 
 def _indices(keys: Any) -> list[int]:
-    found = keys.tolist() if isinstance(keys, np.ndarray) else keys
+    found = keys.tolist() if isinstance(keys, np.ndarray) and keys.size <= VOID else keys
     if not isinstance(found, (list, tuple)) or not all(type(each) in (int, float) and each % 1 == 0 for each in found):
         raise UserError("its keys are no list of whole numbers: they are the indices of the classes of its maps.")
     return [int(each) for each in found]
 
 
-def _stacked(content: Mapping[int, Any]) -> NDArray[Any]:
+def _stacked(content: Mapping[int, Any], size: tuple[int, int]) -> NDArray[Any]:
     if not content:
         return np.zeros((0, 1, 1), np.float32)
     maps = list(content.values())
-    if not all(isinstance(each, np.ndarray) and each.ndim == 2 and each.shape == maps[0].shape for each in maps):
+    first = maps[0]
+    if not all(isinstance(each, np.ndarray) and each.ndim == 2 for each in maps) or any(
+        each.shape != first.shape or each.dtype != first.dtype for each in maps
+    ):
         raise UserError(
             "it is a dict from numbers to what are not maps of one size: give {class index: array (h, w), ...}."
         )
+    if len(maps) * first.nbytes > _most(size):  # the maps may be one array, under many indices
+        raise UserError(f"it has {len(maps) * first.nbytes} bytes, more than its image can need.")
     return np.stack(maps)
 
 
@@ -174,7 +183,7 @@ def _fits(found: tuple[int, ...], size: tuple[int, int]) -> bool:
 def _classes(indices: Sequence[int] | None, count: int, zero_is: str | None) -> tuple[int, ...]:
     """The class index of each of ``count`` maps, 0 for the background."""
     if indices is not None and zero_is is None:
-        raise UserError(
+        raise WrongForm(
             "its maps have class indices, and 0 may be the background or the first foreground class: type zero_is="
             "foreground (CAMs of IRN, CLIP-ES, SEAM, MCTformer) or zero_is=background (SEAM's after its CRF)."
         )

@@ -8,10 +8,9 @@ import numpy as np
 import torch
 
 from deeplab_lit.config.command_schemas import ScoreFilesConfig
-from deeplab_lit.data.score_files import ScoreMaps, read_scores
+from deeplab_lit.data.score_files import ScoreMaps, WrongForm, read_scores
 from deeplab_lit.models.resize import resize
 from deeplab_lit.utils.arrays import Floats
-from deeplab_lit.utils.errors import UserError
 
 
 def read_distribution(
@@ -29,19 +28,19 @@ def read_distribution(
         classes: how many classes there are, C; None: as many as the file has.
 
     Raises:
-        UserError: the file is no such file, has no background, or its numbers are not what ``form.values`` says; the
-            message does not name the file.
+        UserError: the file is no such file; the message does not name it. A WrongForm: it has no background or another
+            number of classes, or its numbers are not what ``form.values`` says.
     """
     form = form or ScoreFilesConfig()
     scores = read_scores(path, size, form)
     if 0 not in scores.classes:
-        raise UserError(
+        raise WrongForm(
             "it has maps of foreground classes without a background: make masks of it with the command pseudo."
         )
     highest = max(scores.classes) + 1
     count = highest if classes is None else classes
     if highest > count or (highest < count and not scores.indexed):
-        raise UserError(f"it has {highest} classes instead of the {count} of the class list.")
+        raise WrongForm(f"it has {highest} classes instead of the {count} of the class list.")
     maps = _probabilities(scores, size, form)
     if scores.classes == tuple(range(count)):
         return maps
@@ -63,7 +62,7 @@ def _probabilities(scores: ScoreMaps, size: tuple[int, int], form: ScoreFilesCon
     if are_probabilities != (form.values == "probabilities"):
         found = f"it runs from {scores.maps.min():.3g} to {scores.maps.max():.3g}"
         added = f"adds up to {sums.min():.3g} to {sums.max():.3g}"
-        raise UserError(
+        raise WrongForm(
             f"{found} and adds up to 1 over the classes, as probabilities do: type values=probabilities."
             if are_probabilities
             else f"{found} and {added} over the classes instead of 1, so it holds no probabilities: type values=logits "

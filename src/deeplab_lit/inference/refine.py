@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from deeplab_lit.crf.presets import build_crf
 from deeplab_lit.data.class_list import read_class_list
 from deeplab_lit.data.image_files import read_image
 from deeplab_lit.data.labels import VOID, LabelSet
-from deeplab_lit.data.score_files import find_scores
+from deeplab_lit.data.score_files import WrongForm, find_scores
 from deeplab_lit.inference.distributions import read_distribution
 from deeplab_lit.inference.inputs import workers
 from deeplab_lit.inference.output_folder import Outputs, conclude
@@ -43,6 +44,7 @@ def refine(config: RefineConfig) -> None:
         raise UserError(f"{saved[alone[0]]} has no image of that name in {config.images} ({len(alone)} such in all).")
     labels = _labels(config.classes)
     classes = len(labels) if config.classes is not None else None
+    _check_form(next(iter(saved)), saved, images, config, classes)
     settings = {key: value for key, value in asdict(config).items() if key in REFINEMENT}
     out = Outputs(config.out, labels, settings, config.overlays, config.save_probabilities, config.overwrite)
     names = own_shard(config.shard).of(list(saved))
@@ -65,6 +67,19 @@ def refine(config: RefineConfig) -> None:
             bad += [fault] if fault else []
             progress("refining", done, len(waiting))
     conclude(len(waiting) - len(bad), len(names) - len(waiting), bad, out.folder)
+
+
+def _check_form(
+    name: str, saved: dict[str, Path], images: dict[str, Path], config: RefineConfig, classes: int | None
+) -> None:
+    """Raise UserError if the keys do not say what one file holds, before all files are read and a folder is made."""
+    try:
+        image = read_image(images[name])
+        read_distribution(saved[name], (image.shape[0], image.shape[1]), config, classes)
+    except WrongForm as error:
+        raise UserError(f"{saved[name]}: {error}") from error
+    except UserError:
+        return  # is told with the other files that could not be used
 
 
 def _labels(classes: str | None) -> LabelSet:
