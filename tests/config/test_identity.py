@@ -47,6 +47,16 @@ def test_a_start_is_the_same_as_before_it_could_name_its_rates():
     assert fingerprint(composed(*start)) == fingerprint(before) != fingerprint(composed(*start, "init.rates=[6,12]"))
 
 
+def test_a_run_of_a_version_without_a_key_is_found():
+    for data in ("shapes", "voc", "coco"):
+        now = composed(f"data={data}", "data.root=x" if data != "shapes" else "data.seed=1")
+        before = {**now, "data": {key: each for key, each in now["data"].items() if key not in ("val_list", "crowds")}}
+        assert before["data"] != now["data"] and fingerprint(before) == fingerprint(now)
+        other = {**now, "data": {**now["data"], "val_list": "mine.txt"}}
+        assert fingerprint(other) != fingerprint(now)
+    assert fingerprint({**now, "data": {**now["data"], "crowds": "class"}}) != fingerprint(now)
+
+
 def test_a_trained_crf_is_part_of_a_run():
     trained = ["crf=v2_resnet101", "crf.trainable=true"]
     assert fingerprint(composed(*trained)) != fingerprint(composed())

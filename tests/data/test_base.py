@@ -67,3 +67,69 @@ def test_every_data_set_may_train_on_masks_from_elsewhere(tmp_path, voc_and_sbd)
     Image.fromarray(np.ones((20, 30), np.uint8)).save(pseudo / "train" / "a.png")
     source = Folder(pairs, pairs / "classes.txt", train_masks=pseudo)
     assert (source.split("train")[0].mask == 1).all() and source.split("val").ids == ["val/b"]
+
+
+def test_image_tags_are_kept(tmp_path):
+    root = write_voc(tmp_path / "voc")
+    lists = tmp_path / "voc" / "ImageSets" / "Segmentation"
+    (lists / "train.txt").write_text("picture_0 4 14\npicture_1\n")
+    (lists / "val.txt").write_text("picture_2\n")
+    source = VOC(root)
+    assert source.split("train").ids == ["picture_0", "picture_1"]
+    assert source.tags("train") == {"picture_0": (4, 14), "picture_1": ()} and source.tags("val") == {}
+    mine = tmp_path / "mine.txt"
+    mine.write_text("picture_1 45 49 50\n/JPEGImages/picture_0.jpg /SegmentationClass/picture_0.png 7\n")
+    source = VOC(root, train_list=mine)
+    assert source.split("train").ids == ["picture_1", "picture_0"]
+    assert source.tags("train") == {"picture_1": (45, 49, 50), "picture_0": (7,)}
+    mine.write_text("picture_1 45\npicture_1 46\n")
+    with pytest.raises(UserError, match=r"mine\.txt names 'picture_1' twice"):
+        source.split("train")
+    mine.write_text("picture_1 0 0 1 0\n")
+    with pytest.raises(UserError, match=r"mine\.txt has a class twice in the line 'picture_1 0 0 1 0': .* each once"):
+        source.split("train")
+    # a file name may end in a number
+    for folder, ending in (("JPEGImages", "jpg"), ("SegmentationClass", "png")):
+        (root / folder / f"picture_1.{ending}").rename(root / folder / f"picture 1.{ending}")
+    mine.write_text("picture 1\npicture_0 1\n")
+    assert source.split("train").ids == ["picture 1", "picture_0"]
+    assert source.tags("train") == {"picture 1": (), "picture_0": (1,)}
+
+
+def test_image_tags_of_other_data_sets(tmp_path, voc_and_sbd):
+    folder, _ = voc_and_sbd
+    mine = tmp_path / "mine.txt"
+    mine.write_text("extra_0 3\npicture_0 4 5\n")
+    aug = VOCAug(folder, folder / "sbd", folder / "png", train_list=mine)
+    aug.prepare()
+    assert len(aug.split("train")) == 2 and aug.tags("train") == {"extra_0": (3,), "picture_0": (4, 5)}
+    pairs = write_pairs(tmp_path / "pairs", ["a", "b", "a 1"])
+    (pairs / "train.txt").write_text("a 3 4\na 1\n")
+    (pairs / "val.txt").write_text("b\n")
+    source = Folder(pairs, pairs / "classes.txt", train="train", val="val")
+    assert source.split("train").ids == ["a", "a 1"] and source.tags("train") == {"a": (3, 4), "a 1": ()}
+
+
+def test_a_list_of_images_to_evaluate_on(tmp_path, voc_and_sbd):
+    root = write_voc(tmp_path / "voc")
+    mine = tmp_path / "mine.txt"
+    lists = root / "ImageSets" / "Segmentation"
+    (lists / "train.txt").write_text("picture_0\n")
+    mine.write_text("picture_2 5\n/JPEGImages/picture_1.jpg /SegmentationClass/picture_1.png\n")
+    source = VOC(root, val_list=mine)
+    assert source.split("val").ids == ["picture_2", "picture_1"] and source.split("train").ids == ["picture_0"]
+    assert source.tags("val") == {"picture_2": (5,), "picture_1": ()}
+    mine.write_text("picture_2\npicture_0\n")
+    assert source.split("val").ids == ["picture_2", "picture_0"]  # to evaluate alone it is allowed
+    with pytest.raises(UserError, match=r"train\.txt names 'picture_0', which is to evaluate on \(.*mine\.txt\)"):
+        source.split("train")
+    with pytest.raises(UserError, match="data.val_list=nowhere.txt does not exist"):
+        VOC(root, val_list="nowhere.txt")
+    coco = write_coco(tmp_path / "coco", [annotation(1, [SQUARE])], ((1, 40, 50), (2, 40, 50)))
+    mine.write_text("000000000002\n")
+    source = COCO(coco, converted=tmp_path / "png", val_list=mine)
+    source.prepare()
+    assert source.split("val").ids == ["000000000002"]
+    mine.write_text("000000000003\n")
+    with pytest.raises(UserError, match="names '000000000003', which is none of the 2 validation images of"):
+        source.split("val")

@@ -1,5 +1,8 @@
 """COCO's annotations as masks."""
 
+import hashlib
+import json
+
 import numpy as np
 import pytest
 
@@ -156,3 +159,57 @@ def test_other_bad_coco_folders(tmp_path):
     path.write_text("[]")
     with pytest.raises(UserError, match="has no list 'images'"):
         COCO(root, converted=tmp_path / "png2").prepare()
+
+
+def coco_2014(root):
+    """The layout of COCO 2014, whose files are named after their split; a crowd covers the left of the first image."""
+    crowd = {"size": [40, 50], "counts": [0, 40 * 20, 40 * 30]}
+    annotations = [annotation(1, [SQUARE], 9, category=18), annotation(2, crowd, 9, category=1, crowd=1)]
+    write_coco(root, annotations, ((9, 40, 50), (25, 40, 50)))
+    for name in ("train", "val"):
+        (root / f"{name}2017").rename(root / f"{name}2014")
+        for file in list((root / f"{name}2014").iterdir()):
+            file.rename(file.with_name(f"COCO_{name}2014_{file.name}"))
+        path = root / "annotations" / f"instances_{name}2017.json"
+        text = path.read_text().replace('"file_name": "', f'"file_name": "COCO_{name}2014_')
+        path.with_name(f"instances_{name}2014.json").write_text(text)
+        path.unlink()
+    return root
+
+
+def test_coco_2014_and_the_lists_of_weak_supervision(tmp_path):
+    root = coco_2014(tmp_path / "coco")
+    years = {"train": "train2014", "val": "val2014"}
+    source, masks = coco_masks(root, tmp_path, **years)
+    assert source.split("train").ids == ["COCO_train2014_000000000009", "COCO_train2014_000000000025"]
+    assert len(source.labels) == 81 and masks[0].max() == 255 and (masks[1] == 0).all()
+    (tmp_path / "train.txt").write_text("COCO_train2014_000000000025\nCOCO_train2014_000000000009 0 16\n")
+    (tmp_path / "val.txt").write_text("COCO_val2014_000000000009\n")
+    lists = {"train_list": tmp_path / "train.txt", "val_list": tmp_path / "val.txt"}
+    source, masks = coco_masks(root, tmp_path, **years, **lists)
+    assert source.split("train").ids == ["COCO_train2014_000000000025", "COCO_train2014_000000000009"]
+    assert source.split("val").ids == ["COCO_val2014_000000000009"]
+    assert source.tags("train") == {"COCO_train2014_000000000025": (), "COCO_train2014_000000000009": (0, 16)}
+
+
+def test_crowds_as_void_or_as_their_class(tmp_path):
+    root = coco_2014(tmp_path / "coco")
+    years = {"train": "train2014", "val": "val2014"}
+    _, (void, _) = coco_masks(root, tmp_path, **years)
+    source, (drawn, _) = coco_masks(root, tmp_path, **years, crowds="class")
+    dog, person = (source.labels.names.index(name) for name in ("dog", "person"))
+    assert (void[:, :10] == 255).all() and (drawn[:, :10] == person).all()
+    # objects are in front of crowds in both
+    assert (void[10:20, 12:28] == dog).all() and (drawn[10:20, 12:28] == dog).all()
+    np.testing.assert_array_equal(drawn[void != 255], void[void != 255])
+    with pytest.raises(UserError, match="data.crowds='classes': choose void or class. Did you mean 'class'"):
+        COCO(root, **years, crowds="classes")
+
+
+def test_masks_drawn_by_earlier_versions_stay(tmp_path):
+    root = write_coco(tmp_path / "coco", [annotation(1, [SQUARE])])
+    source = COCO(root, converted=tmp_path / "png")
+    with (root / "annotations" / "instances_train2017.json").open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    digest.update(json.dumps([1, "coco", False, COCO_CLASSES]).encode())
+    assert source._folder("train").name == f"instances_train2017-coco-{digest.hexdigest()[:12]}"

@@ -19,8 +19,8 @@ import deeplab_lit
 from deeplab_lit.crf import preset
 from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.inference import crf_search
+from deeplab_lit.inference.distributions import read_distribution
 from deeplab_lit.inference.predictor import Predictor
-from deeplab_lit.inference.refine import read_probabilities
 from deeplab_lit.models.network import build_network
 from tests.conftest import write_voc
 from tests.crf.test_dense import photograph
@@ -116,7 +116,7 @@ def test_refine_goes_on_from_saved_probabilities(user):
     for i in range(4):
         image = np.array(Image.open(user / f"pictures/p{i}.jpg"))
         # rounded to half precision; a network of four steps leaves classes that are hardly apart
-        known = read_probabilities(saved / f"p{i}.npz", image.shape[:2])
+        known = read_distribution(saved / f"p{i}.npz", image.shape[:2])
         assert (np.array(Image.open(user / f"refined/masks/p{i}.png")) == crf.labels(image, known)).all()
         np.testing.assert_allclose(known, network(user).probabilities(image), atol=1e-3)
     np.save(saved / "p1.npy", np.zeros((5, 3, 3), np.float32))

@@ -7,10 +7,10 @@ of processor time and 4 GB: what one takes beyond is an error too.
 import io
 import json
 import os
-import resource
+import pickle
+import pickletools
 import tempfile
 import time
-import warnings
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,17 +24,20 @@ from PIL import Image
 from safetensors.torch import save_file
 from scipy.io import savemat
 
+from deeplab_lit.config.command_schemas import ScoreFilesConfig
 from deeplab_lit.config.schemas import CheckpointConfig
 from deeplab_lit.data.class_list import read_class_list
 from deeplab_lit.data.coco import COCO
 from deeplab_lit.data.coco_masks import draw as drawn
+from deeplab_lit.data.confidence_files import read_confidence
 from deeplab_lit.data.image_files import read_image
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.mask_files import MaskCoding, read_mask
 from deeplab_lit.data.normalization import Normalization
+from deeplab_lit.data.safe_pickle import read_pickle
 from deeplab_lit.data.sbd import read_sbd_mask
 from deeplab_lit.data.voc import VOC
-from deeplab_lit.inference.refine import read_probabilities
+from deeplab_lit.inference.distributions import read_distribution
 from deeplab_lit.inference.trained import load
 from deeplab_lit.models.network import build_network
 from deeplab_lit.utils.errors import UserError
@@ -46,7 +49,6 @@ from deeplab_lit.weights.state_dicts import known
 from tests.weights import caffe_nets
 
 COUNT = int(os.environ.get("DEEPLAB_LIT_FUZZ", "40"))
-ROOM = 4 << 30  # bytes of address space beyond what the process has
 fuzz = settings(
     max_examples=COUNT,
     deadline=None,  # of processor time, below
@@ -56,16 +58,7 @@ fuzz = settings(
 )
 
 
-@pytest.fixture(autouse=True)
-def bounded():
-    """No input may take more memory than this."""
-    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (held + ROOM, before[1]))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-    resource.setrlimit(resource.RLIMIT_AS, before)
+pytestmark = pytest.mark.usefixtures("bounded")
 
 
 @contextmanager
@@ -131,7 +124,7 @@ PICTURES = [
     saved(_NOISE, "JPEG"), saved(_NOISE, "JPEG", exif=_EXIF, progressive=True), saved(_NOISE.convert("CMYK"), "JPEG"),
     saved(_NOISE, "PNG"), saved(_MASK, "PNG"), saved(_NOISE.convert("L"), "PNG"), saved(_NOISE, "TIFF"),
     saved(_NOISE, "TIFF", compression="tiff_lzw"), saved(_NOISE, "GIF"), saved(_NOISE, "BMP"), saved(_NOISE, "WEBP"),
-    saved(_NOISE, "PPM"),
+    saved(_NOISE, "PPM"), saved(Image.fromarray(np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000), "PNG"),
 ]  # fmt: skip
 
 
@@ -140,7 +133,7 @@ def read_colours(path):
 
 
 @fuzz
-@given(damaged(PICTURES), st.sampled_from([read_image, read_mask, read_colours]))
+@given(damaged(PICTURES), st.sampled_from([read_image, read_mask, read_colours, read_confidence]))
 def test_pictures_and_masks(content, reader):
     survives(reader, content)
 
@@ -260,6 +253,15 @@ def test_caffe_models(content):
     survives(load, content)
 
 
+_FORM = st.builds(
+    ScoreFilesConfig,
+    values=st.sampled_from(["probabilities", "logits"]),
+    zero_is=st.sampled_from([None, "background", "foreground"]),
+    array=st.sampled_from([None, "cam"]),
+    align_corners=st.booleans(),
+)
+
+
 def _arrays():
     values = np.random.default_rng(0).random((3, 4, 5)).astype(np.float32)
     values /= values.sum(0)
@@ -270,10 +272,63 @@ def _arrays():
     return [plain.getvalue(), zipped.getvalue(), packed.getvalue()]
 
 
+def _score_files():
+    """The forms of dicts, by the ending of their file."""
+    maps = np.random.default_rng(0).random((2, 4, 5)).astype(np.float32)
+    both = {"keys": torch.tensor([0, 3]), "cam": torch.from_numpy(maps / maps.sum(0))}
+    found = [(".npy", content) for content in _arrays()]
+    for content in ({0: maps[0], 3: 1 - maps[0]}, {"msc_seg": maps[None].astype(np.float16)}, both):
+        file = io.BytesIO()
+        np.save(file, content, allow_pickle=True)
+        found += [(".npy", file.getvalue()), (".pkl", pickle.dumps(content, 2)), (".pkl", pickle.dumps(content, 5))]
+    for zipped in (True, False):
+        file = io.BytesIO()
+        torch.save(both, file, _use_new_zipfile_serialization=zipped)
+        found.append((".pth", file.getvalue()))
+    return found
+
+
+_SCORE_FILES = _score_files()
+
+
+@st.composite
+def damaged_scores(draw):
+    ending, content = draw(st.sampled_from(_SCORE_FILES))
+    return ending, draw(damaged([content]))
+
+
 @fuzz
-@given(damaged(_arrays()))
-def test_probabilities(content):
-    survives(lambda path: read_probabilities(path, (4, 5)), content)
+@given(damaged_scores(), _FORM)
+def test_score_files(file, form):
+    survives(lambda path: read_distribution(path, (4, 5), form), file[1], f"file{file[0]}")
+
+
+@fuzz
+@given(damaged([content for _, content in _SCORE_FILES]))
+def test_pickles(content):
+    with one_way_or_the_other():
+        read_pickle(content, 100_000)
+
+
+_OPCODES = st.lists(st.sampled_from([opcode.code.encode("latin-1") for opcode in pickletools.opcodes]), max_size=30)
+_PIECES = st.lists(
+    st.one_of(
+        _OPCODES.map(b"".join),
+        st.sampled_from([
+            b"cnumpy\ndtype\n", b"cnumpy.core.multiarray\n_reconstruct\n", b"c_codecs\nencode\n", b"U\x02f4", b"K\x01",
+            b"ctorch._utils\n_rebuild_tensor_v2\n", b"cnumpy.core.multiarray\nscalar\n", b"}", b"]", b"(", b")",
+        ]),
+        st.binary(max_size=4),
+    ),
+    max_size=12,
+)  # fmt: skip
+
+
+@fuzz
+@given(_PIECES)
+def test_steps_of_pickles_in_any_order(pieces):
+    with one_way_or_the_other():
+        read_pickle(b"".join(pieces) + b".", 100_000)
 
 
 _SPEC = {

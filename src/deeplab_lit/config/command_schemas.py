@@ -64,11 +64,24 @@ class PredictConfig(UseConfig):
 
 
 @dataclass(kw_only=True)
-class RefineConfig:
+class ScoreFilesConfig:
+    """The keys that say what score files hold, for the commands that read them."""
+
+    values: str = key("probabilities, or logits: scores before the softmax", "probabilities")
+    zero_is: str | None = key(
+        "what class index 0 is: background, or foreground (CAMs); null: background, and dicts of indices are refused",
+        None,
+    )
+    array: str | None = key("the name of the array in a dict or .npz file; null: the first known name", None)
+    align_corners: bool = key("how smaller maps are enlarged bilinearly: whether corner pixels are aligned", False)
+
+
+@dataclass(kw_only=True)
+class RefineConfig(ScoreFilesConfig):
     """The config of `python -m deeplab_lit.refine`."""
 
     images: str = key("a folder")
-    probabilities: str = key("a folder with NAME.npy or NAME.npz for each image")
+    probabilities: str = key("a folder with NAME.npy, .npz, .pkl or .pth for each image")
     out: str = key("folder for the labels", decides=False)
     classes: str | None = key("a class list for the palette; null: VOC's palette", None, decides=False)
     save_probabilities: bool = key("also the refined ones, float16 .npz", False, decides=False)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.list_lines import parse_line
 from deeplab_lit.data.mask_files import INDICES, MaskCoding
 from deeplab_lit.data.split import Split
 from deeplab_lit.utils.errors import UserError, closest
@@ -14,11 +15,12 @@ from deeplab_lit.utils.errors import UserError, closest
 
 @dataclass(frozen=True)
 class Entry:
-    """The id, the image file and the mask file of one example."""
+    """The id, the image file and the mask file of one example, and its tags if the list has some."""
 
     id: str
     image: Path
     mask: Path
+    tags: tuple[int, ...] | None = None
 
 
 class Layout:
@@ -31,20 +33,29 @@ class Layout:
     Args:
         train_masks: a folder with ID.png for each training example, used instead of the data set's own masks, such as
             pseudo-labels; None: the data set's own masks.
-        train_list: a text file with the ids of the training examples to use; None: all.
+        train_list: a text file with the training examples to use, one a line (see
+            :func:`deeplab_lit.data.list_lines.parse_line`); None: all.
+        val_list: such a file with the examples to evaluate on; None: all.
 
     Raises:
-        UserError: ``train_masks`` is not a folder, or ``train_list`` is not a file.
+        UserError: ``train_masks`` is not a folder, or a list is not a file.
     """
 
     labels: LabelSet
     root: Path
     coding: MaskCoding = INDICES
 
-    def __init__(self, train_masks: str | Path | None = None, train_list: str | Path | None = None) -> None:
-        self._train_list = None if train_list is None else Path(train_list).expanduser()
-        if self._train_list is not None and not self._train_list.is_file():
-            raise UserError(f"data.train_list={train_list} does not exist: give a text file with one id a line.")
+    def __init__(
+        self,
+        train_masks: str | Path | None = None,
+        train_list: str | Path | None = None,
+        val_list: str | Path | None = None,
+    ) -> None:
+        given = {"train": train_list, "val": val_list}
+        self._own_lists = {name: Path(path).expanduser() for name, path in given.items() if path is not None}
+        for name, path in self._own_lists.items():
+            if not path.is_file():
+                raise UserError(f"data.{name}_list={given[name]} does not exist: give a text file with one id a line.")
         self.train_masks = None if train_masks is None else Path(train_masks).expanduser()
         if self.train_masks is not None and not self.train_masks.is_dir():
             raise UserError(
@@ -61,42 +72,65 @@ class Layout:
 
     def listing(self, name: str) -> Split:
         """The examples of ``"train"`` or ``"val"``, without a check that their files exist."""
-        where, entries = self.entries(name)
-        if name == "train" and self._train_list is not None:
-            where, entries = self._train_list, self._listed(entries, where, self._train_list)
+        where, entries, own = self._chosen(name)
+        if name == "train" and self._own_lists:
+            self._refuse_held_out(where, entries, own)
         masks = [entry.mask for entry in entries]
         if name == "train" and self.train_masks is not None:
             masks = [self.train_masks / f"{entry.id}.png" for entry in entries]
         ids, images = [entry.id for entry in entries], [entry.image for entry in entries]
         return Split(ids, images, masks, len(self.labels), where, self.coding)
 
+    def tags(self, name: str) -> dict[str, tuple[int, ...]]:
+        """The image tags in the list of ``"train"`` or ``"val"``: the id of each example -> the numbers in its line.
+
+        Whether 0 is the background or the first other class is the list's own affair. An example without tags has an
+        empty tuple. The dict is empty if no line has tags.
+        """
+        _, entries, _ = self._chosen(name)
+        if all(entry.tags is None for entry in entries):
+            return {}
+        return {entry.id: entry.tags or () for entry in entries}
+
     def entry_of(self, line: str, where: Path) -> Entry | None:
-        """The entry that a line of ``train_list`` names beside the ids of :meth:`entries`; None: no other is allowed.
+        """The entry that a line of a user's list names beside the ids of :meth:`entries`; None: no other is allowed.
 
         Whether its files exist is not checked.
         """
         return None
 
-    def _listed(self, entries: Sequence[Entry], where: str | Path, listed_in: Path) -> list[Entry]:
-        """The entries that the train list ``listed_in`` names."""
-        by_id = {entry.id: entry for entry in entries}
+    def _chosen(self, name: str) -> tuple[str | Path, list[Entry], list[Entry]]:
+        """As :meth:`entries`, of the user's list if there is one, and the result of :meth:`entries` itself."""
+        where, entries = self.entries(name)
+        if name not in self._own_lists:
+            return where, entries, entries
+        by_id, listed_in = {entry.id: entry for entry in entries}, self._own_lists[name]
         lines = read_list(listed_in)
-        found = [by_id.get(line) or self.entry_of(line, listed_in) for line in lines]
+        found = [_known(line, by_id, listed_in) or self.entry_of(line, listed_in) for line in lines]
         if unknown := [line for line, entry in zip(lines, found, strict=True) if entry is None]:
+            kind = {"train": "training", "val": "validation"}[name]
             raise UserError(
-                f"{listed_in} names {unknown[0]!r}{_more(unknown)}, which is none of the {len(by_id)} training images "
-                f"of {where}.{closest(unknown[0], list(by_id)[:1000])}"
+                f"{listed_in} names {unknown[0]!r}{_more(unknown)}, which is none of the {len(by_id)} {kind} images of "
+                f"{where}.{closest(unknown[0], list(by_id)[:1000])}"
             )
         chosen = [entry for entry in found if entry is not None]
         refuse_doubles([entry.id for entry in chosen], listed_in)
-        listed_in_val, val = self.entries("val")
-        held_out = {entry.image for entry in val} - {entry.image for entry in entries}
+        return listed_in, chosen, entries
+
+    def _refuse_held_out(self, where: str | Path, chosen: Sequence[Entry], own: Sequence[Entry]) -> None:
+        """Raise UserError if a user's list makes an example one to train on and to evaluate on.
+
+        Where ``data.train`` and ``data.val`` themselves share examples, they are meant to.
+        """
+        listed_in_val, val, _ = self._chosen("val")
+        held_out = {entry.image for entry in val}
+        if "val" not in self._own_lists:
+            held_out -= {entry.image for entry in own}
         if leaked := [entry.id for entry in chosen if entry.image in held_out]:
             raise UserError(
-                f"{listed_in} names {leaked[0]!r}{_more(leaked)}, which is to evaluate on ({listed_in_val}): take it "
-                "off the list, or give another data.val=."
+                f"{where} names {leaked[0]!r}{_more(leaked)}, which is to evaluate on ({listed_in_val}): take it off "
+                "one of the two, or give another data.val=."
             )
-        return chosen
 
     def split(self, name: str) -> Split:
         """The examples of ``"train"`` or ``"val"``.
@@ -105,6 +139,14 @@ class Layout:
             UserError: the list or a listed file does not exist, the list is empty or names a file twice.
         """
         return self.listing(name).checked()
+
+
+def _known(line: str, by_id: dict[str, Entry], where: Path) -> Entry | None:
+    """The entry whose id is ``line``, or the id in it."""
+    if line in by_id:
+        return by_id[line]
+    parsed = parse_line(line, where)
+    return replace(by_id[parsed.id], tags=parsed.tags) if parsed.id in by_id else None
 
 
 def find_list(given: str, folder: Path, key: str) -> Path:

@@ -49,14 +49,15 @@ _PARTS: dict[str, dict[str, tuple[type, ...]]] = {
 }
 _KINDS: dict[type, str] = {int: "a whole number", float: "a number", str: "a text"}
 _SETS = ("coco", "coco91", "voc", "file")
+_CROWDS = ("void", "class")
 # part of the cache key: raise it whenever the same annotations give other masks
 _VERSION = 1
 
 
 class COCO(Layout):
-    """A data set in COCO's layout: ROOT/train2017/*.jpg and ROOT/annotations/instances_train2017.json.
+    """A data set in COCO's layout, of 2017 or 2014: ROOT/train2017/*.jpg, ROOT/annotations/instances_train2017.json.
 
-    The annotations are drawn once into index PNGs. Crowd regions are drawn first, as void. Objects follow from the
+    The annotations are drawn once into index PNGs. Crowd regions are drawn first. Objects follow from the
     largest to the smallest, so that the smaller of two overlapping objects is seen. Categories outside the chosen
     classes are not drawn. All other pixels are background.
 
@@ -68,12 +69,15 @@ class COCO(Layout):
         min_pixels: training images with fewer labelled pixels (neither background nor void) are left out.
         converted: the folder for the masks; None: the cache folder.
         clip: cut polygons at the border of their image instead of refusing those that leave it.
-        train_list: a text file with the ids of the training images to use, such as ``000000000009``; None: all.
+        train_list: a text file with the ids of the training images to use, such as ``000000000009``, or
+            ``COCO_train2014_000000000009`` as the files of 2014 are named; None: all.
+        val_list: such a file with the images to evaluate on; None: all.
         train_masks: a folder with ID.png for each training image, used instead of the annotations, such as
             pseudo-labels.
+        crowds: ``"void"`` or ``"class"``: what crowd regions are drawn as.
 
     Raises:
-        UserError: ``root`` is missing, ``classes`` is unknown, or the annotations do not exist.
+        UserError: ``root`` is missing, ``classes`` or ``crowds`` is unknown, or the annotations do not exist.
     """
 
     def __init__(
@@ -87,10 +91,14 @@ class COCO(Layout):
         clip: bool = False,
         train_list: str | Path | None = None,
         train_masks: str | Path | None = None,
+        val_list: str | Path | None = None,
+        crowds: str = "void",
     ) -> None:
-        super().__init__(train_masks, train_list)
+        super().__init__(train_masks, train_list, val_list)
         if classes not in _SETS:
             raise UserError(f"data.classes={classes!r}: choose one of {', '.join(_SETS)}.{closest(classes, _SETS)}")
+        if crowds not in _CROWDS:
+            raise UserError(f"data.crowds={crowds!r}: choose {' or '.join(_CROWDS)}.{closest(str(crowds), _CROWDS)}")
         if root is None:
             raise UserError(
                 "data.root is missing: type data.root=FOLDER, the one that holds annotations (or roots.coco=FOLDER, "
@@ -98,7 +106,7 @@ class COCO(Layout):
             )
         self.root = Path(root).expanduser()
         self._names = {"train": train, "val": val}
-        self._min_pixels, self._clip = min_pixels, clip
+        self._min_pixels, self._clip, self._crowds_are_void = min_pixels, clip, crowds == "void"
         self._cache = cache_folder(converted)
         for name in self._names:
             if not self._json(name).is_file():
@@ -120,7 +128,9 @@ class COCO(Layout):
             return self._folders[name]
         with self._json(name).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256")
-        digest.update(json.dumps([_VERSION, self._set, self._clip, self.labels.names]).encode())
+        settings = [_VERSION, self._set, self._clip, self.labels.names]
+        settings += [] if self._crowds_are_void else ["crowds"]  # so that masks drawn before the key existed stay
+        digest.update(json.dumps(settings).encode())
         self._folders[name] = self._cache / f"{self._json(name).stem}-{self._set}-{digest.hexdigest()[:12]}"
         return self._folders[name]
 
@@ -147,7 +157,7 @@ class COCO(Layout):
     def _draw(self, path: Path, folder: Path, progress: Progress | None) -> None:
         content = _read_json(path)
         numbers = _numbers(content, path, self.labels)
-        jobs = _jobs(content, path, numbers)
+        jobs = _jobs(content, path, numbers, self._crowds_are_void)
         work = partial(_draw_one, path, folder, self.labels, self._clip)
         counts = list(spread(work, jobs, f"drawing the masks of {path.name} once into {folder}", progress))
         images = [[file, count] for (file, *_), count in zip(jobs, counts, strict=True)]
@@ -228,7 +238,7 @@ def _numbers(content: Mapping[str, Any], path: Path, labels: LabelSet) -> dict[i
 
 
 def _jobs(
-    content: Mapping[str, Any], path: Path, numbers: Mapping[int, int | None]
+    content: Mapping[str, Any], path: Path, numbers: Mapping[int, int | None], crowds_are_void: bool
 ) -> list[tuple[str, int, int, list[tuple[int, Any]]]]:
     """For each image: file name, height, width, and the (class index or void, annotation) pairs to draw."""
     of_image: dict[int, list[tuple[int, Any]]] = defaultdict(list)
@@ -247,7 +257,8 @@ def _jobs(
             )
         number = numbers[annotation["category_id"]]
         if number is not None:
-            of_image[annotation["image_id"]].append((VOID if annotation.get("iscrowd") else number, annotation))
+            is_void = crowds_are_void and annotation.get("iscrowd")
+            of_image[annotation["image_id"]].append((VOID if is_void else number, annotation))
     return [
         (inside(image["file_name"], path), _side(image["height"], path), _side(image["width"], path), of_image[id])
         for id, image in images.items()

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from deeplab_lit.data.labels import VOID
 from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.errors import UserError
 
@@ -25,8 +24,8 @@ def draw(
     """The mask (H, W) of an image: crowd regions first, then the objects from the largest to the smallest.
 
     Args:
-        objects: (class index, annotation) of each object. The class index of a crowd region is :data:`VOID`. An
-            annotation has ``id`` and ``segmentation``.
+        objects: (class index or :data:`VOID`, annotation) of each object. An annotation has ``id``, ``segmentation``
+            and, for a crowd region, ``iscrowd``.
         height, width: size of the image in pixels.
         where: the annotation file, for messages.
         clip: cut polygons at the border of the image; otherwise a polygon may leave the image by one pixel at most.
@@ -46,7 +45,7 @@ def draw(
     for number, annotation in objects:
         code = _code(annotation, height, width, f"{where}: annotation {annotation.get('id')}", clip)
         # False sorts first: crowd regions come before all objects, whatever their size
-        drawn.append((number != VOID, -int(coco_mask.area(code)), len(drawn), number, code))
+        drawn.append((not annotation.get("iscrowd"), -int(coco_mask.area(code)), len(drawn), number, code))
     result = np.zeros((height, width), np.uint8)
     for *_, number, code in sorted(drawn, key=lambda each: each[:3]):
         result[coco_mask.decode(code).astype(bool)] = number

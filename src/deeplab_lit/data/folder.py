@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from deeplab_lit.data.base import Entry, Layout, find_list, inside, read_list
+from deeplab_lit.data.base import Entry, Layout, find_list, inside, read_list, refuse_doubles
 from deeplab_lit.data.class_list import read_class_list
 from deeplab_lit.data.image_files import pictures_below
+from deeplab_lit.data.list_lines import parse_line
 from deeplab_lit.utils.errors import UserError
 
 
@@ -26,8 +27,8 @@ class Folder(Layout):
         masks: the folder of the masks, in the same way.
         classes: a class list (see :func:`read_class_list`).
         train: the list of the training images, a path, or a name below ``root`` without ``.txt``. Its lines are paths
-            of images below ``images`` without suffix. None: train/ and val/ inside both folders, or a share of the
-            images.
+            of images below ``images`` without suffix, with or without image tags. None: train/ and val/ inside both
+            folders, or a share of the images.
         val: the list of the validation images, as ``train``.
         val_share: the share of validation images where neither lists nor train/ and val/ say which they are.
         train_masks: a folder with ID.png for each training image, used instead of ``masks``, such as pseudo-labels.
@@ -81,9 +82,9 @@ class Folder(Layout):
         given = self._lists[name]
         if given is not None:
             path = find_list(given, self.root, f"data.{name}")
-            return path, [
-                self._entry(id, images.get(id, self.images / f"{inside(id, path)}.jpg")) for id in read_list(path)
-            ]
+            entries = [self._listed(line, images, path) for line in read_list(path)]
+            refuse_doubles([entry.id for entry in entries], path)
+            return path, entries
         ids = sorted(self._own(name, images))
         if not ids:
             raise UserError(
@@ -99,6 +100,13 @@ class Folder(Layout):
             return [id for id in images if Path(id).parts[0] == name]
         val = {id for id in images if _fraction(id) < self._val_share} or {min(images, key=_fraction, default="")}
         return [id for id in images if (id in val) == (name == "val")]
+
+    def _listed(self, line: str, images: dict[str, Path], where: Path) -> Entry:
+        parsed = parse_line(line, where)
+        # what looks like two paths is a name with a space
+        id, tags = (line, None) if line in images or parsed.paths else (parsed.id, parsed.tags)
+        entry = self._entry(id, images.get(id, self.images / f"{inside(id, where)}.jpg"))
+        return replace(entry, tags=tags)
 
     def _entry(self, id: str, image: Path) -> Entry:
         return Entry(id, image, self.masks / f"{id}.png")

@@ -44,6 +44,7 @@ class VOCAug(VOC):
         download: fetch VOC and SBD if they are not there.
         train_list: a text file with the ids of the training images to use, which need only have an image and a mask;
             None: all of trainaug.
+        val_list: such a file with the images to evaluate on; None: all that ``val`` names.
     """
 
     def __init__(
@@ -55,8 +56,9 @@ class VOCAug(VOC):
         train_masks: str | Path | None = None,
         download: bool = False,
         train_list: str | Path | None = None,
+        val_list: str | Path | None = None,
     ) -> None:
-        super().__init__(root, "train", val, None, train_masks, download, train_list)
+        super().__init__(root, "train", val, None, train_masks, download, train_list, val_list)
         self._without_sbd = sbd is False
         self._sbd_given = Path(sbd).expanduser() if sbd else cache_folder() / "sbd"
         self._converted = cache_folder() / "sbd_masks" if converted is None else Path(converted).expanduser()
@@ -146,7 +148,8 @@ class VOCAug(VOC):
         if self._without_sbd:
             return entry
         image = entry.image if entry.image.is_file() else self.sbd / "img" / entry.image.name
-        return Entry(entry.id, image, entry.mask if entry.mask.is_file() else self._converted / entry.mask.name)
+        mask = entry.mask if entry.mask.is_file() else self._converted / entry.mask.name
+        return Entry(entry.id, image, mask, entry.tags)
 
 
 _NOT_SBD = "it is not one of SBD's cls/*.mat files."

@@ -9,6 +9,7 @@ from deeplab_lit.data.base import Entry, Layout, find_list, inside, read_list, r
 from deeplab_lit.data.class_list import read_class_list
 from deeplab_lit.data.downloads import download_voc, fetch_once
 from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.list_lines import parse_line
 from deeplab_lit.data.mask_files import coloured
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.homes import cache_folder
@@ -24,14 +25,15 @@ class VOC(Layout):
         root: the folder that holds JPEGImages, SegmentationClass and ImageSets/Segmentation, or one that holds
             VOCdevkit/VOC2012; None: the folder that ``download`` fills.
         train: the list to train on: its name without ``.txt``, or a path. Its lines are ids, or pairs of paths below
-            root (image, mask) as in the lists of the released nets.
+            root (image, mask) as in the lists of the released nets, with or without image tags.
         val: the list to evaluate on.
         classes: a class list (see :func:`read_class_list`); PASCAL VOC's 21 classes unless given.
         train_masks: a folder with ID.png for each training image, used instead of SegmentationClass, such as
             pseudo-labels.
         download: fetch VOC 2012 into root if it is not there.
         train_list: a text file with the ids of the training images to use, which need only have an image and a mask;
-            None: all that ``train`` names.
+            None: all that ``train`` names. Its lines are as those of ``train``.
+        val_list: such a file with the images to evaluate on; None: all that ``val`` names.
 
     Attributes:
         labels: the class names and the palette.
@@ -50,8 +52,9 @@ class VOC(Layout):
         train_masks: str | Path | None = None,
         download: bool = False,
         train_list: str | Path | None = None,
+        val_list: str | Path | None = None,
     ) -> None:
-        super().__init__(train_masks, train_list)
+        super().__init__(train_masks, train_list, val_list)
         self._given = cache_folder() / "voc2012" if root is None else Path(root).expanduser()
         self._download = download
         if root is None and not download and not (self._given / _DEVKIT).is_dir():
@@ -106,9 +109,14 @@ class VOC(Layout):
         return self._entry(line, where)
 
     def _entry(self, line: str, where: Path) -> Entry:
-        words = line.split()
-        if len(words) == 2 and all("/" in word for word in words):
-            image, mask = (self.root / inside(word.lstrip("/"), where) for word in words)
-            return Entry(image.stem, image, mask)
-        id = inside(line, where)
-        return Entry(id, self.root / "JPEGImages" / f"{id}.jpg", self.root / "SegmentationClass" / f"{id}.png")
+        parsed = parse_line(line, where)
+        if parsed.paths is not None:
+            image, mask = (self.root / inside(path.lstrip("/"), where) for path in parsed.paths)
+            return Entry(image.stem, image, mask, parsed.tags)
+        is_name = parsed.tags is not None and self._image(line).is_file()  # a file name that ends in numbers
+        id = inside(line if is_name else parsed.id, where)
+        mask = self.root / "SegmentationClass" / f"{id}.png"
+        return Entry(id, self._image(id), mask, None if is_name else parsed.tags)
+
+    def _image(self, id: str) -> Path:
+        return self.root / "JPEGImages" / f"{id}.jpg"

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deeplab_lit.config.command_schemas import RefineConfig
 from deeplab_lit.config.identity import REFINEMENT
@@ -17,10 +13,11 @@ from deeplab_lit.crf.presets import build_crf
 from deeplab_lit.data.class_list import read_class_list
 from deeplab_lit.data.image_files import read_image
 from deeplab_lit.data.labels import VOID, LabelSet
+from deeplab_lit.data.score_files import WrongForm, find_scores
+from deeplab_lit.inference.distributions import read_distribution
 from deeplab_lit.inference.inputs import workers
 from deeplab_lit.inference.output_folder import Outputs, conclude
 from deeplab_lit.inference.photographs import find_images
-from deeplab_lit.utils.arrays import Floats
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.parallel import ahead
 from deeplab_lit.utils.progress import preparing
@@ -41,11 +38,13 @@ def refine(config: RefineConfig) -> None:
     crf = build_crf(config.crf, threads=1)
     if crf is None:
         raise UserError("crf=none refines nothing: choose crf=v1_largefov, v2_vgg16 or v2_resnet101.")
-    saved, images = _saved(Path(config.probabilities).expanduser()), find_images(config.images)
+    saved, images = find_scores(config.probabilities), find_images(config.images)
     alone = sorted(saved.keys() - images.keys())
     if alone:
         raise UserError(f"{saved[alone[0]]} has no image of that name in {config.images} ({len(alone)} such in all).")
     labels = _labels(config.classes)
+    classes = len(labels) if config.classes is not None else None
+    _check_form(next(iter(saved)), saved, images, config, classes)
     settings = {key: value for key, value in asdict(config).items() if key in REFINEMENT}
     out = Outputs(config.out, labels, settings, config.overlays, config.save_probabilities, config.overwrite)
     names = own_shard(config.shard).of(list(saved))
@@ -54,9 +53,7 @@ def refine(config: RefineConfig) -> None:
     def work(name: str) -> str | None:
         try:
             image = read_image(images[name])
-            probabilities = read_probabilities(saved[name], (image.shape[0], image.shape[1]))
-            if len(probabilities) != len(labels) and config.classes is not None:
-                raise UserError(f"it has {len(probabilities)} classes, {config.classes} has {len(labels)}.")
+            probabilities = read_distribution(saved[name], (image.shape[0], image.shape[1]), config, classes)
             refined = crf(image, probabilities)
         except UserError as error:
             return f"{saved[name]}: {error}"
@@ -72,83 +69,17 @@ def refine(config: RefineConfig) -> None:
     conclude(len(waiting) - len(bad), len(names) - len(waiting), bad, out.folder)
 
 
-def _saved(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise UserError(f"probabilities={folder} is not a folder: give one that holds NAME.npy or NAME.npz.")
-    found: dict[str, Path] = {}
-    for file in sorted([*folder.rglob("*.npy"), *folder.rglob("*.npz")]):
-        if file.name.startswith("."):  # left by a process that was killed while it wrote
-            continue
-        name = file.relative_to(folder).with_suffix("").as_posix()
-        if name in found:
-            raise UserError(f"{found[name]} and {file} are both probabilities of {name}: take one away.")
-        found[name] = file
-    if not found:
-        raise UserError(f"probabilities={folder} holds no .npy or .npz file.")
-    return found
-
-
-def read_probabilities(path: Path, size: tuple[int, int]) -> Floats:
-    """The probabilities, float32 (C, H, W), of a .npy file, or of a .npz file.
-
-    A .npz file has one array, or one named ``probabilities``. The array is float16, float32, float64, or uint8 from 0
-    to 255. The result is scaled to add up to 1 over the classes, since rounding changes the sum.
-
-    Args:
-        path: the file.
-        size: (H, W) of the image; an array (H, W, C) is transposed.
-
-    Raises:
-        UserError: the file is no such file, has another size, or holds values that are no probabilities.
-    """
+def _check_form(
+    name: str, saved: dict[str, Path], images: dict[str, Path], config: RefineConfig, classes: int | None
+) -> None:
+    """Raise UserError if the keys do not say what one file holds, before all files are read and a folder is made."""
     try:
-        values = _array(path, size[0] * size[1] * VOID * 8 + 4096)
+        image = read_image(images[name])
+        read_distribution(saved[name], (image.shape[0], image.shape[1]), config, classes)
+    except WrongForm as error:
+        raise UserError(f"{saved[name]}: {error}") from error
     except UserError:
-        raise
-    except Exception as error:  # a damaged file makes NumPy and zlib raise errors of many types
-        words = str(error).splitlines() or [type(error).__name__]
-        raise UserError(f"it cannot be read as an array ({words[0]}).") from error
-    if values.ndim != 3 or values.dtype not in (np.uint8, np.float16, np.float32, np.float64):
-        raise UserError(f"it is {values.dtype} {values.shape}: give (C, H, W), float16, float32, float64 or uint8.")
-    if values.shape[1:] != size and values.shape[:2] == size:
-        values = values.transpose(2, 0, 1)
-    if values.shape[1:] != size:
-        raise UserError(
-            f"it is {values.shape} for an image of {size}: give (C, H, W) with the image's height and width."
-        )
-    if values.shape[0] > VOID:
-        raise UserError(f"it has {values.shape[0]} classes: at most {VOID}, since 255 is void.")
-    scaled = values.astype(np.float32) / (255 if values.dtype == np.uint8 else 1)
-    sums = scaled.sum(0)
-    # eight bits round each class by up to half a step
-    slack = max(0.02, values.shape[0] / 255) if values.dtype == np.uint8 else 0.02
-    if not np.isfinite(sums).all():
-        raise UserError("it holds NaN or infinity.")
-    if scaled.min() < -1e-4 or np.abs(sums - 1).max() > slack:
-        raise UserError(
-            f"it runs from {scaled.min():.3g} and adds up to {sums.min():.3g} to {sums.max():.3g} instead of 1: save "
-            "probabilities, after the softmax."
-        )
-    return np.ascontiguousarray(np.maximum(scaled, 0) / np.maximum(sums, 1e-6))
-
-
-def _array(path: Path, most: int) -> NDArray[Any]:
-    """The array of a file; a compressed array of more than ``most`` bytes is refused before it is in memory."""
-    if not zipfile.is_zipfile(path):
-        return np.load(path, mmap_mode="r", allow_pickle=False)  # mapped, it cannot be larger than its file
-    with zipfile.ZipFile(path) as archive:
-        names = [info.filename for info in archive.infolist()]
-        chosen = names[0] if len(names) == 1 else "probabilities.npy"
-        if chosen not in names:
-            held = ", ".join(name.removesuffix(".npy") for name in names)
-            raise UserError(f"it holds {held or 'nothing'}: name the array 'probabilities'.")
-        if archive.getinfo(chosen).file_size > most:
-            raise UserError(f"it unpacks to {archive.getinfo(chosen).file_size} bytes, more than its image can need.")
-        with archive.open(chosen) as member:
-            content = member.read(most + 1)  # the size in the archive's header may be false
-    if len(content) > most:
-        raise UserError(f"it unpacks to more than {most} bytes, more than its image can need.")
-    return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+        return  # is told with the other files that could not be used
 
 
 def _labels(classes: str | None) -> LabelSet:

@@ -57,6 +57,7 @@ class Shapes(VOC):
             ``$XDG_CACHE_HOME/deeplab_lit`` or ``~/.cache/deeplab_lit``.
         train_masks: a folder with ID.png for each training picture, used instead of the true masks.
         train_list: a text file with the ids of the training pictures to use; None: all.
+        val_list: a text file with the ids of the pictures to evaluate on; None: all.
 
     Raises:
         UserError: an unknown domain, or fewer than one picture in a split.
@@ -71,6 +72,7 @@ class Shapes(VOC):
         cache: str | Path | None = None,
         train_masks: str | Path | None = None,
         train_list: str | Path | None = None,
+        val_list: str | Path | None = None,
     ) -> None:
         if domain not in DOMAINS:
             raise UserError(f"data.domain={domain!r}: choose one of {', '.join(DOMAINS)}.{closest(domain, DOMAINS)}")
@@ -79,7 +81,8 @@ class Shapes(VOC):
         self._domain, self._counts, self._seed = domain, {"train": train_images, "val": val_images}, seed
         recipe = json.dumps([_VERSION, domain, self._counts, seed])
         name = f"shapes-{domain}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
-        super().__init__(cache_folder(cache) / name, train_masks=train_masks, train_list=train_list)
+        folder = cache_folder(cache) / name
+        super().__init__(folder, train_masks=train_masks, train_list=train_list, val_list=val_list)
         self.labels = LabelSet(("background", *DOMAINS[domain].things))
         self.coding = coloured(self.labels)
 
