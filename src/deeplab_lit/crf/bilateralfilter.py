@@ -84,12 +84,12 @@ def _filtered(images: Floats, segs: Floats, sigma_rgb: float, sigma_xy: float) -
             found: Floats = built.filter(torch.from_numpy(seg.reshape(len(seg), -1).T)).numpy().T
             yield found.reshape(seg.shape)
         return
-    from deeplab_lit.crf import lattice
+    from deeplab_lit.crf.permutohedral import build_filter, messages
     from deeplab_lit.kernels.jit import threads
 
     def work(image: Floats, seg: Floats) -> Floats:
-        built = lattice.build(features(image, sigma_rgb, sigma_xy), parallel=False)
-        return lattice.filter_channels(built, seg.reshape(len(seg), -1)).reshape(seg.shape)
+        kernel = build_filter(features(image, sigma_rgb, sigma_xy), 1, "none", parallel=False)
+        return messages(seg.reshape(len(seg), -1), [kernel], parallel=False).reshape(seg.shape)
 
     with ThreadPoolExecutor(threads()) as pool:
         yield from pool.map(work, images, segs)

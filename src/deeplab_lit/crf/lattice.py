@@ -279,37 +279,3 @@ def filter_ones(starts, pixels, shares, neighbours, vertices, weights):  # type:
             total += weights[n, k] * old[vertices[n, k]]
         result[n] = total
     return result, old.max()
-
-
-def filter_channels(lattice: Lattice, values: Floats) -> Floats:
-    """Filter values (K, N) of the pixels with the Gaussian of the features, on one thread: float32 (K, N)."""
-    pixels = np.ascontiguousarray(values.T, np.float32)
-    found = _filter_channels[False](
-        lattice.starts, lattice.pixels, lattice.shares, lattice.neighbours, lattice.vertices, lattice.weights, pixels
-    )
-    return np.ascontiguousarray(found.T) * np.float32(lattice.gain)
-
-
-@kernel
-def _filter_channels(starts, pixels, shares, neighbours, vertices, weights, values):  # type: ignore[no-untyped-def]
-    """Filter the rows of ``values`` (N, K) without the lattice's gain: (N, K)."""
-    points, (count, channels) = len(starts) - 1, values.shape
-    old, new = np.zeros((points + 1, channels), np.float32), np.zeros((points + 1, channels), np.float32)
-    for p in prange(points):
-        for entry in range(starts[p], starts[p + 1]):
-            pixel, share = pixels[entry], shares[entry]
-            for c in range(channels):
-                old[p, c] += share * values[pixel, c]
-    for j in range(neighbours.shape[0]):
-        for p in prange(points):
-            one, other = neighbours[j, p, 0], neighbours[j, p, 1]
-            for c in range(channels):
-                new[p, c] = old[p, c] + np.float32(0.5) * (old[one, c] + old[other, c])
-        old, new = new, old
-    result = np.zeros((count, channels), np.float32)
-    for n in prange(count):
-        for k in range(vertices.shape[1]):
-            point, weight = vertices[n, k], weights[n, k]
-            for c in range(channels):
-                result[n, c] += weight * old[point, c]
-    return result
