@@ -79,7 +79,7 @@ def test_a_file_of_weights_is_read_once_and_brings_its_normalisation(tmp_path, m
     file = tmp_path / "old.ckpt"
     file.write_bytes(gzip.decompress((ROOT / "tests" / "fixtures" / "old_layout" / "last.ckpt.gz").read_bytes()))
     reads = []
-    monkeypatch.setattr(plans, "read", lambda path, read=plans.read: reads.append(path) or read(path))
+    monkeypatch.setattr(plans, "read", lambda path, *more, read=plans.read: reads.append(path) or read(path, *more))
     config = config_of(*CPU, "init=checkpoint", f"init.path={file}", "parity.normalization=bgr_bytes")
     plan = make_plan(config)
     assert reads == [str(file)] and plan.weights["global_step"] == 2

@@ -37,6 +37,7 @@ def test_a_partial_load_is_refused_with_what_was_found(tmp_path, pyramid):
     other = {**pyramid, "aspp.c1.weight": torch.zeros(()).expand(19, 2048, 3, 3)}
     refused(other, "1 have another shape (aspp.c1.weight (19, 2048, 3, 3) for (21, 2048, 3, 3))")
     refused({"encoder.w": torch.zeros(2, 3)}, "begin with encoder.w (2, 3)", "No layout that is known")
+    refused({"encoder.w": torch.zeros(1)}, "such names: they begin with layer1.conv1.conv.weight, conv1.weight, Scale.")
     refused({"epoch": 3, "name": "x"}, "holds a dict with epoch, name, not tensors by name")
     refused([1, 2], "holds list, not tensors by name")
 
@@ -103,3 +104,10 @@ def test_wrappers_of_names_and_of_files(tmp_path):
         state = {prefix + name: value for name, value in one.items()}
         torch.save({key: state} if key else state, tmp_path / "a.pth")
         assert len(read(tmp_path / "a.pth")["deeplab_lit"]["network"]["scales"]) == scales
+
+
+@pytest.mark.parametrize("make", [torch.Tensor.to_sparse, lambda value: value.to(torch.complex64)])
+def test_tensors_that_no_parameter_can_hold(tmp_path, pyramid, make):
+    """They ended in an error of PyTorch, or lost their imaginary part."""
+    said = refusal(tmp_path / "a.pth", {**pyramid, "aspp.c0.bias": make(torch.ones(21))})
+    assert "a.pth is damaged: its state dict is not what a checkpoint of this library holds" in said

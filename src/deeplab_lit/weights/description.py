@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.utils.errors import UserError
@@ -85,6 +88,12 @@ def _palette(names: list[Any], palette: list[Any]) -> bool:
     return len(names) == len(palette) <= 65536 and all(type(name) is str for name in names) and colours
 
 
+def _is_dense(value: Any) -> bool:
+    """Whether a value is a tensor of real numbers that can be copied into a parameter."""
+    right = isinstance(value, Tensor) and value.layout is torch.strided
+    return right and not (value.is_quantized or value.is_complex())
+
+
 _RIGHT: dict[str, Callable[[Any, Mapping[str, Any]], bool]] = {
     "network": lambda about, _: (
         _component(about["network"]["backbone"])
@@ -106,8 +115,8 @@ _RIGHT: dict[str, Callable[[Any, Mapping[str, Any]], bool]] = {
     ),
     "evaluation size": lambda about, _: 0 < about.get("eval_size", 513) <= 65536,
     "step": lambda _, content: type(content["global_step"]) is int,
-    "weights": lambda _, content: (
+    "state dict": lambda _, content: (
         isinstance(content["state_dict"], dict)
-        and all(type(name) is str and hasattr(value, "shape") for name, value in content["state_dict"].items())
+        and all(type(name) is str and _is_dense(value) for name, value in content["state_dict"].items())
     ),
 }

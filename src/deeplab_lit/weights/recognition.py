@@ -79,9 +79,8 @@ def _refusal(state: Mapping[str, Tensor], source: str, nearest: Comparison) -> s
     first = ", ".join(f"{name} {tuple(value.shape)}" for name, value in list(state.items())[:4])
     found = f"{source} holds {len(state)} tensors that begin with {first or 'nothing'}."
     if not nearest.shared:
-        examples = {layout.examples: layout.what for layout in reversed(known())}
-        such = "; ".join(f"{names} ({what})" for names, what in reversed(examples.items()))
-        return f"{found} No layout that is known has such names: {such}."
+        begin = ", ".join(dict.fromkeys(next(iter(layout.expected(1))) for layout in known()))
+        return f"{found} No layout that is known has such names: they begin with {begin}."
     parts = {"are missing": nearest.missing, "have no place": nearest.extra, "have another shape": nearest.other}
     said = "; ".join(f"{len(names)} {what} ({_some(names)})" for what, names in parts.items() if names)
     layout = nearest.layout
