@@ -32,7 +32,7 @@ _OF_THE_TRAINER = (
 )  # fmt: skip
 """Arguments of ``lightning.Trainer`` that change the weights or which checkpoint is the best."""
 
-_OF_EARLIER_RELEASES = {
+_OF_EARLIER_RELEASES: dict[str, dict[str, Any]] = {
     "loss": {
         "pixel_weights": None, "balanced": False, "threshold": None, "min_kept": 0, "dense_energy": 0.0,
         "energy_rgb_std": 15.0, "energy_xy_std": 100.0, "energy_scale": 0.5,
