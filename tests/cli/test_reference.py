@@ -57,13 +57,13 @@ def composed_keys(node, prefix=""):
 )
 def test_keys_are_those_that_hydra_composes(arguments):
     found = {key for key in all_keys("train", arguments) if not key.startswith("row.")}
-    groups_of_values = {"launcher", "experiments", "budget"}  # they set values elsewhere
+    groups_of_values = {"launcher", "experiments", "budget", "recipe"}  # they set values elsewhere
     assert found - groups_of_values == set(composed_keys(compose(*arguments)))
 
 
 def with_every_choice():
     """Arguments that take every choice of the groups of values at least once."""
-    groups = [each for each in groups_of("train") if each not in ("launcher", "experiments", "budget")]
+    groups = [each for each in groups_of("train") if each not in ("launcher", "experiments", "budget", "recipe")]
     for group in groups:
         for choice in choices(group):
             # heads that stand on fc6 or on poolings need VGG
@@ -75,7 +75,7 @@ def with_every_choice():
 def test_the_keys_of_each_choice_have_meanings_and_the_defaults_that_hydra_composes(arguments):
     config, taken = compose(*arguments), chosen("train", arguments)
     for group, found in keys_of_choices(taken).items():
-        if group in ("launcher", "experiments", "budget"):
+        if group in ("launcher", "experiments", "budget", "recipe"):
             continue
         hidden = {"_target_", "recipe"} | ({"name"} if "_target_" not in config[group] else set())
         assert {f"{group}.{name}" for name in config[group]} - {key.name for key in found} <= {

@@ -22,6 +22,8 @@ def test_every_config_composes_alone():
         "coco_voc": ["data.root=x"],
         "folder": ["data.root=x", "data.classes=x"],
         "checkpoint": ["init.path=x"],
+        "kazuto": ["init.path=x"],
+        "l2g": ["init.path=x"],
     }
     with initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
         for file in sorted(conf_folder().glob("*/*.yaml")):

@@ -27,11 +27,14 @@ QUIET = {"OMP_NUM_THREADS": "1"}
 
 
 @pytest.mark.long
-def test_two_processes_train_and_measure_as_one(tmp_path):
+@pytest.mark.parametrize(
+    "loss", [[], ["loss=balanced", "loss.dense_energy=1e-7"], ["loss=ohem", "loss.threshold=0.05", "loss.min_kept=300"]]
+)
+def test_two_processes_train_and_measure_as_one(tmp_path, loss):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-    train_alone(tmp_path / "one", *SHARED, "batch_size=4", env=QUIET)
-    done = train_alone(tmp_path / "two", *SHARED, *TWO, "batch_size=2", env=QUIET)
+    train_alone(tmp_path / "one", *SHARED, *loss, "batch_size=4", env=QUIET)
+    done = train_alone(tmp_path / "two", *SHARED, *loss, *TWO, "batch_size=2", env=QUIET)
     assert "4 steps of batch 4 = 2 x 2 processes" in done.stdout and done.stdout.count("mIoU 0.") == 3, done.stdout
     one, two = run_folder(tmp_path / "one"), run_folder(tmp_path / "two")
     a, b = (torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (one, two))

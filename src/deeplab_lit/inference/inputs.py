@@ -11,6 +11,7 @@ from deeplab_lit.data.source import open_source
 from deeplab_lit.data.split import Split
 from deeplab_lit.inference.predictor import Predictor, Scorer
 from deeplab_lit.inference.trained import Trained, load
+from deeplab_lit.models.fused_scales import FusedScales
 from deeplab_lit.models.network import fused_at
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.fetch import BEST, is_url
@@ -51,7 +52,7 @@ def open_network(config: UseConfig, eval_size: int | None = None) -> tuple[Train
     return trained, predictor
 
 
-def _as_tested(network: Scorer, config: UseConfig) -> Scorer:
+def _as_tested(network: Scorer, config: UseConfig) -> Scorer | FusedScales:
     """The network at the scales and with the fusion of the config."""
     if config.flip and config.flip_scales:
         raise UserError("flip=true and flip_scales=true mirror the image twice: leave one of them out.")

@@ -21,7 +21,7 @@ from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.hardware import resolve_precision
 from deeplab_lit.weights.onnx_graph import OnnxNetwork
 
-Scorer = Network | FusedScales | OnnxNetwork
+Scorer = Network | OnnxNetwork
 Refine = Callable[[Bytes, Floats], Floats]
 PRECISIONS = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
@@ -47,7 +47,7 @@ class Predictor:
 
     def __init__(
         self,
-        network: Scorer,
+        network: Scorer | FusedScales,
         normalization: Normalization,
         size: int = 513,
         flip: bool = False,
@@ -65,7 +65,7 @@ class Predictor:
         self.precision, self._type = chosen, PRECISIONS[chosen]
         self._format = torch.channels_last if self._type is not None else torch.contiguous_format
         ready = folded_for_good(network) if folds(network) else network
-        self.network: Scorer = ready.to(self.device, memory_format=self._format)  # type: ignore[call-overload]
+        self.network: Scorer | FusedScales = ready.to(self.device, memory_format=self._format)  # type: ignore[call-overload]
         self._transform = EvalTransform(min(size, window), normalization)
         self.flip, self.window, self.overlap = flip, window, overlap
 

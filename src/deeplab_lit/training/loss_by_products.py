@@ -107,7 +107,8 @@ def _loss_and_gradient(
     for top in range(0, height, step):
         bottom = min(height, top + step)
         read = slice(int(above[top]), int(below[bottom - 1]) + 1)  # rows of the map that the block lies between
-        label, pixels = (None if each is None else each[:, None, top:bottom] for each in (labels, pixel_weights))
+        pixels = None if pixel_weights is None else pixel_weights[:, None, top:bottom]
+        label = labels[:, None, top:bottom]
         part, grad = _of_block(rows[top:bottom, read], wide[:, :, read], label, class_weights, pixels)
         loss += part
         of_wide[:, :, read].add_(grad)
