@@ -98,11 +98,16 @@ def test_image_tags_are_kept(tmp_path):
 
 def test_image_tags_of_other_data_sets(tmp_path, voc_and_sbd):
     folder, _ = voc_and_sbd
+    aug = VOCAug(folder, folder / "sbd", folder / "png")
+    before, train = aug.ids(), aug.list_file("train")
+    train.write_text("\n".join(f"{line} 3" for line in train.read_text().split()))
+    assert aug.ids() == before and "picture_0" in before
     mine = tmp_path / "mine.txt"
     mine.write_text("extra_0 3\npicture_0 4 5\n")
     aug = VOCAug(folder, folder / "sbd", folder / "png", train_list=mine)
     aug.prepare()
-    assert len(aug.split("train")) == 2 and aug.tags("train") == {"extra_0": (3,), "picture_0": (4, 5)}
+    assert len(aug.split("train")) == 2
+    assert aug.tags("train") == {"extra_0": (3,), "picture_0": (4, 5)}
     pairs = write_pairs(tmp_path / "pairs", ["a", "b", "a 1"])
     (pairs / "train.txt").write_text("a 3 4\na 1\n")
     (pairs / "val.txt").write_text("b\n")

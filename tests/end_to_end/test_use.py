@@ -119,12 +119,12 @@ def test_refine_goes_on_from_saved_probabilities(user):
         known = read_distribution(saved / f"p{i}.npz", image.shape[:2])
         assert (np.array(Image.open(user / f"refined/masks/p{i}.png")) == crf.labels(image, known)).all()
         np.testing.assert_allclose(known, network(user).probabilities(image), atol=1e-3)
-    np.save(saved / "p1.npy", np.zeros((5, 3, 3), np.float32))
+    np.save(saved / "p1.npy", np.zeros((5, 3, 9), np.float32))
     done = use("refine", user, f"images=pictures probabilities={saved} out=refined crf=v2_resnet101", expect=1)
     assert "are both probabilities of p1" in done.stderr
     (saved / "p1.npz").unlink()
     done = use("refine", user, f"images=pictures probabilities={saved} out=other crf=v2_vgg16", expect=1)
-    assert "p1.npy: it is (5, 3, 3) for an image of (75, 50)" in " ".join(done.stderr.split())
+    assert "p1.npy: it is (5, 3, 9) for an image of (75, 50)" in " ".join(done.stderr.split())
     assert "3 images written" in done.stdout
     done = use("refine", user, f"images=pictures probabilities={saved} out=none crf=none", expect=1)
     assert "crf=none refines nothing" in done.stderr

@@ -118,7 +118,7 @@ def test_maps_of_some_classes_with_the_background(tmp_path):
     ("content", "form", "words"),
     [
         (P, {"values": "logits"}, "runs from 0.* adds up to 1 over the classes, as probabilities do: type values=prob"),
-        (np.round(P * 255).astype(np.uint8), {"values": "logits"}, "type values=probabilities"),
+        (np.full((5, 20, 30), 7, np.uint8), {"values": "logits"}, "it is uint8, .* type values=probabilities"),
         (LOGITS, {}, "it runs from -9.* to 9.* instead of 1, so it holds no probabilities: type values=logits"),
         (P[1:] * 3, {}, "of class activation maps make masks with the command pseudo"),
         (

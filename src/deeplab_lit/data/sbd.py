@@ -86,7 +86,7 @@ class VOCAug(VOC):
         return all((self.sbd / "cls" / f"{id}.mat").is_file() for path in lists for id in read_list(path))
 
     def _convert(self, progress: Progress | None) -> None:
-        own = set(read_list(self.list_file("train")))
+        own = set(self._own())
         wanted = [id for id in self.ids() if id not in own]
         try:
             self._converted.mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,12 @@ class VOCAug(VOC):
                     "data.download=true."
                 )
             lists.append([inside(id, path) for id in read_list(path)])
-        return trainaug(lists[0], lists[1], read_list(self.list_file("train")), self._held_out())
+        return trainaug(lists[0], lists[1], self._own(), self._held_out())
+
+    def _own(self) -> list[str]:
+        """The ids of VOC's own training list."""
+        path = self.list_file("train")
+        return [self._entry(line, path).id for line in read_list(path)]
 
     def _held_out(self) -> set[str]:
         """The ids of ``data.val``, and of VOC's official val even if ``data.val`` names another list."""
@@ -134,7 +139,7 @@ class VOCAug(VOC):
             if not (kept := [entry for entry in entries if entry.id not in held_out]):
                 raise UserError(f"{path} names only images to evaluate on ({self.list_file('val')}): give other lists.")
             return path, kept
-        own = set(read_list(self.list_file("train")))
+        own = set(self._own())
         images = {file.stem for file in (self.root / "JPEGImages").glob("*.jpg")}
         found = []
         for id in self.ids():

@@ -56,6 +56,8 @@ def resized(maps: Floats, size: tuple[int, int], align_corners: bool) -> Floats:
 
 
 def _probabilities(scores: ScoreMaps, size: tuple[int, int], form: ScoreFilesConfig) -> Floats:
+    if scores.rounding and form.values == "logits":
+        raise WrongForm("it is uint8, which stands for probabilities from 0 to 1: type values=probabilities.")
     sums = scores.maps.sum(0)
     slack = max(0.02, 2 * scores.rounding * len(scores.maps))
     are_probabilities = scores.maps.min() >= -1e-4 and np.abs(sums - 1).max() <= slack
