@@ -106,6 +106,7 @@ def test_wrappers_of_names_and_of_files(tmp_path):
         assert len(read(tmp_path / "a.pth")["deeplab_lit"]["network"]["scales"]) == scales
 
 
+@pytest.mark.filterwarnings("ignore")  # that sparse tensors are slow to check
 @pytest.mark.parametrize("make", [torch.Tensor.to_sparse, lambda value: value.to(torch.complex64)])
 def test_tensors_that_no_parameter_can_hold(tmp_path, pyramid, make):
     """They ended in an error of PyTorch, or lost their imaginary part."""
