@@ -23,7 +23,7 @@ _fast = njit(fastmath=True, error_model="numpy", nogil=True)
 @_fast
 def plain_blur(old, left, right, new, lanes):  # type: ignore[no-untyped-def]
     for p in range(len(left)):
-        for label in range(len(lanes)):
+        for label in range(8 * len(lanes)):
             new[p, label] = old[p, label] + np.float32(0.5) * (old[left[p], label] + old[right[p], label])
 
 
@@ -36,10 +36,10 @@ def vector_blur(old, left, right, new, lanes):  # type: ignore[no-untyped-def]
 @_fast
 def plain_splat(marginals, pixels, shares, starts, values, lanes):  # type: ignore[no-untyped-def]
     for p in range(len(starts) - 1):
-        for label in range(len(lanes)):
+        for label in range(8 * len(lanes)):
             values[p, label] = 0
         for entry in range(starts[p], starts[p + 1]):
-            for label in range(len(lanes)):
+            for label in range(8 * len(lanes)):
                 values[p, label] += shares[entry] * marginals[pixels[entry], label]
 
 
@@ -51,24 +51,24 @@ def vector_splat(marginals, pixels, shares, starts, values, lanes):  # type: ign
 
 @_fast
 def plain_update(unary, near, near_weights, near_values, close, close_weights, close_values, into, lanes):  # type: ignore[no-untyped-def]
-    score = np.empty(len(lanes), np.float32)
+    score = np.empty(8 * len(lanes), np.float32)
     for n in range(len(unary)):
-        for label in range(len(lanes)):
+        for label in range(8 * len(lanes)):
             score[label] = unary[n, label]
         for corner in range(6):
-            for label in range(len(lanes)):
+            for label in range(8 * len(lanes)):
                 score[label] += near_weights[n, corner] * near_values[near[n, corner], label]
         for corner in range(3):
-            for label in range(len(lanes)):
+            for label in range(8 * len(lanes)):
                 score[label] += close_weights[n, corner] * close_values[close[n, corner], label]
         top = score[0]
-        for label in range(1, len(lanes)):
+        for label in range(1, 8 * len(lanes)):
             top = max(top, score[label])
         total = np.float32(0)
-        for label in range(len(lanes)):
+        for label in range(8 * len(lanes)):
             score[label] = np.exp(score[label] - top)
             total += score[label]
-        for label in range(len(lanes)):
+        for label in range(8 * len(lanes)):
             into[n, label] = score[label] / total
 
 
@@ -94,7 +94,7 @@ def near(rng: np.random.Generator, count: int, among: int, each: int) -> np.ndar
 def work(pixels: int) -> dict[str, tuple[Any, Any, tuple[Any, ...], tuple[Any, ...]]]:
     """Of each function: plain, vector, its arguments in float32 and in half precision."""
     rng, points, few = np.random.default_rng(0), pixels * 2 // 3, pixels // 3
-    lanes = (0,) * LABELS
+    lanes = (0,) * (LABELS // 8)
     rows, marginals = (rng.random((count, LABELS), np.float32) for count in (points, pixels))
     left, right = near(rng, points, points, 1)[:, 0], near(rng, points, points, 1)[:, 0]
     entries, shares = near(rng, 6 * pixels, pixels, 1)[:, 0], rng.random(6 * pixels, np.float32)
