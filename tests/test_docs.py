@@ -233,6 +233,14 @@ def test_the_page_on_the_crf_computes_what_it_says():
     assert names["labels"].shape == (60, 80) and names["marginals"].shape == (21, 60, 80)
 
 
+def test_the_page_on_losses_filters_its_images():
+    names = {}
+    exec(python_of("losses.md"), names)
+    # a pixel alone has 1/21 of itself, a constant of the lattice besides; others add to it
+    assert names["out"].shape == (2, 21, 40, 50) and names["out"].min() > 0.3 / 21
+    np.testing.assert_allclose(names["out"][:, 1:], names["out"][:, :-1], rtol=1e-5)
+
+
 def test_pixels_that_the_network_was_not_sure_of_are_void(tmp_path):
     names = {}
     exec(python_of("weak_supervision.md"), names)
