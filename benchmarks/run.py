@@ -26,6 +26,7 @@ WHOLE = {
     "network": "--compile --memory --runs 3",
     "depthwise": "--runs 4",
     "crf": "--root --checkpoint --images 40 --many 100 --trade-off",
+    "crf_compat": "--root --images 10",
     "rows": "--runs 9",
     "evaluate": "--root --checkpoint --images 100",
     "allocator": "--jemalloc --rounds 2 --steps 3",

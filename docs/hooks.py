@@ -55,11 +55,17 @@ def values(group: str) -> str:
     meanings: dict[str, str] = {}
     for schema, _ in chosen.values():
         meanings |= {each.name: each.metadata["meaning"] for each in dataclasses.fields(schema) if each.name != "name"}
-    rows = (
-        (f"`{group}.{key}`", *(_code(_shown(found.get(key, ""))) for _, found in chosen.values()), meaning)
-        for key, meaning in meanings.items()
-    )
-    return _table(("key", *(f"`{name}`" for name in names), "meaning"), rows)
+    shown = {name: {key: _code(_shown(found.get(key, ""))) for key in meanings} for name, (_, found) in chosen.items()}
+    if len(names) <= _BESIDE:
+        rows = ((f"`{group}.{key}`", *(each[key] for each in shown.values()), text) for key, text in meanings.items())
+        return _table(("key", *(f"`{name}`" for name in names), "meaning"), rows)
+    common = {key for key in meanings if len({each[key] for each in shown.values()}) == 1}
+    differing = [key for key in meanings if key not in common]
+    first = next(iter(shown.values()))
+    by_key = ((f"`{group}.{key}`", first[key] if key in common else "", text) for key, text in meanings.items())
+    by_choice = ((f"`{name}`", *(each[key] for key in differing)) for name, each in shown.items())
+    whole = _table(("choice", *(key.replace("_", " ") for key in differing)), by_choice)
+    return whole + "\n\n" + _table(("key", "of all choices", "meaning"), by_key)
 
 
 def papers_tables() -> str:
@@ -72,6 +78,8 @@ def papers_tables() -> str:
         parts.append(head + _table(("row", "published", "with the CRF", "what it is"), cells))
     return "\n\n".join(parts)
 
+
+_BESIDE = 4  # choices of a group that are shown beside each other, a column each
 
 TABLES: dict[str, Callable[..., str]] = {
     "commands": commands, "groups": groups, "keys": keys, "values": values, "papers-tables": papers_tables,

@@ -27,7 +27,7 @@ _LONGEST = ("crf", "evaluate")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [pytest.param(each, marks=[pytest.mark.long] * (each in _LONGEST)) for each in NAMES])
 def test_it_runs(scripts, name, capsys):
-    if name in ("crf", "evaluate"):
+    if name in ("crf", "crf_compat", "evaluate"):
         pytest.importorskip("pydensecrf", reason="the peer that it measures against")
     scripts(name).main(["--quick"])
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]

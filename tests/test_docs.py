@@ -188,7 +188,8 @@ def test_the_tables_of_values_hold_what_the_files_hold():
     assert (
         "| `parity.normalization` | `bgr_bytes, or init.normalization` | `imagenet, or init.normalization` |" in parity
     )
-    assert "| `crf.bilateral_xy_std` | `121` | `67` | `65` | sigma_alpha, pixels |" in HOOKS.values("crf")
+    assert "| `v1_largefov` | `4` | `121` | `5` | `3` | `3` | `10` |" in HOOKS.values("crf")
+    assert "| `crf.bilateral_xy_std` |  | sigma_alpha, pixels |" in HOOKS.values("crf")
     assert "| `optimizer.new_lr` | `1.0` | `10.0` |" in HOOKS.values("optimizer")
     fields = {each.name for each in dataclasses.fields(SCHEMAS["dense_crf"])} - {"name"}
     assert set(re.findall(r"`crf\.(\w+)`", HOOKS.values("crf"))) == fields

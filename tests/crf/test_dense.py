@@ -315,7 +315,7 @@ def test_first_marginals_and_logarithms():
     p = np.exp(rng.uniform(-30, 0, (5, 1000))).astype(np.float32)
     p[:, 0], p[0, 0] = 0, 1
     unary, marginals = np.empty((1000, 8), np.float32), np.empty((1000, 8), np.float32)
-    meanfield.begin[False](p, p.view(np.int32), np.float32(1e-5).view(np.int32), unary, marginals, (0,) * 8)
+    meanfield.begin[False](p, p.view(np.int32), np.float32(1e-5).view(np.int32), unary, marginals, (0,))
     clipped = np.maximum(p, 1e-5)
     np.testing.assert_allclose(unary[:, :5].T, np.log(clipped), atol=2e-6)
     np.testing.assert_allclose(marginals[:, :5].T, clipped / clipped.sum(0), rtol=1e-5)
@@ -341,7 +341,7 @@ def test_more_classes_than_a_byte_counts(engine):
 
 
 @pytest.mark.parametrize("name", [*V2_RESNET, "iterations", "prune_threshold"])
-@pytest.mark.parametrize("value", [(3, 4), [3.0], np.ones(21), "3", None, float("nan"), float("inf"), True])
+@pytest.mark.parametrize("value", [(3, 4, 5, 6), [3.0], np.ones(21), "3", None, float("nan"), float("inf"), True])
 def test_every_number_is_one_number(name, value):
     with pytest.raises(UserError, match=rf"crf\.{name}=.*: it is one number"):
         DenseCRF(**{**V2_RESNET, name: value})

@@ -27,6 +27,26 @@ def test_presets_hold_the_published_numbers(name, published):
     assert compose(f"crf={name}", "parity.crf_normalization=symmetric").crf.normalization == "symmetric"
 
 
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    # w1, sigma_alpha, sigma_beta, w2, sigma_gamma, iterations, as public code bases type them
+    [
+        ("kazuto", (4, 67, 3, 3, 1, 10)), ("clip_es_labels", (4, 67, 3, 3, 1, 10)),
+        ("irn_labels", (10, 50, 5, 3, 3, 10)), ("seam_labels", (10, 80, 13, 3, 3, 10)),
+        ("seam", (10, 32, 13, 3, 3, 1)), ("mctformer", (3, 83, 5, 3, 4, 10)),
+        ("afa", (4, 64, 5, 3, 3, 10)), ("toco_labels", (4, 36, 3, 3, 3, 10)), ("toco", (4, 121, 5, 1, 1, 10)),
+    ],
+)  # fmt: skip
+def test_presets_of_code_bases(name, numbers):
+    """They call pydensecrf with its default normalisation, whatever the parity with Caffe says."""
+    for crf in (preset(name), build_crf(config_of(f"crf={name}", "parity=caffe").crf)):
+        found = (crf.bilateral_weight, crf.bilateral_xy_std, crf.bilateral_rgb_std, crf.gaussian_weight,
+                 crf.gaussian_xy_std, crf.iterations)  # fmt: skip
+        assert found == numbers and crf.normalization == "symmetric"
+        assert crf.certainty == (0.7 if name == "irn_labels" else None)
+        assert crf.image == ("mean_subtracted_bgr" if name == "kazuto" else "rgb")
+
+
 def test_a_preset_prints_its_numbers():
     text = repr(preset("v2_resnet101"))
     assert text.startswith("DenseCRF(bilateral_weight=4") and "bilateral_xy_std=67" in text and "'after'" in text

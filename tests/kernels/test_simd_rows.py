@@ -53,17 +53,17 @@ def test_rows(kind, lanes):
     rng, tolerance = np.random.default_rng(lanes), {"rtol": 2e-3 if kind is np.uint16 else 1e-5, "atol": 1e-6}
     old, new = rows_of(rng, lanes, kind), rows_of(rng, lanes, kind)
     before = read(new)
-    blur(old, 3, 7, 39, new, 5, (0,) * lanes)
+    blur(old, 3, 7, 39, new, 5, (0,) * (lanes // 8))
     np.testing.assert_allclose(read(new)[5], read(old)[3] + (read(old)[7] + read(old)[39]) / 2, **tolerance)
     np.testing.assert_array_equal(np.delete(read(new), 5, 0), np.delete(before, 5, 0))
 
     pixels, shares = rng.integers(0, POINTS, 100).astype(np.int32), rng.random(100).astype(np.float32)
     for start, stop in ((0, 100), (13, 14), (20, 20), (99, 100)):
-        splat(old, pixels, shares, start, stop, new, 0, (0,) * lanes)
+        splat(old, pixels, shares, start, stop, new, 0, (0,) * (lanes // 8))
         np.testing.assert_allclose(read(new)[0], shares[start:stop] @ read(old)[pixels[start:stop]], **tolerance)
 
     copied = np.zeros((POINTS, lanes), np.float32)
-    copy(old, 4, copied, 6, (0,) * lanes)
+    copy(old, 4, copied, 6, (0,) * (lanes // 8))
     np.testing.assert_allclose(copied[6], read(old)[4], **tolerance)
 
 
@@ -83,5 +83,5 @@ def test_update(kind, lanes):
     expected /= expected.sum(1, keepdims=True)
     into = np.zeros((POINTS, lanes), np.float32)
     for n in range(POINTS):
-        update(unary, n, *filters, into, n, (0,) * lanes)
+        update(unary, n, *filters, into, n, (0,) * (lanes // 8))
     np.testing.assert_allclose(into, expected, atol=2e-5)

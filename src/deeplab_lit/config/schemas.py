@@ -137,6 +137,8 @@ class DenseCRFConfig(CRFConfig):
     normalization: str = key("of each filter: after, symmetric, before or none")
     engine: str = key("permutohedral, pydensecrf or torch", "permutohedral")
     prune_threshold: float = key("classes below it everywhere in an image are left out; 0 keeps all", 0.01)
+    certainty: float | None = key("of hard labels, which are then the unaries; null: the probabilities are", None)
+    image: str = key("rgb, or mean_subtracted_bgr as code bases have it that give the CRF the network's input", "rgb")
     trainable: bool = key("make it the network's last layer and learn its weights; in training alone", False)
 
 

@@ -41,6 +41,7 @@ class Lattice:
         starts, pixels, shares: the same by lattice point: entries ``starts[p]:starts[p + 1]`` belong to point p.
         neighbours: the two neighbours of each point along each direction (d + 1, M, 2); M stands for none.
         reaches: the largest difference of the numbers of two neighbours along each direction (d + 1,).
+        mixing: the transpose of the matrix (C, C) that mixes the labels of a filtered value; None: the identity.
     """
 
     vertices: Ints
@@ -50,6 +51,7 @@ class Lattice:
     shares: Floats
     neighbours: Ints
     reaches: Ints
+    mixing: Floats | None = None
 
     @property
     def points(self) -> int:

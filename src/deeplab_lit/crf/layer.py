@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from deeplab_lit.crf import tensor_lattice
-from deeplab_lit.crf.parameters import Normalization, Parameters
+from deeplab_lit.crf.parameters import Normalization, Parameters, Width
 from deeplab_lit.utils.arrays import Bytes, Floats
 from deeplab_lit.utils.device import own_device
 
@@ -33,10 +33,10 @@ class CRFLayer(nn.Module):
     def __init__(
         self,
         bilateral_weight: float,
-        bilateral_xy_std: float,
-        bilateral_rgb_std: float,
+        bilateral_xy_std: Width,
+        bilateral_rgb_std: Width,
         gaussian_weight: float,
-        gaussian_xy_std: float,
+        gaussian_xy_std: Width,
         iterations: int = 10,
         normalization: Normalization = "after",
     ) -> None:
@@ -47,12 +47,13 @@ class CRFLayer(nn.Module):
         self.gaussian_xy_std = gaussian_xy_std
         self.iterations, self.normalization = iterations, normalization
 
-    def forward(self, image: Tensor, scores: Tensor) -> Tensor:
+    def forward(self, image: Tensor, scores: Tensor, more: Tensor | None = None) -> Tensor:
         """The logarithms of the marginals (N, C, H, W).
 
         Args:
             image: RGB from 0 to 255, (N, 3, H, W).
             scores: logits or log-probabilities (N, C, H, W).
+            more: further channels (N, K, H, W) of the appearance kernel, in units of its deviation.
         """
         batch, classes, height, width = scores.shape
         # in single precision, for sums over many pixels and for the rounding of lattice coordinates
@@ -61,10 +62,11 @@ class CRFLayer(nn.Module):
             unary = precise.log_softmax(1).flatten(2).transpose(1, 2)  # (N, P, C)
             with torch.no_grad():
                 place = _positions(height, width).to(unary)
-                colour = image.to(unary).flatten(2).transpose(1, 2) / self.bilateral_rgb_std
-                features = torch.cat([(place / self.bilateral_xy_std).expand(batch, -1, -1), colour], 2)
+                colour = _over(image.to(unary).flatten(2).transpose(1, 2), self.bilateral_rgb_std)
+                others = [] if more is None else [more.to(unary).flatten(2).transpose(1, 2)]
+                features = torch.cat([_over(place, self.bilateral_xy_std).expand(batch, -1, -1), colour, *others], 2)
                 appearance = _Normalized(tensor_lattice.build(features), unary, self.normalization)
-                smooth = tensor_lattice.build((place / self.gaussian_xy_std)[None])
+                smooth = tensor_lattice.build(_over(place, self.gaussian_xy_std)[None])
                 # one lattice for all images, whose values are rows beside each other, as those of classes are
                 smoothness = _Normalized(smooth, unary[:1], self.normalization)
             result = unary
@@ -91,12 +93,16 @@ class _Normalized:
         return self._lattice.filter(values * self._before) * self._after
 
 
+def _over(values: Tensor, width: Width) -> Tensor:
+    return values / (values.new_tensor(width) if isinstance(width, tuple) else width)
+
+
 def _positions(height: int, width: int) -> Tensor:
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     return torch.stack([columns.reshape(-1), rows.reshape(-1)], 1)
 
 
-def refine(crf: Parameters, image: Bytes, probabilities: Floats) -> Floats:
+def refine(crf: Parameters, image: Bytes, probabilities: Floats, more: Floats | None) -> Floats:
     """Marginals (C, H, W) of an image, on the device of ``crf``; see :class:`deeplab_lit.crf.DenseCRF`.
 
     Whatever the iterations and the classes, four values are read from the device, and then the result.
@@ -110,7 +116,8 @@ def refine(crf: Parameters, image: Bytes, probabilities: Floats) -> Floats:
         layer = CRFLayer(**settings).to(device)
         scores = torch.from_numpy(np.maximum(probabilities, np.float32(_LEAST))).to(device).log()
         pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).to(device)
-        return layer(pixels[None], scores[None])[0].exp().cpu().numpy()
+        others = None if more is None else torch.from_numpy(more.transpose(2, 0, 1)).to(device)[None]
+        return layer(pixels[None], scores[None], others)[0].exp().cpu().numpy()
 
 
 def _stream(device: torch.device) -> Any:

@@ -7,12 +7,12 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from deeplab_lit.kernels.jit import kernel
-from deeplab_lit.kernels.simd_rows import blur_row, copy_row, splat_row, update_row
+from deeplab_lit.kernels.simd_rows import add_row, blur_row, copy_row, splat_row, update_row
 
 _BLOCKS = 64  # pieces of work, shared among threads
 _PIECE = 512  # lattice points that a step computes at a time
 _TILE = 32  # pixels that are transposed together, from class-major to pixel-major order
-_NEVER = np.float32(-1e4)  # the score of a padding label
+_NEVER = np.float32(-1e30)  # the score of a padding label
 _LOG2 = np.float32(0.6931472)
 
 
@@ -36,7 +36,10 @@ def begin(probabilities, bits, least, unary, marginals, lanes):  # type: ignore[
     classes, count = probabilities.shape
     tiles = -(-count // _TILE)
     for block in prange(_BLOCKS):
-        rows, scores = np.zeros((_TILE, len(lanes)), np.float32), np.full((_TILE, len(lanes)), _NEVER, np.float32)
+        rows, scores = (
+            np.zeros((_TILE, 8 * len(lanes)), np.float32),
+            np.full((_TILE, 8 * len(lanes)), _NEVER, np.float32),
+        )
         mantissa = np.empty(_TILE, np.int32)
         exponent, value = np.empty(_TILE, np.float32), mantissa.view(np.float32)
         clipped, total = np.empty(_TILE, np.int32), np.empty(_TILE, np.float32)
@@ -65,6 +68,43 @@ def begin(probabilities, bits, least, unary, marginals, lanes):  # type: ignore[
                     rows[i, c] *= share
                 copy_row(rows, i, marginals, first + i, lanes)
                 copy_row(scores, i, unary, first + i, lanes)
+
+
+@kernel
+def begin_with_energies(energies, unary, lanes):  # type: ignore[no-untyped-def]
+    """Scores (N, L), the negative energies (C, N), with 0 for the lowest energy of each pixel."""
+    classes, count = energies.shape
+    tiles = -(-count // _TILE)
+    for block in prange(_BLOCKS):
+        scores, lowest = np.full((_TILE, 8 * len(lanes)), _NEVER, np.float32), np.empty(_TILE, np.float32)
+        for tile in range(block * tiles // _BLOCKS, (block + 1) * tiles // _BLOCKS):
+            first = tile * _TILE
+            size = min(_TILE, count - first)
+            for i in range(size):
+                lowest[i] = energies[0, first + i]
+            for c in range(1, classes):
+                for i in range(size):
+                    lowest[i] = min(lowest[i], energies[c, first + i])
+            for c in range(classes):
+                for i in range(size):
+                    scores[i, c] = lowest[i] - energies[c, first + i]
+            for i in range(size):
+                copy_row(scores, i, unary, first + i, lanes)
+
+
+@kernel
+def mix_labels(values, mixing, lanes):  # type: ignore[no-untyped-def]
+    """Multiply each row (L,) of values (M, L), in place, by the matrix whose transpose is ``mixing`` (C, C)."""
+    points, classes = len(values), len(mixing)
+    for block in prange(_BLOCKS):
+        rows = np.zeros((2, 8 * len(lanes)), np.float32)
+        for p in range(block * points // _BLOCKS, (block + 1) * points // _BLOCKS):
+            copy_row(values, p, rows, 0, lanes)
+            rows[1] = 0
+            for c in range(classes):
+                for other in range(classes):
+                    rows[1, other] += rows[0, c] * mixing[c, other]
+            copy_row(rows, 1, values, p, lanes)
 
 
 @kernel
@@ -145,7 +185,16 @@ def ring_rows(reaches: NDArray[np.int32]) -> int:
     return sum(_PIECE + 2 * int(reach) for reach in reaches) + 1
 
 
-# Both filters are given as vertices, weights, values and corners, since a parallel loop cannot unpack a tuple.
+# Filters are given as vertices, weights, values and corners, since a parallel loop cannot unpack a tuple.
+
+
+@kernel
+def add_slice(scores, vertices, weights, values, corners, result, lanes):  # type: ignore[no-untyped-def]
+    """The scores (N, L) plus the slice of a filter."""
+    count = scores.shape[0]
+    for block in prange(_BLOCKS):
+        for n in range(block * count // _BLOCKS, (block + 1) * count // _BLOCKS):
+            add_row(scores, n, vertices, weights, values, corners, result, lanes)
 
 
 @kernel
@@ -166,7 +215,7 @@ def finish(unary, near, near_weights, near_values, six, close, close_weights, cl
     count = unary.shape[0]
     tiles = -(-count // _TILE)
     for block in prange(_BLOCKS):
-        rows = np.empty((_TILE, len(lanes)), np.float32)
+        rows = np.empty((_TILE, 8 * len(lanes)), np.float32)
         for tile in range(block * tiles // _BLOCKS, (block + 1) * tiles // _BLOCKS):
             first = tile * _TILE
             size = min(_TILE, count - first)
@@ -185,7 +234,7 @@ def decide(unary, near, near_weights, near_values, six, close, close_weights, cl
     """As :func:`update`, but only the most probable class (N,) of each pixel."""
     count = unary.shape[0]
     for block in prange(_BLOCKS):
-        row = np.empty((1, len(lanes)), np.float32)
+        row = np.empty((1, 8 * len(lanes)), np.float32)
         for n in range(block * count // _BLOCKS, (block + 1) * count // _BLOCKS):
             update_row(
                 unary, n, near, near_weights, near_values, six, close, close_weights, close_values, three,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from deeplab_lit.crf import lattice as lattices
 from deeplab_lit.crf import meanfield
+from deeplab_lit.crf.features import appearance, positions
 from deeplab_lit.crf.lattice import Lattice
-from deeplab_lit.crf.parameters import Parameters
+from deeplab_lit.crf.parameters import Parameters, Width
 from deeplab_lit.kernels.buffers import Allocate, new_array, reused_array
 from deeplab_lit.kernels.half_precision import stores_half
 from deeplab_lit.kernels.jit import threads
@@ -27,38 +28,39 @@ from deeplab_lit.utils.arrays import Bytes, Floats
 
 _LARGEST = 16384.0  # half precision is finite up to 65504
 _LEAST = np.float32(1e-5).view(np.int32)  # bits of the lower bound of probabilities, as in pydensecrf
+_LONGEST = 100  # the longest tuple that numba passes to a parallel loop
 _lock = threading.Lock()
 
 
-def refine(crf: Parameters, image: Bytes, probabilities: Floats) -> Floats:
+def refine(crf: Parameters, image: Bytes, probabilities: Floats, more: Floats | None) -> Floats:
     """The marginals (C, H, W) of an image; see :class:`deeplab_lit.crf.DenseCRF`."""
-    return _run(crf, image, probabilities, labels=False)
+    return _run(crf, image, probabilities, more, labels=False)
 
 
-def decide(crf: Parameters, image: Bytes, probabilities: Floats) -> NDArray[np.unsignedinteger[Any]]:
+def decide(
+    crf: Parameters, image: Bytes, probabilities: Floats, more: Floats | None
+) -> NDArray[np.unsignedinteger[Any]]:
     """The most probable class (H, W) of each pixel, without writing the marginals."""
-    return _run(crf, image, probabilities, labels=True)
+    return _run(crf, image, probabilities, more, labels=True)
 
 
-def _run(crf: Parameters, image: Bytes, probabilities: Floats, labels: bool) -> Any:
+def _run(crf: Parameters, image: Bytes, probabilities: Floats, more: Floats | None, labels: bool) -> Any:
     classes, height, width = probabilities.shape
     if crf.iterations == 0:
         most_probable = probabilities.argmax(0).astype(np.min_scalar_type(classes - 1))
         return most_probable if labels else probabilities / probabilities.sum(0)
-    # numba's threads serve one caller at a time; other callers meanwhile use one thread
-    with _one_caller(crf.threads is None) as parallel:
+    with one_caller(crf.threads is None) as parallel:
         smooth = _smoothness(height, width, crf.gaussian_xy_std, crf.gaussian_weight, crf.normalization)
-        features = reused_array("features", (height * width, 5), np.float32)
-        features[:, :2] = _positions(height, width) / np.float32(crf.bilateral_xy_std)
-        features[:, 2:] = image.reshape(-1, 3) / np.float32(crf.bilateral_rgb_std)
-        appearance = build_filter(features, crf.bilateral_weight, crf.normalization, parallel, reused_array)
+        features = appearance(crf, image, more, reused_array)
+        near = build_filter(features, crf.bilateral_weight, crf.normalization, parallel, reused_array)
         flat = probabilities.reshape(classes, -1)
-        result = infer(flat, (appearance, smooth), crf.iterations, labels, parallel)
+        result = infer(flat, (near, smooth), crf.iterations, labels, parallel)
     return result.reshape(height, width) if labels else result.reshape(classes, height, width)
 
 
 @contextmanager
-def _one_caller(wanted: bool) -> Iterator[bool]:
+def one_caller(wanted: bool) -> Iterator[bool]:
+    """Whether the caller may use several threads, if ``wanted``: numba's threads serve one caller at a time."""
     got = wanted and _lock.acquire(blocking=False)
     try:
         yield got
@@ -67,15 +69,12 @@ def _one_caller(wanted: bool) -> Iterator[bool]:
             _lock.release()
 
 
-def _positions(height: int, width: int) -> Floats:
-    rows, columns = np.mgrid[:height, :width]
-    return np.stack([columns.ravel(), rows.ravel()], 1).astype(np.float32)
-
-
 @functools.lru_cache(maxsize=8)
-def _smoothness(height: int, width: int, std: float, weight: float, normalization: str) -> Lattice:
+def _smoothness(height: int, width: int, std: Width, weight: float, normalization: str) -> Lattice:
     """The Gaussian kernel, which depends only on the size of the image."""
-    return build_filter(_positions(height, width) / np.float32(std), weight, normalization, parallel=False)
+    features = positions(height, width)
+    features /= np.asarray(std, np.float32)
+    return build_filter(features, weight, normalization, parallel=False)
 
 
 def build_filter(
@@ -108,56 +107,93 @@ def build_filter(
 
 
 def infer(
-    probabilities: Floats,
-    filters: tuple[Lattice, Lattice],
+    start: Floats,
+    filters: Sequence[Lattice],
     iterations: int,
     labels: bool = False,
     parallel: bool = True,
     half: bool | None = None,
+    energies: bool = False,
 ) -> Any:
     """Infer marginals or labels by the mean field.
 
     Args:
-        probabilities: the probabilities of the classes (C, N).
-        filters: the pairwise kernels.
-        iterations: at least one.
+        start: the probabilities of the classes (C, N), or their energies.
+        filters: the pairwise kernels, any number of them; with none the marginals are the softmax of the start.
+        iterations: at least 0.
         labels: return the most probable class of each pixel.
         parallel: use several threads.
         half: store values in half precision; None: if the processor converts it.
+        energies: ``start`` holds energies, finite numbers of any size; probabilities are bounded below by 1e-5.
 
     Returns:
         Marginals, float32 (C, N), or labels (N,), uint8 for up to 256 classes.
     """
     half = stores_half() if half is None else half
-    probabilities = np.ascontiguousarray(probabilities)
-    classes, count = probabilities.shape
-    lanes = (0,) * padded(classes)
+    start = np.ascontiguousarray(start)
+    classes, count = start.shape
+    width = padded(classes)
+    lanes = (0,) * (width // 8)
+    parallel = parallel and len(lanes) <= _LONGEST
     dtype: Any = np.uint16 if half else np.float32
-    unary = reused_array("unary", (count, len(lanes)), np.float32)
-    marginals = reused_array("marginals", (count, len(lanes)), dtype)
-    sources: list[Any] = []
+    unary = reused_array("unary", (count, width), np.float32)
+    marginals = reused_array("marginals", (count, width), dtype)
+    nothing = (np.empty((count, 0), np.int32), np.empty((count, 0), np.float32), np.empty((0, width), dtype), ())
+    if energies:
+        meanfield.begin_with_energies[parallel](start, unary, lanes)
+        meanfield.update[parallel](unary, *nothing, *nothing, marginals, lanes)
+    else:
+        meanfield.begin[parallel](start, start.view(np.int32), _LEAST, unary, marginals, lanes)
+    slices: list[Any] = []
     for i, each in enumerate(filters):
-        values = reused_array(f"values {i}", (each.points, len(lanes)), dtype)
-        sources += [each.vertices, each.weights, values, (0,) * each.vertices.shape[1]]
-    # a part is longer than the rows that it computes beyond its ends
-    most = [each.points // (2 * int(each.reaches.sum()) + 1) for each in filters]
-    parts = [max(1, min(threads() if parallel else 1, each)) for each in most]
-    meanfield.begin[parallel](probabilities, probabilities.view(np.int32), _LEAST, unary, marginals, lanes)
+        values = reused_array(f"values {i}", (each.points, width), dtype)
+        slices.append((each.vertices, each.weights, values, (0,) * each.vertices.shape[1]))
+    scores, (first, second) = unary, ([nothing, nothing, *slices] if iterations else [nothing, nothing])[-2:]
     for iteration in range(iterations):
-        for each, values, pieces in zip(filters, sources[2::4], parts, strict=True):
-            rings = reused_array("rings", (pieces, meanfield.ring_rows(each.reaches), len(lanes)), dtype)
-            meanfield.splat_and_blur[parallel](
-                each.starts, each.pixels, each.shares, each.neighbours, each.reaches, rings, marginals, values, lanes
-            )
+        for each, (*_, values, _corners) in zip(filters, slices, strict=True):
+            _filter(each, marginals, values, lanes, parallel)
+        for more in slices[:-2]:
+            sums = reused_array("scores", unary.shape, np.float32)
+            meanfield.add_slice[parallel](unary if more is slices[0] else sums, *more, sums, lanes)
+            scores = sums
         if iteration < iterations - 1:
-            meanfield.update[parallel](unary, *sources, marginals, lanes)
+            meanfield.update[parallel](scores, *first, *second, marginals, lanes)
     if labels:
         result: Any = np.empty(count, np.min_scalar_type(classes - 1))
-        meanfield.decide[parallel](unary, *sources, result, classes, lanes)
+        meanfield.decide[parallel](scores, *first, *second, result, classes, lanes)
     else:
         result = np.empty((classes, count), np.float32)
-        meanfield.finish[parallel](unary, *sources, result, lanes)
+        meanfield.finish[parallel](scores, *first, *second, result, lanes)
     return result
+
+
+def messages(marginals: Floats, filters: Sequence[Lattice], parallel: bool = True) -> Floats:
+    """The sum of all filters' messages, float32 (C, N), to marginals (C, N): what one iteration adds to the scores."""
+    classes, count = marginals.shape
+    width = padded(classes)
+    lanes = (0,) * (width // 8)
+    parallel = parallel and len(lanes) <= _LONGEST
+    rows = reused_array("marginals", (count, width), np.float32)
+    rows[:, :classes], rows[:, classes:] = marginals.T, 0
+    scores = np.zeros((count, width), np.float32)
+    for each in filters:
+        values = reused_array("values 0", (each.points, width), np.float32)
+        _filter(each, rows, values, lanes, parallel)
+        corners = (0,) * each.vertices.shape[1]
+        meanfield.add_slice[parallel](scores, each.vertices, each.weights, values, corners, scores, lanes)
+    return np.ascontiguousarray(scores[:, :classes].T)
+
+
+def _filter(lattice: Lattice, marginals: Any, values: Any, lanes: tuple[int, ...], parallel: bool) -> None:
+    """Splat the marginals (N, L), blur them, and mix the labels, into the values (M, L) of the lattice points."""
+    # a part is longer than the rows that it computes beyond its ends
+    most = lattice.points // (2 * int(lattice.reaches.sum()) + 1)
+    parts = max(1, min(threads() if parallel else 1, most))
+    rings = reused_array("rings", (parts, meanfield.ring_rows(lattice.reaches), values.shape[1]), values.dtype)
+    of_points = (lattice.starts, lattice.pixels, lattice.shares, lattice.neighbours, lattice.reaches)
+    meanfield.splat_and_blur[parallel](*of_points, rings, marginals, values, lanes)
+    if lattice.mixing is not None:
+        meanfield.mix_labels[parallel](values, lattice.mixing, lanes)
 
 
 def padded(labels: int) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from deeplab_lit.crf.features import appearance
 from deeplab_lit.crf.parameters import Parameters
 from deeplab_lit.utils.arrays import Bytes, Floats
 from deeplab_lit.utils.errors import UserError
@@ -29,7 +30,7 @@ def package() -> Any:
     return densecrf
 
 
-def refine(crf: Parameters, image: Bytes, probabilities: Floats) -> Floats:
+def refine(crf: Parameters, image: Bytes, probabilities: Floats, more: Floats | None) -> Floats:
     """The marginals (C, H, W). It raises what :func:`package` raises."""
     densecrf = package()
     how = {
@@ -43,11 +44,6 @@ def refine(crf: Parameters, image: Bytes, probabilities: Floats) -> Floats:
     unary = -np.log(np.maximum(probabilities, np.float32(_LEAST))).reshape(classes, -1)
     field.setUnaryEnergy(np.ascontiguousarray(unary))
     field.addPairwiseGaussian(sxy=crf.gaussian_xy_std, compat=crf.gaussian_weight, normalization=how)
-    field.addPairwiseBilateral(
-        sxy=crf.bilateral_xy_std,
-        srgb=crf.bilateral_rgb_std,
-        rgbim=np.ascontiguousarray(image),
-        compat=crf.bilateral_weight,
-        normalization=how,
-    )
+    features = np.ascontiguousarray(appearance(crf, image, more).T)
+    field.addPairwiseEnergy(features, compat=crf.bilateral_weight, normalization=how)
     return np.asarray(field.inference(crf.iterations), np.float32).reshape(classes, height, width)

@@ -1,8 +1,8 @@
 """SIMD operations on rows of labels, as LLVM vector instructions; docs/kernels.md explains them.
 
 numba does not know that two arrays never overlap, and compiles short inner loops to scalar code. In these intrinsics a
-row of L labels is one LLVM vector. L is the length of the tuple ``lanes``, so that it is a constant of the compiled
-kernel. Rows are stored in half precision (as uint16) or in float32; sums are in float32.
+row of L labels is one LLVM vector. L is 8 times the length of the tuple ``lanes``, so that it is a constant of the
+compiled kernel. Rows are stored in half precision (as uint16) or in float32; sums are in float32.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class _Row:
     """A builder of vector code for rows of ``lanes`` labels, at one place of the program."""
 
     def __init__(self, context: Any, builder: Any, lanes: Any) -> None:
-        self.context, self.builder, self.labels = context, builder, len(lanes)
+        self.context, self.builder, self.labels = context, builder, 8 * len(lanes)
         self.wide, self.half = ir.VectorType(_FLOAT, self.labels), ir.VectorType(ir.HalfType(), self.labels)
 
     def _place(self, kind: Any, array: Any, row: Any, vector: Any) -> Any:
@@ -154,7 +154,7 @@ def blur_row(typing_context, old, p, left, right, new, place, lanes):  # type: i
             kind = row.half
             own, left_one, right_one = (row.load_half(old, source, each) for each in (here, before, behind))
             around = builder.fadd(left_one, right_one, flags=_FAST)
-            half = ir.Constant(kind, [0.5] * len(lanes))
+            half = ir.Constant(kind, [0.5] * row.labels)
             value = builder.fadd(own, builder.fmul(around, half, flags=_FAST), flags=_FAST)
             row.store_half(new, target, where, value)
             return context.get_dummy_value()
@@ -198,6 +198,22 @@ def update_row(  # type: ignore[no-untyped-def]
     first = (vertices, weights, values, corners)
     second = (more_vertices, more_weights, more_values, more_corners)
     return numba.void(unary, n, *first, *second, target, place, lanes), codegen
+
+
+@intrinsic
+def add_row(  # type: ignore[no-untyped-def]
+    typing_context, scores, n, vertices, weights, values, corners, target, lanes
+):  # fmt: skip
+    """target[n] = scores[n] + the slice of a filter; the length of ``corners`` is their number."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        row, (source, pixel, *of, _, into, _) = _Row(context, builder, lanes), args
+        parts = ((values, of[2]), (vertices, of[0]), (weights, of[1]))
+        total = row.corner_sum(row.load(scores, source, pixel), pixel, len(corners), *parts)
+        row.store(target, into, pixel, total)
+        return context.get_dummy_value()
+
+    return numba.void(scores, n, vertices, weights, values, corners, target, lanes), codegen
 
 
 @intrinsic

@@ -171,7 +171,12 @@ def _last_layer(config: CRFConfig, normalization: Normalization) -> dict[str, An
     """The description of a CRF that is trained as the network's last layer, or None."""
     if not isinstance(config, DenseCRFConfig) or not config.trainable:
         return None
-    others = ("name", "engine", "prune_threshold", "trainable")
+    if config.certainty is not None or config.image != "rgb":
+        raise UserError(
+            "crf.trainable=true learns from probabilities and the RGB image: type crf.certainty=null crf.image=rgb, or "
+            "leave crf.trainable out."
+        )
+    others = ("name", "engine", "prune_threshold", "trainable", "certainty", "image")
     return {
         **{name: value for name, value in vars(config).items() if name not in others},
         "input": asdict(normalization),
