@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deeplab_lit.config.command_schemas import CRFSearchConfig, EvaluateConfig, PredictConfig, RefineConfig
+from deeplab_lit.config.command_schemas import (
+    CRFSearchConfig,
+    EvaluateConfig,
+    PredictConfig,
+    PseudoConfig,
+    RefineConfig,
+)
 from deeplab_lit.config.keys import deciding_keys
 from deeplab_lit.config.schemas import ScalesConfig, TrainConfig
 
@@ -36,6 +42,9 @@ PREDICTION = deciding_keys(PredictConfig)
 
 REFINEMENT = deciding_keys(RefineConfig)
 """Keys of ``refine`` that decide the labels."""
+
+PSEUDO_LABELS = deciding_keys(PseudoConfig)
+"""Keys of ``pseudo`` that decide the masks."""
 
 CRF_SEARCH = deciding_keys(CRFSearchConfig)
 """Keys of ``crf_search`` that decide the score of each point."""

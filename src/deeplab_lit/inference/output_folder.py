@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import replacing, write_json
+from deeplab_lit.utils.parallel import ahead
+from deeplab_lit.utils.progress import preparing
 
 _SETTINGS = "settings.json"
 
@@ -91,6 +93,41 @@ class Outputs:
                 save_image(Image.fromarray(overlay(image, labels, self.labels)), temporary, format="PNG")
         with replacing(self.path("masks", name), sync=False) as temporary:
             write_mask(labels, self.labels.colours, temporary)
+
+
+def fill(
+    out: Outputs, files: Mapping[str, Path], work: Callable[[str], None], what: str, threads: int
+) -> tuple[int, int, list[str]]:
+    """Write the outputs of the images that lack some, in threads.
+
+    Args:
+        out: the folder.
+        files: the input file of each image, by its name.
+        work: reads the input of a name and calls :meth:`Outputs.write`; of an input that cannot be used it raises
+            UserError, whose text does not name the file.
+        what: the name of the work, for the progress.
+        threads: how many images are worked on at once.
+
+    Returns:
+        How many images were written, how many were there already, and a sentence for each that could not be used, as
+        :func:`conclude` takes them.
+    """
+    waiting = [name for name in files if not out.is_done(name)]
+
+    def attempt(name: str) -> str | None:
+        try:
+            work(name)
+        except UserError as error:
+            return f"{files[name]}: {error}"
+        return None
+
+    bad = []
+    with preparing() as progress:
+        progress(what, 0, len(waiting))
+        for done, fault in enumerate(ahead(attempt, waiting, threads), 1):
+            bad += [fault] if fault else []
+            progress(what, done, len(waiting))
+    return len(waiting) - len(bad), len(files) - len(waiting), bad
 
 
 def conclude(done: int, skipped: int, bad: Sequence[str], folder: Path) -> None:
