@@ -138,5 +138,10 @@ def conclude(done: int, skipped: int, bad: Sequence[str], folder: Path) -> None:
     """
     there = f", {skipped} were there already" if skipped else ""
     print(f"{done} images written{there}: {folder}")
+    refuse(bad)
+
+
+def refuse(bad: Sequence[str]) -> None:
+    """Raise UserError if there are files that could not be used, each with a sentence in ``bad``."""
     if bad:
         raise UserError(f"{len(bad)} file(s) could not be used, all others were: " + " | ".join(bad))
