@@ -32,7 +32,7 @@ def irn(threshold, crf):
     for y, x in np.ndindex(SIZE):
         scores = [threshold, MAPS[0, y, x], MAPS[1, y, x]]
         places[y, x] = scores.index(max(scores))
-    return [KEYS[places if crf is None else crf.labels(IMAGE, places)]][0]
+    return KEYS[places if crf is None else crf.labels(IMAGE, places)]
 
 
 @pytest.mark.parametrize("name", ["none", "irn_labels"])
@@ -41,10 +41,7 @@ def test_irn_s_two_thresholds(name):
     found = mask_between(IMAGE, CAM, 0.30, 0.05, crf)
     foreground, background = irn(0.30, crf), irn(0.05, crf)
     for y, x in np.ndindex(SIZE):
-        if foreground[y, x]:
-            expected = foreground[y, x]
-        else:
-            expected = 0 if background[y, x] == 0 else 255
+        expected = foreground[y, x] or (0 if background[y, x] == 0 else 255)
         assert found[y, x] == expected
     assert set(np.unique(found)) == {0, 5, 15, 255}
 
@@ -80,9 +77,7 @@ def test_an_image_without_maps_is_background():
 
 def read(folder, content, tags=None, classes=21, **form):
     np.save(folder / "a.npy", content, allow_pickle=True)
-    return read_cam_scores(
-        folder / "a.npy", SIZE, ScoreFilesConfig(**{"zero_is": "foreground", **form}), classes, tags
-    )
+    return read_cam_scores(folder / "a.npy", SIZE, ScoreFilesConfig(**{"zero_is": "foreground", **form}), classes, tags)
 
 
 def test_classes_that_are_no_tags_are_left_out(tmp_path):
@@ -101,7 +96,11 @@ def test_classes_that_are_no_tags_are_left_out(tmp_path):
         ({4: MAPS[0] - 0.5}, {}, r"it runs from -0.5 to "),
         ({0: MAPS[0], 5: MAPS[1]}, {"zero_is": "background"}, "has a map of the background, .* type background=given"),
         (np.zeros((21, *SIZE), np.float32), {}, "a map of class 21, and there are 21 classes .*type background=given"),
-        ({4: MAPS[0]}, {"tags": {4}}, r"maps of the classes \[5\], and the image's tags are \[4\]: .*zero_is=background"),
+        (
+            {4: MAPS[0]},
+            {"tags": {4}},
+            r"maps of the classes \[5\], and the image's tags are \[4\]: .*zero_is=background",
+        ),
     ],
 )
 def test_files_of_other_maps_are_refused(tmp_path, content, more, words):

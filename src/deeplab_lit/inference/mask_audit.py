@@ -40,12 +40,6 @@ class ImageAudit:
     crf_changes: float | None
     iou: float | None
 
-    def badness(self) -> tuple[float, float]:
-        """What the worst images have most of: a low IoU; without true masks wrong tags, then changes by the CRF."""
-        if self.iou is not None:
-            return (1 - self.iou, 0)
-        return (len(self.missing or ()) + len(self.additional or ()), self.crf_changes or 0)
-
 
 @dataclass(frozen=True)
 class Views:
@@ -163,9 +157,20 @@ class Totals:
         self.matrix += matrix
 
     def worst(self, count: int) -> list[ImageAudit]:
-        """The worst images (see :meth:`ImageAudit.badness`), the worst first; none that has no fault."""
-        found = sorted(self.images, key=lambda image: image.badness(), reverse=True)
-        return [image for image in found if any(image.badness())][:count]
+        """The worst images, the worst first, without those that have no fault.
+
+        They are those of the lowest IoU. Where no true mask is known, they are those with the most wrong tags, and
+        among equals those of which the CRF changes most.
+        """
+        scored = [image for image in self.images if image.iou is not None]
+
+        def badness(image: ImageAudit) -> tuple[float, float]:
+            if image.iou is not None:
+                return 1 - image.iou, 0
+            return len(image.missing or ()) + len(image.additional or ()), image.crf_changes or 0
+
+        found = sorted(scored or self.images, key=badness, reverse=True)
+        return [image for image in found if any(badness(image))][:count]
 
     def result(self, labels: LabelSet) -> dict[str, Any]:
         """The content of audit.json; shares and scores are fractions of 1, None where they are not known."""

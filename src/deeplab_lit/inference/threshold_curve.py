@@ -19,7 +19,7 @@ from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import write_json
 
 _GRID = [each / 100 for each in range(5, 91)]
-_ALPHAS = (1, 2, 4, 8, 16, 24)
+_ALPHAS = (1, 2, 4, 8, 24)
 Counts = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Numbered combinations of what :class:`ThresholdCurve` counts, and the number of pixels of each."""
 
