@@ -197,6 +197,7 @@ def test_an_audit_leaves_numbers_and_a_page(user):
     done = use("audit", user, "masks=audited/masks images=images out=report truth=truth tags=tags.txt pictures=3")
     assert "mIoU, void counted as wrong" in done.stdout and "4 masks" in done.stdout
     result = json.loads((user / "report/audit.json").read_text())
+    assert result["images"] == result["with_truth"] == 4
     for each in result["per_image"]:
         mask, truth = (np.array(Image.open(user / of / f"{each['id']}.png")) for of in ("audited/masks", "truth"))
         classes = np.union1d(mask, truth)
@@ -227,6 +228,7 @@ def test_an_audit_without_truth_and_of_some_masks(user, tmp_path):
         ("masks=images", "masks=images holds no NAME.png"),
         ("truth=images", "truth=images holds no NAME.png"),
         ("crf=v2_vgg16", "masks are hard labels, of which the CRF needs to know how certain they are"),
+        ("sample=0", "sample=0: it is at least 1"),
         ("pictures=1000", "pictures=1000: 0 to 200"),
         ("classes=two.txt crf=none", "p1.png has the class 15, and there are 2 classes: give classes=FILE"),
         ("tags=few.txt", "tags=few.txt does not name 'p1'"),

@@ -40,6 +40,8 @@ def audit(config: AuditConfig) -> dict[str, Any]:
     """
     if not 0 <= config.pictures <= _MOST_PICTURES:
         raise UserError(f"pictures={config.pictures}: 0 to {_MOST_PICTURES}, since all stand on one page.")
+    if config.sample is not None and config.sample < 1:
+        raise UserError(f"sample={config.sample}: it is at least 1, or null for all masks.")
     labels = LabelSet.voc() if config.classes is None else read_class_list(config.classes)[0]
     sources, totals, bad = _sources(config, labels), Totals(len(labels)), []
 

@@ -39,6 +39,7 @@ def audit_page(result: dict[str, Any], worst: Sequence[tuple[ImageAudit, Views]]
     return rendered(
         "inference/audit_page.html.j2",
         images=result["images"],
+        with_truth=result["with_truth"],
         facts=[(text, f"{100 * result[key]:.2f} %") for key, text in _FACTS.items() if result[key] is not None],
         titles=["class", *(_COLUMNS[key] for key in known)],
         lines=[[name, *(_cell(each[key]) for key in known)] for name, each in classes.items()],

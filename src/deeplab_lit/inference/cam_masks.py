@@ -62,6 +62,6 @@ def mask_between(
 
 def _normalised(scores: Floats) -> Floats:
     total = scores.sum(0)
-    scores = np.where(total > 0, scores, 0) / np.where(total > 0, total, 1)
-    scores[0, total <= 0] = 1
-    return np.ascontiguousarray(scores)
+    found = np.divide(scores, total, out=np.zeros_like(scores), where=total > 0)
+    found[0, total <= 0] = 1
+    return found

@@ -82,6 +82,7 @@ def threshold_chart(
         label = f"{name}: {point['threshold']:.3f}, {100 * point['miou']:.2f} %"
         axes.axvline(point["threshold"], color=f"C{number}", linestyle="--", linewidth=1)
         axes.plot(point["threshold"], 100 * point["miou"], "o", color=f"C{number}", label=label)
+    axes.set_xticks([each / 10 for each in range(1, 10)])
     axes.set_xlabel("threshold (above: the alpha that makes the same masks)")
     axes.set_ylabel("mIoU before the CRF (%)")
     axes.grid(alpha=0.3)

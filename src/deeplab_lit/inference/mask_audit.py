@@ -177,6 +177,7 @@ class Totals:
         scored = bool(self.matrix.any())
         return {
             "images": len(self.images),
+            "with_truth": sum(image.iou is not None for image in self.images),
             "void": _mean([image.void for image in self.images]),
             "crf_changes": _mean([image.crf_changes for image in self.images]),
             "miou": _miou(self.matrix),
