@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deeplab_lit.config.command_schemas import ScoreFilesConfig
-from deeplab_lit.crf import preset
+from deeplab_lit.crf import DenseCRF, preset
 from deeplab_lit.data.score_files import ScoreMaps
 from deeplab_lit.inference.cam_masks import mask_between, mask_of
 from deeplab_lit.inference.cams import CAMs, read_cam_scores
@@ -24,26 +24,32 @@ def blob(y, x):
 MAPS = np.stack([blob(12, 15), blob(28, 40)])
 CAM = CAMs.of(ScoreMaps((5, 15), MAPS, 0.0, True))
 KEYS = np.array([0, 5, 15], np.uint8)
+WEAK = np.array([[[1]], [[1]], [[0.2]]], np.float32)  # a third map, above the lower threshold alone
 
 
-def irn(threshold, crf):
-    """The mask of one threshold, pixel by pixel; the CRF takes it as hard labels."""
+def irn(maps, keys, threshold, crf):
+    """The mask of one threshold, pixel by pixel, refined as IRN does: gt_prob=0.7, n_labels=K + 1."""
     places = np.zeros(SIZE, np.uint8)
+    probabilities = np.zeros((len(keys), *SIZE), np.float32)
     for y, x in np.ndindex(SIZE):
-        scores = [threshold, MAPS[0, y, x], MAPS[1, y, x]]
+        scores = [threshold, *maps[:, y, x]]
         places[y, x] = scores.index(max(scores))
-    return KEYS[places if crf is None else crf.labels(IMAGE, places)]
+        probabilities[:, y, x] = 0.3 / (len(keys) - 1)
+        probabilities[places[y, x], y, x] = 0.7
+    return keys[places if crf is None else crf.labels(IMAGE, probabilities)]
 
 
 @pytest.mark.parametrize("name", ["none", "irn_labels"])
 def test_irn_s_two_thresholds(name):
-    crf = preset(name)
-    found = mask_between(IMAGE, CAM, 0.30, 0.05, crf)
-    foreground, background = irn(0.30, crf), irn(0.05, crf)
+    maps, keys = np.concatenate([MAPS, blob(34, 6)[None]]) * WEAK, np.array([0, 5, 15, 20], np.uint8)
+    cams = CAMs.of(ScoreMaps((5, 15, 20), maps, 0.0, True))
+    found = mask_between(IMAGE, cams, 0.30, 0.05, preset(name))
+    crf = preset(name) and DenseCRF(10, 50, 5, 3, 3)
+    foreground, background = (irn(maps, keys, threshold, crf) for threshold in (0.30, 0.05))
     for y, x in np.ndindex(SIZE):
         expected = foreground[y, x] or (0 if background[y, x] == 0 else 255)
         assert found[y, x] == expected
-    assert set(np.unique(found)) == {0, 5, 15, 255}
+    assert {5, 15, 255} <= {*np.unique(found).tolist()} and 20 in background and 20 not in foreground
 
 
 def test_the_highest_score_is_taken_and_what_is_not_certain_is_void():

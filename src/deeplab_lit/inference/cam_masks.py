@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,11 @@ def mask_of(image: Bytes, scores: Floats, classes: Bytes, crf: DenseCRF | None, 
 
 
 def mask_between(
-    image: Bytes, cams: CAMs, foreground_threshold: float, background_threshold: float, crf: DenseCRF | None
+    image: Bytes,
+    cams: CAMs,
+    foreground_threshold: float,
+    background_threshold: float,
+    crf: DenseCRF | None,
 ) -> Bytes:
     """The mask of two thresholds, uint8 (H, W), as IRN makes it.
 
@@ -49,11 +53,20 @@ def mask_between(
         cams: the maps at the size of the image.
         foreground_threshold: the higher one.
         background_threshold: the lower one.
-        crf: takes hard labels (``certainty``); None: the masks are not refined.
+        crf: of hard labels, which are right with its ``certainty``; the background and all classes that have a map
+            share the rest, whether or not they have a pixel. None: the masks are not refined.
     """
 
-    def refined(places: NDArray[np.integer[Any]]) -> Bytes:
-        return cams.classes[places if crf is None else crf.labels(image, places.astype(np.uint8))]
+    def refined(places: NDArray[np.intp]) -> Bytes:
+        if crf is None or crf.certainty is None or len(cams.classes) == 1:
+            return cams.classes[places]
+        rest = (1 - crf.certainty) / (len(cams.classes) - 1)
+        probabilities = np.full((len(cams.classes), *places.shape), rest, np.float32)
+        np.put_along_axis(probabilities, places[None], crf.certainty, 0)
+        # by itself a CRF of hard labels leaves out the classes without a pixel
+        takes_probabilities = copy(crf)
+        takes_probabilities.certainty = None
+        return cams.classes[takes_probabilities.labels(image, probabilities)]
 
     sure = refined(cams.above(foreground_threshold))
     possible = refined(cams.above(background_threshold))

@@ -99,12 +99,15 @@ def _maker(
 
     def of_cams(name: str) -> tuple[Bytes, Bytes]:
         image, cams = folder.read(name)
-        if method.name == "two_thresholds":
-            return image, mask_between(image, cams, **method.values, crf=crf)  # type: ignore[arg-type]
         scores = np.concatenate([method.score(cams.highest)[None], cams.maps])
         return image, mask_of(image, scores, cams.classes, crf, config.uncertain)
 
-    return of_probabilities if method.name == "given" else of_cams
+    def of_two_thresholds(name: str) -> tuple[Bytes, Bytes]:
+        image, cams = folder.read(name)
+        lower, higher = sorted(method.thresholds())
+        return image, mask_between(image, cams, higher, lower, crf)
+
+    return {"given": of_probabilities, "two_thresholds": of_two_thresholds}.get(method.name, of_cams)
 
 
 def _true_masks(given: Path, folder: CAMFolder) -> dict[str, Path]:
