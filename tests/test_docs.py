@@ -241,15 +241,6 @@ def test_the_page_on_losses_filters_its_images():
     np.testing.assert_allclose(names["out"][:, 1:], names["out"][:, :-1], rtol=1e-5)
 
 
-def test_pixels_that_the_network_was_not_sure_of_are_void(tmp_path):
-    names = {}
-    exec(python_of("weak_supervision.md"), names)
-    scores = np.array([[[0.9, 0.6]], [[0.1, 0.4]]], np.float16)
-    np.savez_compressed(tmp_path / "a.npz", probabilities=scores)
-    names["sure_masks"](tmp_path, tmp_path / "masks")
-    assert np.array(Image.open(tmp_path / "masks" / "a.png")).tolist() == [[0, 255]]
-
-
 @pytest.mark.slow
 def test_the_page_on_export_runs_the_graph_as_predict_does(tmp_path, monkeypatch):
     torch.manual_seed(0)

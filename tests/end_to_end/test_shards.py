@@ -122,11 +122,15 @@ def test_the_last_shard_packs_for_the_server(tmp_path):
     assert "choose another out=FOLDER" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("command", ["evaluate", "predict", "refine"])
+@pytest.mark.parametrize("command", ["evaluate", "predict", "refine", "pseudo"])
 def test_a_shard_that_is_none_is_answered_before_torch_is_imported(command, user):
-    given = {"evaluate": [], "predict": ["images=x", "out=y"], "refine": ["images=x", "probabilities=y", "out=z"]}
-    file = [] if command == "refine" else ["checkpoint=best.ckpt"]
-    words = [sys.executable, "-X", "importtime", "-m", f"deeplab_lit.{command}", *file, *given[command], "shard=9/8"]
+    given = {
+        "evaluate": ["checkpoint=best.ckpt"],
+        "predict": ["checkpoint=best.ckpt", "images=x", "out=y"],
+        "refine": ["images=x", "probabilities=y", "out=z"],
+        "pseudo": ["images=x", "cams=y", "out=z"],
+    }
+    words = [sys.executable, "-X", "importtime", "-m", f"deeplab_lit.{command}", *given[command], "shard=9/8"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, cwd=user)
     assert done.returncode == 1 and "error: shard=9/8: it is I/N" in done.stderr, done.stderr
     assert "torch" not in [line.rpartition("|")[2].strip() for line in done.stderr.splitlines()]

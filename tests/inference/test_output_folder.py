@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from deeplab_lit.data.labels import LabelSet
-from deeplab_lit.inference.output_folder import Outputs, conclude
+from deeplab_lit.inference.output_folder import Outputs, conclude, fill
 from deeplab_lit.utils.errors import UserError
 from tests.crf.test_dense import coarse_probabilities, photograph
 
@@ -76,3 +76,21 @@ def test_a_folder_of_an_earlier_release_is_gone_on_with(tmp_path):
     outputs(tmp_path, {"flip": True})
     with pytest.raises(UserError, match="holds results of fusion=max_scores, this is fusion=mean_scores"):
         outputs(tmp_path, {"flip": True, "fusion": "mean_scores"})
+
+
+def test_what_is_done_is_left_and_faults_are_gathered(tmp_path):
+    out = outputs(tmp_path, probabilities=False)
+    files = {name: tmp_path / f"{name}.npy" for name in "abc"}
+    out.write("a", PICTURE, P.argmax(0).astype(np.uint8), None)
+    worked = []
+
+    def work(name):
+        worked.append(name)
+        if name == "b":
+            raise UserError("it is broken.")
+        out.write(name, PICTURE, P.argmax(0).astype(np.uint8), None)
+
+    assert fill(out, files, work, "working", 1) == (1, 1, [f"{tmp_path / 'b.npy'}: it is broken."])
+    assert worked == ["b", "c"] and out.is_done("c")
+    with pytest.raises(ZeroDivisionError):  # any other error ends it
+        fill(out, files, lambda name: 1 / 0, "working", 1)

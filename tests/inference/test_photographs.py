@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from deeplab_lit.data.image_files import picture_endings, read_image
-from deeplab_lit.inference.photographs import as_rgb, find_images
+from deeplab_lit.inference.photographs import as_rgb, find_images, images_of
 from deeplab_lit.utils.errors import UserError
 from tests.crf.test_dense import photograph
 
@@ -102,3 +102,13 @@ def test_a_folder_to_predict_and_one_to_train_on_take_the_same_formats(tmp_path)
     for ending in (*picture_endings(), ".txt", ".ps"):
         (tmp_path / f"picture_{ending[1:]}{ending}").touch()
     assert {file.suffix for file in find_images(str(tmp_path)).values()} == picture_endings()
+
+
+def test_files_have_images_of_their_names(tmp_path):
+    for name in ("a", "b", "sub/c"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(PICTURE).save(tmp_path / f"{name}.png")
+    found = images_of({"sub/c": "x", "a": "y"}, str(tmp_path))
+    assert list(found.items()) == [("sub/c", tmp_path / "sub/c.png"), ("a", tmp_path / "a.png")]
+    with pytest.raises(UserError, match=r"y has no image of that name in .* \(2 such in all\)"):
+        images_of({"a": "x", "b2": "y", "d": "z"}, str(tmp_path))

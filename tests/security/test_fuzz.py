@@ -31,12 +31,14 @@ from deeplab_lit.data.coco import COCO
 from deeplab_lit.data.coco_masks import draw as drawn
 from deeplab_lit.data.confidence_files import read_confidence
 from deeplab_lit.data.image_files import read_image
+from deeplab_lit.data.image_tags import read_tags
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.mask_files import MaskCoding, read_mask
 from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.data.safe_pickle import read_pickle
 from deeplab_lit.data.sbd import read_sbd_mask
 from deeplab_lit.data.voc import VOC
+from deeplab_lit.inference.cams import read_cam_scores
 from deeplab_lit.inference.distributions import read_distribution
 from deeplab_lit.inference.trained import load
 from deeplab_lit.models.network import build_network
@@ -155,6 +157,12 @@ def test_split_lists(content):
 @given(st.one_of(_TEXT, damaged([b"sky 1 2 3\nroad 4 5 6\n", b"sky:1,2,3::\nroad:4,5,6::\n", b"0: sky\n1: road\n"])))
 def test_class_lists(content):
     survives(read_class_list, content)
+
+
+@fuzz
+@given(st.one_of(_TEXT, st.binary(max_size=60), damaged([b"a 0 14\n/b/c.jpg /d/c.png 3\nd\n"])))
+def test_lists_of_tags(content):
+    survives(lambda path: read_tags(str(path), "foreground", 21), content)
 
 
 def _mat(**options):
@@ -301,6 +309,7 @@ def damaged_scores(draw):
 @given(damaged_scores(), _FORM)
 def test_score_files(file, form):
     survives(lambda path: read_distribution(path, (4, 5), form), file[1], f"file{file[0]}")
+    survives(lambda path: read_cam_scores(path, (4, 5), form, 21, {3, 4}), file[1], f"file{file[0]}")
 
 
 @fuzz

@@ -51,6 +51,22 @@ COMMANDS = {
             "images=JPEGImages probabilities=scores out=labels workers=8",
         ),
     ),
+    "pseudo": Command(
+        "masks of class activation maps, to train on",
+        (
+            "cams=cams images=JPEGImages out=pseudo tags=train_tags.txt",
+            "cams=cams images=JPEGImages out=pseudo background=two_thresholds crf=irn_labels # IRN's",
+            "cams=cams images=JPEGImages out=pseudo threshold=auto masks=SegmentationClass",
+        ),
+    ),
+    "audit": Command(
+        "what is wrong with pseudo-labels, as a page with the worst of them",
+        (
+            "masks=pseudo/masks images=JPEGImages out=audit tags=train_tags.txt",
+            "masks=pseudo/masks images=JPEGImages out=audit truth=SegmentationClass",
+            "masks=pseudo/masks images=JPEGImages out=audit crf=none",
+        ),
+    ),
     "crf_search": Command(
         "the papers' search for the CRF's parameters (V1, section 5; V2, section 4.1.1)",
         (

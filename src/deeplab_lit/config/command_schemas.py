@@ -92,6 +92,61 @@ class RefineConfig(ScoreFilesConfig):
     crf: CRFConfig = key("its parameters")
 
 
+_TAGS_ZERO_IS = "the class that 0 means in tags: foreground, the first class behind the background, or background"
+
+
+@dataclass(kw_only=True)
+class PseudoConfig(ScoreFilesConfig):
+    """The config of `python -m deeplab_lit.pseudo`."""
+
+    cams: str = key("a folder with NAME.npy, .npz, .pkl or .pth for each image: activation maps, from 0 to 1")
+    images: str = key("a folder")
+    out: str = key("folder for the masks and their list, train.txt", decides=False)
+    values: str = key("with background=given: probabilities, or logits", "probabilities")
+    zero_is: str | None = key(
+        "what class index 0 is in the files: background or foreground; null: as the method of the background has it",
+        None,
+    )
+    background: str = key(
+        "how it is scored: threshold, power ((1 - highest activation) ** alpha), complement (1 - highest activation), "
+        "given (the files have its map), or two_thresholds: IRN's, void between them",
+        "threshold",
+    )
+    threshold: Any = key("of background=threshold, or auto: by a rule that needs no true masks; null: 0.25", None)
+    alpha: float | None = key("of background=power; null: 4", None)
+    foreground_threshold: float | None = key("of background=two_thresholds; null: 0.30", None)
+    background_threshold: float | None = key("of background=two_thresholds; null: 0.05", None)
+    uncertain: float | None = key("pixels whose highest probability is below it become void; null: none", None)
+    tags: str | None = key("a list of image tags, `ID 45 49 50`; other classes are left out; null: all are kept", None)
+    tags_zero_is: str = key(_TAGS_ZERO_IS, "foreground")
+    masks: str | None = key(
+        "a folder of true masks of some or all images, for the curve of the mIoU over thresholds", None, decides=False
+    )
+    classes: str | None = key("a class list for the palette; null: VOC's palette", None, decides=False)
+    overlays: bool = key("also the images with the labels painted over them", False, decides=False)
+    shard: str | None = key(_SHARD, None, decides=False)
+    overwrite: bool = key("write files that are there already", False, decides=False)
+    workers: int | None = key("threads; null: one for each core", None, decides=False)
+    crf: CRFConfig = key("after the scores; irn_labels of hard labels")
+
+
+@dataclass(kw_only=True)
+class AuditConfig:
+    """The config of `python -m deeplab_lit.audit`."""
+
+    masks: str = key("a folder of pseudo-labels, NAME.png")
+    images: str = key("a folder")
+    out: str = key("folder for audit.html and audit.json")
+    truth: str | None = key("a folder of true masks of the same names; null: none are known", None)
+    tags: str | None = key("a list of image tags, `ID 45 49 50`; null: none are known", None)
+    tags_zero_is: str = key(_TAGS_ZERO_IS, "foreground")
+    classes: str | None = key("a class list; null: VOC's 21 classes", None)
+    sample: int | None = key("look at so many masks, evenly spaced; null: all", None)
+    pictures: int = key("the worst images, shown on the page", 24)
+    workers: int | None = key("threads; null: one for each core", None)
+    crf: CRFConfig = key("of hard labels, whose disagreement is counted; none: it is not")
+
+
 @dataclass(kw_only=True)
 class ConvertConfig:
     """The config of `python -m deeplab_lit.convert`."""

@@ -21,6 +21,8 @@ SCHEMAS: dict[str, type] = {
     "evaluate": commands.EvaluateConfig,
     "predict": commands.PredictConfig,
     "refine": commands.RefineConfig,
+    "pseudo": commands.PseudoConfig,
+    "audit": commands.AuditConfig,
     "convert": commands.ConvertConfig,
     "export": commands.ExportConfig,
     "push": commands.PushConfig,

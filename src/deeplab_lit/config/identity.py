@@ -14,6 +14,7 @@ from deeplab_lit.config.command_schemas import (
     CRFSearchConfig,
     EvaluateConfig,
     PredictConfig,
+    PseudoConfig,
     RefineConfig,
     UseConfig,
 )
@@ -58,6 +59,9 @@ PREDICTION = deciding_keys(PredictConfig)
 
 REFINEMENT = deciding_keys(RefineConfig)
 """Keys of ``refine`` that decide the labels."""
+
+PSEUDO_LABELS = deciding_keys(PseudoConfig)
+"""Keys of ``pseudo`` that decide the masks."""
 
 CRF_SEARCH = deciding_keys(CRFSearchConfig)
 """Keys of ``crf_search`` that decide the score of each point."""

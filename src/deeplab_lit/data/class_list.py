@@ -53,6 +53,17 @@ def read_class_list(given: object) -> tuple[LabelSet, MaskCoding]:
     return labels, coloured(labels, void) if colours else INDICES
 
 
+def labels_of(given: str | None) -> LabelSet:
+    """The label set of a class list; None: 255 numbered classes in VOC's colours.
+
+    Raises:
+        UserError: as :func:`read_class_list`.
+    """
+    if given is not None:
+        return read_class_list(given)[0]
+    return LabelSet(("background", *(f"class {number}" for number in range(1, VOID))))
+
+
 def _texts(given: object) -> tuple[str, list[tuple[int, str]]]:
     """What messages call the list, and its numbered lines without comments, empty lines and doubled spaces."""
     if isinstance(given, (str, Path)):

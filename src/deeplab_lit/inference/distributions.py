@@ -35,7 +35,8 @@ def read_distribution(
     scores = read_scores(path, size, form)
     if 0 not in scores.classes:
         raise WrongForm(
-            "it has maps of foreground classes without a background: make masks of it with the command pseudo."
+            "it has maps of foreground classes without a background: make masks of it with the command pseudo, "
+            "background=threshold."
         )
     highest = max(scores.classes) + 1
     count = highest if classes is None else classes
@@ -68,7 +69,8 @@ def _probabilities(scores: ScoreMaps, size: tuple[int, int], form: ScoreFilesCon
             f"{found} and adds up to 1 over the classes, as probabilities do: type values=probabilities."
             if are_probabilities
             else f"{found} and {added} over the classes instead of 1, so it holds no probabilities: type values=logits "
-            "if it holds scores before the softmax; of class activation maps make masks with the command pseudo."
+            "if it holds scores before the softmax; of class activation maps make masks with the command pseudo, "
+            "background=threshold."
         )
     maps = resized(scores.maps, size, form.align_corners)
     if form.values == "logits":

@@ -1,4 +1,4 @@
-"""Evaluation charts: confusion matrices, trimap curves and the heat map of a search, as PNGs."""
+"""Evaluation charts: confusion matrices, trimap and threshold curves, the heat map of a search, as PNGs."""
 
 from __future__ import annotations
 
@@ -60,6 +60,36 @@ def trimap_chart(curves: Mapping[str, Sequence[Mapping[str, float]]], path: Path
         axes.set_ylabel(f"{title} (%)")
         axes.grid(alpha=0.3)
         axes.legend()
+    _save(figure, path)
+
+
+def threshold_chart(
+    curve: Sequence[Mapping[str, float]], marks: Mapping[str, Mapping[str, float]], alphas: Sequence[float], path: Path
+) -> None:
+    """Draw the mIoU over the threshold of class activation maps.
+
+    Args:
+        curve: ``threshold``, ``alpha`` and ``miou`` of each point.
+        marks: points of the curve by their names.
+        alphas: what is written along the upper edge.
+        path: the PNG.
+    """
+    figure = _figure(7, 4.2)
+    axes = figure.add_subplot()
+    places = [each["threshold"] for each in curve]
+    axes.plot(places, [100 * each["miou"] for each in curve], color="black", linewidth=1.4)
+    for number, (name, point) in enumerate(marks.items()):
+        label = f"{name}: {point['threshold']:.3f}, {100 * point['miou']:.2f} %"
+        axes.axvline(point["threshold"], color=f"C{number}", linestyle="--", linewidth=1)
+        axes.plot(point["threshold"], 100 * point["miou"], "o", color=f"C{number}", label=label)
+    axes.set_xticks([each / 10 for each in range(1, 10)])
+    axes.set_xlabel("threshold (above: the alpha that makes the same masks)")
+    axes.set_ylabel("mIoU before the CRF (%)")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    upper: Any = axes.secondary_xaxis("top")
+    at = {alpha: np.interp(-alpha, [-each["alpha"] for each in curve], places) for alpha in alphas}
+    upper.set_xticks(list(at.values()), [f"{alpha:g}" for alpha in at])
     _save(figure, path)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import replacing, write_json
+from deeplab_lit.utils.parallel import ahead
+from deeplab_lit.utils.progress import preparing
 
 _SETTINGS = "settings.json"
 
@@ -94,6 +96,41 @@ class Outputs:
             write_mask(labels, self.labels.colours, temporary)
 
 
+def fill(
+    out: Outputs, files: Mapping[str, Path], work: Callable[[str], None], what: str, threads: int
+) -> tuple[int, int, list[str]]:
+    """Write the outputs of the images that lack some, in threads.
+
+    Args:
+        out: the folder.
+        files: the input file of each image, by its name.
+        work: reads the input of a name and calls :meth:`Outputs.write`; of an input that cannot be used it raises
+            UserError, whose text does not name the file.
+        what: the name of the work, for the progress.
+        threads: how many images are worked on at once.
+
+    Returns:
+        How many images were written, how many were there already, and a sentence for each that could not be used, as
+        :func:`conclude` takes them.
+    """
+    waiting = [name for name in files if not out.is_done(name)]
+
+    def attempt(name: str) -> str | None:
+        try:
+            work(name)
+        except UserError as error:
+            return f"{files[name]}: {error}"
+        return None
+
+    bad = []
+    with preparing() as progress:
+        progress(what, 0, len(waiting))
+        for done, fault in enumerate(ahead(attempt, waiting, threads), 1):
+            bad += [fault] if fault else []
+            progress(what, done, len(waiting))
+    return len(waiting) - len(bad), len(files) - len(waiting), bad
+
+
 def conclude(done: int, skipped: int, bad: Sequence[str], folder: Path) -> None:
     """Print how many images were written and how many were there already.
 
@@ -102,5 +139,10 @@ def conclude(done: int, skipped: int, bad: Sequence[str], folder: Path) -> None:
     """
     there = f", {skipped} were there already" if skipped else ""
     print(f"{done} images written{there}: {folder}")
+    refuse(bad)
+
+
+def refuse(bad: Sequence[str]) -> None:
+    """Raise UserError if there are files that could not be used, each with a sentence in ``bad``."""
     if bad:
         raise UserError(f"{len(bad)} file(s) could not be used, all others were: " + " | ".join(bad))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -61,3 +62,15 @@ def find_images(given: str) -> dict[str, Path]:
         if len(files) > 1:
             raise UserError(f"{files[0]} and {files[1]} would both be written as {name}.png: rename one of them.")
     return {name: files[0] for name, files in found.items()}
+
+
+def images_of(files: Mapping[str, Path], given: str) -> dict[str, Path]:
+    """The image of each of some files, by their names, as :func:`find_images` finds and names them.
+
+    Raises:
+        UserError: a file has no image; or as :func:`find_images`.
+    """
+    images = find_images(given)
+    if alone := sorted(files.keys() - images.keys()):
+        raise UserError(f"{files[alone[0]]} has no image of that name in {given} ({len(alone)} such in all).")
+    return {name: images[name] for name in files}

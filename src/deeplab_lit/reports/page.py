@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from deeplab_lit.config.identity import differing
 from deeplab_lit.reports.collect import FinishedRun, Report
@@ -17,17 +13,14 @@ from deeplab_lit.reports.gain_picture import gains_chart
 from deeplab_lit.reports.remarks import remarks
 from deeplab_lit.reports.svg_charts import curves_chart, heat_map, read_curves, trimap_chart
 from deeplab_lit.reports.tables import GAIN_COLUMNS, TEXT_COLUMNS, about, lines
-
-_KINDS = {".jpg": "image/jpeg", ".png": "image/png"}
+from deeplab_lit.utils.html_page import data_url, rendered
 
 
 def as_html(report: Report) -> str:
     """The HTML page of a table, with a section for each budget."""
-    environment = Environment(
-        loader=PackageLoader("deeplab_lit.reports", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
     parts = [_part(report, budget) for budget in report.budgets]
-    return environment.get_template("page.html.j2").render(
+    return rendered(
+        "reports/page.html.j2",
         table=report.table,
         parts=parts,
         texts=TEXT_COLUMNS,
@@ -120,7 +113,7 @@ def _data(finished: FinishedRun, name: str) -> str:
     path = finished.run.folder / "pictures" / "wall" / name
     if not path.is_file():
         return ""
-    return f"data:{_KINDS[Path(name).suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return data_url(path.read_bytes(), path.suffix)
 
 
 def _differences(runs: Mapping[str, FinishedRun]) -> list[tuple[str, list[str]]]:

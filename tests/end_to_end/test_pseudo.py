@@ -1,0 +1,243 @@
+"""Pseudo-labels from the command line: made in each code base's way, stopped and gone on with, audited."""
+
+import json
+import re
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deeplab_lit.data.labels import LabelSet
+from tests.conftest import write_voc
+from tests.crf.test_dense import photograph
+from tests.end_to_end.running import command, use
+
+SIZES = [(40, 56), (48, 33), (36, 64), (50, 50)]
+
+
+@pytest.fixture(scope="module")
+def user(tmp_path_factory):
+    """Photographs, true masks, tags, and activation maps of them in the forms of IRN, SEAM and CLIP-ES."""
+    folder = tmp_path_factory.mktemp("user")
+    rng = np.random.default_rng(0)
+    lines = []
+    for name in ("images", "truth", "irn", "seam", "clip_es"):
+        (folder / name).mkdir()
+    for number, size in enumerate(SIZES):
+        id, keys = f"p{number}", [number, 14][: 1 + number % 2]
+        Image.fromarray(photograph(*size, number)).save(folder / "images" / f"{id}.jpg")
+        small = rng.random((len(keys), 5, 6)).astype(np.float32)
+        maps = np.stack(
+            [np.array(Image.fromarray(each).resize(size[::-1], Image.Resampling.BICUBIC)) for each in small]
+        )
+        maps = np.clip(maps, 0, None)
+        maps /= maps.max((1, 2), keepdims=True)
+        scores = np.concatenate([np.full((1, *size), 0.4), maps])
+        truth = np.array([0, *keys])[scores.argmax(0)] + (scores.argmax(0) > 0)
+        Image.fromarray(truth.astype(np.uint8)).save(folder / "truth" / f"{id}.png")
+        np.save(folder / "irn" / f"{id}.npy", {"keys": np.array(keys), "high_res": maps})
+        np.save(folder / "seam" / f"{id}.npy", dict(zip(keys, maps, strict=True)))
+        np.save(folder / "clip_es" / f"{id}.npy", {"keys": np.array(keys), "attn_highres": maps.astype(np.float16)})
+        lines.append(" ".join(map(str, [id, *keys])))
+    (folder / "tags.txt").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def masks(folder):
+    return {file.stem: np.array(Image.open(file)) for file in sorted((folder / "masks").glob("*.png"))}
+
+
+def maps_of(user, id):
+    content = np.load(user / "irn" / f"{id}.npy", allow_pickle=True).item()
+    return np.array([0, *(content["keys"] + 1)]), content["high_res"]
+
+
+def test_masks_as_three_code_bases_make_them(user):
+    for name, arguments, background in (
+        ("irn", "cams=irn", lambda m: np.full_like(m, 0.25)),
+        ("seam", "cams=seam background=power alpha=24", lambda m: (1 - m) ** 24),
+        ("clip", "cams=clip_es background=complement", lambda m: 1 - m),
+    ):
+        done = use("pseudo", user, f"{arguments} images=images out=out/{name} workers=2")
+        assert "4 images written" in done.stdout
+        found = masks(user / "out" / name)
+        for id, mask in found.items():
+            keys, maps = maps_of(user, id)
+            if name == "clip":
+                maps = maps.astype(np.float16).astype(np.float32)
+            scores = np.concatenate([background(maps.max(0, keepdims=True)), maps])
+            np.testing.assert_array_equal(mask, keys[scores.argmax(0)])
+        assert (user / "out" / name / "train.txt").read_text() == "p0\np1\np2\np3\n"
+    with Image.open(user / "out/irn/masks/p1.png") as picture:
+        assert picture.mode == "P"
+        assert picture.getpalette()[:63] == [each for colour in LabelSet.voc().palette for each in colour]
+
+
+def test_tags_leave_classes_out_and_what_is_uncertain_is_void(user):
+    (user / "fewer.txt").write_text("p0 0\np1 14\np2 2\np3 3\n")
+    use("pseudo", user, "cams=irn images=images out=out/tags tags=fewer.txt uncertain=0.6")
+    keys, maps = maps_of(user, "p1")
+    scores = np.concatenate([np.full((1, *SIZES[1]), 0.25, np.float32), maps[1:]])
+    expected = np.array([0, 15])[scores.argmax(0)]
+    expected[(scores / scores.sum(0)).max(0) < 0.6] = 255
+    np.testing.assert_array_equal(masks(user / "out/tags")["p1"], expected)
+    assert set(np.unique(expected)) == {0, 15, 255} and list(keys) == [0, 2, 15]
+
+
+def test_masks_of_saved_probabilities(user, tmp_path):
+    """As ``predict probabilities=true`` saves them."""
+    (tmp_path / "saved").mkdir()
+    scores = np.random.default_rng(0).random((3, *SIZES[0])).astype(np.float32)
+    scores /= scores.sum(0)
+    np.savez(tmp_path / "saved/p0.npz", probabilities=scores)
+    use("pseudo", tmp_path, f"cams=saved images={user / 'images'} out=out background=given uncertain=0.5")
+    expected = np.where(scores.max(0) < 0.5, 255, scores.argmax(0))
+    np.testing.assert_array_equal(masks(tmp_path / "out")["p0"], expected)
+
+
+def test_the_curve_and_the_rule(user):
+    done = use("pseudo", user, "cams=irn images=images out=out/curve threshold=auto masks=truth")
+    result = json.loads((user / "out/curve/thresholds.json").read_text())
+    # where the true masks were cut
+    assert result["best"]["threshold"] == pytest.approx(0.40) and result["best"]["miou"] == pytest.approx(1)
+    rule = float(re.search(r"threshold=auto: ([\d.]+)", done.stdout)[1])
+    assert result["without_truth"]["threshold"] == result["chosen"][0]["threshold"] == rule
+    for id, mask in masks(user / "out/curve").items():
+        keys, maps = maps_of(user, id)
+        np.testing.assert_array_equal(mask, np.where(maps.max(0) > rule, keys[maps.argmax(0) + 1], 0))
+    assert f"the rule without true masks: threshold {rule:g}" in done.stdout
+    assert np.asarray(Image.open(user / "out/curve/thresholds.png")).std() > 5
+    # the masks of another threshold are not mixed with these
+    done = use("pseudo", user, "cams=irn images=images out=out/curve threshold=0.9", expect=1)
+    assert f"holds results of threshold={rule}, this is threshold=0.9" in done.stderr
+
+
+def test_shards_leave_what_one_process_leaves(user):
+    arguments = "cams=irn images=images background=two_thresholds crf=irn_labels overlays=true workers=2"
+    use("pseudo", user, arguments, "out=out/one")
+    for index in (2, 1):
+        assert "2 images written" in use("pseudo", user, arguments, f"out=out/two shard={index}/2").stdout
+    one, two = (
+        {file.relative_to(user / each): file.read_bytes() for file in (user / each).rglob("*.[tp][xn][tg]")}
+        for each in ("out/one", "out/two")
+    )
+    assert one == two and len(one) == 9
+    assert "0 images written, 2 were there already" in use("pseudo", user, arguments, "out=out/two shard=1/2").stdout
+
+
+def test_a_killed_call_leaves_whole_files_and_goes_on(user, tmp_path):
+    (tmp_path / "cams").mkdir()
+    (tmp_path / "images").mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(30):
+        Image.fromarray(photograph(100, 150, number)).save(tmp_path / "images" / f"{number:02}.png")
+        np.save(tmp_path / "cams" / f"{number:02}.npy", {number % 20: rng.random((100, 150)).astype(np.float32)})
+    arguments = "cams=cams images=images out=out background=power crf=seam_labels workers=2"
+    process = subprocess.Popen(command("pseudo", arguments), cwd=tmp_path, stdout=subprocess.PIPE)
+    deadline = time.monotonic() + 200
+
+    def finished():
+        return [file for file in (tmp_path / "out/masks").glob("*.png") if not file.name.startswith(".")]
+
+    while len(finished()) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    there = len(finished())
+    assert 3 <= there < 30 and not (tmp_path / "out/train.txt").exists()
+    assert all(np.array(Image.open(file)).shape == (100, 150) for file in finished())
+    again = use("pseudo", tmp_path, arguments)
+    assert f"{30 - there} images written, {there} were there already" in again.stdout
+    assert len((tmp_path / "out/train.txt").read_text().splitlines()) == 30
+
+
+def test_what_cannot_be_used_is_named_and_everything_else_is_written(user, tmp_path):
+    (tmp_path / "cams").mkdir()
+    np.save(tmp_path / "cams/p0.npy", {0: np.ones(SIZES[0], np.float32)})
+    np.save(tmp_path / "cams/p1.npy", {0: np.full(SIZES[1], 7, np.float32)})
+    (tmp_path / "cams/p2.npy").write_bytes(b"cut")
+    done = use("pseudo", tmp_path, f"cams=cams images={user / 'images'} out=out masks={user / 'truth'}", expect=1)
+    said = " ".join(done.stderr.split())
+    assert "2 file(s) could not be used" in said and "p1.npy: it runs from 0 to 7" in said and "p2.npy: it" in said
+    assert list(masks(tmp_path / "out")) == ["p0"] and (tmp_path / "out/train.txt").read_text() == "p0\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("background=otsu", "background=otsu: choose one of threshold, power, complement, two_thresholds, given"),
+        ("threshold=2", "threshold=2: it is between 0 and 1"),
+        ("crf=v2_vgg16 background=two_thresholds", "gives the CRF hard labels: type crf=irn_labels"),
+        ("tags=nowhere.txt", "tags=nowhere.txt does not exist: give a text file with a line"),
+        ("tags=few.txt", "tags=few.txt does not name 'p1' (3 such in all)"),
+        ("masks=images", "masks=images has no NAME.png of any image in irn"),
+        ("images=truth/p0.png", "has no image of that name in truth/p0.png (3 such in all)"),
+        ("cams=images", "cams=images holds no .npy"),
+        ("shard=3/2", "shard=3/2: it is I/N"),
+    ],
+)
+def test_mistakes_are_answered_in_one_sentence(user, arguments, words):
+    (user / "few.txt").write_text("p0 0\n")
+    given = {
+        "cams": "irn",
+        "images": "images",
+        "out": "out/no",
+        **dict(each.split("=", 1) for each in arguments.split()),
+    }
+    done = use("pseudo", user, *(f"{key}={value}" for key, value in given.items()), expect=1)
+    assert words in " ".join(done.stderr.split()), done.stderr
+    assert done.stderr.startswith("error: ") and len(done.stderr.strip().splitlines()) == 1
+
+
+def test_an_audit_leaves_numbers_and_a_page(user):
+    use("pseudo", user, "cams=irn images=images out=audited")
+    done = use("audit", user, "masks=audited/masks images=images out=report truth=truth tags=tags.txt pictures=3")
+    assert "mIoU, void counted as wrong" in done.stdout and "4 masks" in done.stdout
+    result = json.loads((user / "report/audit.json").read_text())
+    assert result["images"] == result["with_truth"] == 4
+    for each in result["per_image"]:
+        mask, truth = (np.array(Image.open(user / of / f"{each['id']}.png")) for of in ("audited/masks", "truth"))
+        classes = np.union1d(mask, truth)
+        ious = [((mask == c) & (truth == c)).sum() / ((mask == c) | (truth == c)).sum() for c in classes]
+        assert each["iou"] == pytest.approx(np.mean(ious)) and 0 < each["crf_changes"] < 1
+        assert each["missing"] == each["additional"] == []
+    page = (user / "report/audit.html").read_text()
+    worst = sorted(result["per_image"], key=lambda each: each["iou"])[:3]
+    assert re.findall(r"<p><b>(\w+)</b>", page) == [each["id"] for each in worst]
+    assert page.count("<img ") == 3 * 4 and not re.search(r"(src|href)=\"(?!data:)", page)
+    assert all(title in page for title in ("precision, %", "recall, %", "IoU, %", "tagged, without a pixel"))
+    assert len(page) < 500_000
+
+
+def test_an_audit_without_truth_and_of_some_masks(user, tmp_path):
+    write_voc(tmp_path / "voc")
+    arguments = f"masks={tmp_path}/voc/SegmentationClass images={tmp_path}/voc/JPEGImages out=plain crf=none"
+    done = use("audit", user, arguments, "sample=2")
+    result = json.loads((user / "plain/audit.json").read_text())
+    assert [each["id"] for each in result["per_image"]] == ["picture_0", "picture_1"] and "void: " in done.stdout
+    assert result["miou"] is None and result["void"] > 0 and "<img " not in (user / "plain/audit.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("masks=nowhere", "masks=nowhere is not a folder"),
+        ("masks=images", "masks=images holds no NAME.png"),
+        ("truth=images", "truth=images holds no NAME.png"),
+        ("crf=v2_vgg16", "masks are hard labels, of which the CRF needs to know how certain they are"),
+        ("sample=0", "sample=0: it is at least 1"),
+        ("pictures=1000", "pictures=1000: 0 to 200"),
+        ("classes=two.txt crf=none", "p1.png has the class 15, and there are 2 classes: give classes=FILE"),
+        ("tags=few.txt", "tags=few.txt does not name 'p1'"),
+    ],
+)
+def test_mistakes_of_an_audit_are_answered_in_one_sentence(user, arguments, words):
+    (user / "few.txt").write_text("p0 0\n")
+    (user / "two.txt").write_text("background\naeroplane\n")
+    given = "" if arguments.startswith("masks") else "masks=truth"
+    done = use("audit", user, f"{given} images=images out=no {arguments}", expect=1)
+    assert words in " ".join(done.stderr.split()), done.stderr
+    assert done.stderr.startswith("error: ") and len(done.stderr.strip().splitlines()) == 1
