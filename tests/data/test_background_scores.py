@@ -49,7 +49,7 @@ def test_an_exponent_makes_the_masks_of_a_threshold(alpha):
         ({"threshold": True}, "threshold=True"),
         (
             {"alpha": 4},
-            "alpha=4 belongs to background=power, and this is background=threshold: leave it out, or type background=power",
+            "alpha=4 belongs to background=power, and this is background=threshold: leave it out, or type",
         ),
         ({"background": "power", "alpha": -1}, "alpha=-1: it is a number above 0"),
         ({"background": "power", "threshold": "auto"}, "threshold=auto belongs to background=threshold"),
