@@ -47,7 +47,10 @@ def test_an_exponent_makes_the_masks_of_a_threshold(alpha):
         ({"threshold": 0}, "threshold=0: it is between 0 and 1, .*, or auto"),
         ({"threshold": "otsu"}, "threshold=otsu: it is between 0 and 1"),
         ({"threshold": True}, "threshold=True"),
-        ({"alpha": 4}, "alpha=4 belongs to background=power, this is background=threshold"),
+        (
+            {"alpha": 4},
+            "alpha=4 belongs to background=power, and this is background=threshold: leave it out, or type",
+        ),
         ({"background": "power", "alpha": -1}, "alpha=-1: it is a number above 0"),
         ({"background": "power", "threshold": "auto"}, "threshold=auto belongs to background=threshold"),
         ({"background": "two_thresholds", "background_threshold": 0.3}, "the first is the higher one"),

@@ -67,8 +67,8 @@ def background_method(config: PseudoConfig) -> BackgroundMethod:
                 values[key] = default if given is None else _checked(key, given)
             elif given is not None:
                 raise UserError(
-                    f"{key}={given} belongs to background={method}, this is background={name}: type one of the two "
-                    "otherwise."
+                    f"{key}={given} belongs to background={method}, and this is background={name}: leave it out, or "
+                    f"type background={method}."
                 )
     if name == "two_thresholds" and values["background_threshold"] >= values["foreground_threshold"]:  # type: ignore[operator]
         raise UserError(
