@@ -52,7 +52,11 @@ def test_masks_are_those_of_the_crf(user, form, keys):
     [
         ("logits", "", "so it holds no probabilities: type values=logits"),
         ("dicts", "", "0 may be the background or the first foreground class: type zero_is="),
-        ("cams", "zero_is=foreground", "without a background: make masks of it with the command pseudo."),
+        (
+            "cams",
+            "zero_is=foreground",
+            "without a background: make masks of it with the command pseudo, background=threshold.",
+        ),
         ("dicts", "zero_is=background save_probabilities=true", "type classes=FILE, one class name a line."),
         ("dicts", "values=scores", "values=scores: choose probabilities or logits."),
     ],

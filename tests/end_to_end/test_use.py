@@ -192,7 +192,10 @@ def test_summary_is_one_json_object(user):
         ("checkpoint=nowhere.ckpt", "checkpoint 'nowhere.ckpt' does not exist"),
         ("", "checkpoint is required: type checkpoint=RUN_DIRECTORY"),
         ("checkpoint=cut.ckpt", "cut.ckpt cannot be read as a checkpoint"),
-        ("checkpoint=CK crf=v3", "crf=v3 does not exist: choose one of none, v1_largefov, v2_resnet101, v2_vgg16"),
+        (
+            "checkpoint=CK crf=v3",
+            "crf=v3 does not exist: choose one of afa, clip_es_labels, irn_labels",
+        ),
         ("checkpoint=CK crf=v2_vgg16 crf.bilateral_xy_std=0", "crf.bilateral_xy_std=0"),
         ("checkpoint=CK data=voc data.root=voc", "scores 12 classes (background, ball, ring, star, ...), the data"),
         ("checkpoint=CK split=test", "split=test: choose train or val"),
