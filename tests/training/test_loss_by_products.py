@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import deeplab_lit.training.loss_by_products as module
@@ -33,6 +33,7 @@ def with_gradient(function, scores, *arguments):
     void=st.sampled_from([0.0, 0.3, 1.0]),
     block=st.sampled_from([1, 999, 2**20]),
 )
+@example(classes=2, size=(1, 1), new=(15, 15), spread=0.1, align_corners=False, weighted=False, void=0.3, block=1)
 @settings(max_examples=100, deadline=None)
 def test_value_and_gradient_are_pytorchs(classes, size, new, spread, align_corners, weighted, void, block):
     torch.manual_seed(classes)
@@ -44,7 +45,9 @@ def test_value_and_gradient_are_pytorchs(classes, size, new, spread, align_corne
         value, grad = with_gradient(cross_entropy_by_products, scores, labels, align_corners, weights)
     expected, of_scores = with_gradient(composed, scores.double(), labels, align_corners, weights)
     assert abs(value - expected) <= 1e-6 * max(expected, 0.1 * spread * labels.numel())
-    assert (grad - of_scores).abs().max() <= 2e-6 * max(1.0, float(of_scores.abs().max()))
+    # the pixels of a score add up to less than the largest partial sum, which single precision rounds
+    partial = 0.5 * labels[0].numel() / (size[0] * size[1])
+    assert (grad - of_scores).abs().max() <= 2e-6 * max(1.0, float(of_scores.abs().max())) + 6e-8 * partial
 
 
 @pytest.mark.parametrize("align_corners", [True, False])
