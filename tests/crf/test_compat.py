@@ -1,5 +1,7 @@
 """pydensecrf's interface: each function against pydensecrf2 itself, against the sum over all pairs, on bad input."""
 
+import subprocess
+import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
@@ -236,6 +238,22 @@ def test_in_processes_and_threads_as_people_call_it():
         for pool in (threads, processes):
             for found, wanted in zip(pool.map(total, range(3)), expected, strict=True):
                 np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def uses_several_threads(_):
+    return compat.DenseCRF2D(4, 3, 2)._parallel
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")
+def test_a_child_process_takes_one_thread():
+    with ProcessPoolExecutor(1, get_context("fork")) as processes:
+        assert uses_several_threads(0) and list(processes.map(uses_several_threads, [0])) == [False]
+
+
+def test_neither_the_crf_nor_its_other_interface_imports_torch():
+    """Each process of a pool would wait a second for it, and hold it in memory."""
+    code = "import sys, deeplab_lit.crf, deeplab_lit.crf.compat; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
 
 
 def test_one_thread_gives_the_same():

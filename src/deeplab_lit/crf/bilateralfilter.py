@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from deeplab_lit.crf.features import positions
 from deeplab_lit.kernels.loading import has_numba
 from deeplab_lit.utils.arrays import Floats
 from deeplab_lit.utils.errors import UserError
@@ -55,9 +56,8 @@ def bilateralfilter(image: Floats, seg: Floats, out: Floats, H: int, W: int, sig
 
 def features(image: Floats, sigma_rgb: float, sigma_xy: float) -> Floats:
     """Place and colour of each pixel of an image (3, H, W), in units of their deviations: float32 (H * W, 5)."""
-    rows, columns = np.mgrid[: image.shape[1], : image.shape[2]]
-    planes = [columns / sigma_xy, rows / sigma_xy, *(image / sigma_rgb)]
-    return np.stack([each.ravel() for each in planes], 1).astype(np.float32)
+    places, colours = positions(*image.shape[1:]), image.reshape(3, -1).T
+    return np.concatenate([places / np.float32(sigma_xy), colours / np.float32(sigma_rgb)], 1)
 
 
 def _shaped(name: str, array: Floats, shape: tuple[int, int, int, int]) -> Floats:

@@ -7,7 +7,6 @@ from typing import Literal
 import numpy as np
 
 from deeplab_lit.crf.parameters import Parameters
-from deeplab_lit.data.normalization import BGR_BYTES
 from deeplab_lit.kernels.buffers import Allocate, new_array
 from deeplab_lit.utils.arrays import Bytes, Floats
 
@@ -22,6 +21,8 @@ def seen(image: Bytes, kind: Seen) -> Bytes:
     """
     if kind == "rgb":
         return image
+    from deeplab_lit.data.normalization import BGR_BYTES  # here, since it imports torch
+
     values = (image - np.array(BGR_BYTES.mean, np.float32))[..., ::-1]
     return np.ascontiguousarray(np.trunc(values).astype(np.int32).astype(np.uint8))
 
