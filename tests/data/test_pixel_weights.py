@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -20,16 +21,40 @@ def test_black_is_0_and_white_is_1(tmp_path, dtype, highest):
     np.testing.assert_allclose(found, values / highest, rtol=1e-6)
 
 
+def test_a_dark_picture_of_16_bits_is_not_taken_for_8(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((2, 3), 200, np.uint16))  # another writer than the reader
+    np.testing.assert_allclose(read_pixel_weights(tmp_path / "a.png", (2, 3)), 200 / 65535, rtol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["P", "RGB", "LA", "RGBA", "1"])
+def test_other_pictures_are_refused(tmp_path, mode):
+    Image.new(mode, (3, 2)).save(tmp_path / "a.png")
+    with pytest.raises(UserError, match=rf"a\.png is a picture of mode {mode}: weights of pixels are grey PNGs"):
+        read_pixel_weights(tmp_path / "a.png", (2, 3))
+
+
+@pytest.mark.parametrize("value", [70000, -1])
+def test_32_bits_are_no_weights(tmp_path, value):
+    """They gave weights above 1 and below 0."""
+    Image.fromarray(np.full((2, 3), value, np.int32)).save(tmp_path / "a.tif")
+    with pytest.raises(UserError, match=r"a\.tif is a picture of mode I: weights of pixels are grey PNGs"):
+        read_pixel_weights(tmp_path / "a.tif", (2, 3))
+
+
 def test_what_is_no_picture_of_weights_is_told(tmp_path):
     Image.fromarray(np.zeros((4, 5, 3), np.uint8)).save(tmp_path / "rgb.png")
     Image.fromarray(np.zeros((4, 5), np.uint8)).save(tmp_path / "grey.png")
     (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "grey.png").read_bytes()[:40])
     with pytest.raises(UserError, match="rgb.png is a picture of mode RGB: weights of pixels are grey PNGs"):
         read_pixel_weights(tmp_path / "rgb.png", (4, 5))
     with pytest.raises(UserError, match="grey.png is 5x4 but its mask is 5x5"):
         read_pixel_weights(tmp_path / "grey.png", (5, 5))
-    with pytest.raises(UserError, match="text.png cannot be read as weights of pixels"):
-        read_pixel_weights(tmp_path / "text.png", (4, 5))
+    for name in ("text", "cut"):
+        with pytest.raises(UserError, match=rf"{name}\.png cannot be read as weights of pixels"):
+            read_pixel_weights(tmp_path / f"{name}.png", (4, 5))
+    with pytest.raises(UserError, match=r"none\.png does not exist"):
+        read_pixel_weights(tmp_path / "none.png", (4, 5))
 
 
 @pytest.mark.parametrize("seed", range(40))

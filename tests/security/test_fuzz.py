@@ -29,12 +29,12 @@ from deeplab_lit.config.schemas import CheckpointConfig
 from deeplab_lit.data.class_list import read_class_list
 from deeplab_lit.data.coco import COCO
 from deeplab_lit.data.coco_masks import draw as drawn
-from deeplab_lit.data.confidence_files import read_confidence
 from deeplab_lit.data.image_files import read_image
 from deeplab_lit.data.image_tags import read_tags
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.mask_files import MaskCoding, read_mask
 from deeplab_lit.data.normalization import Normalization
+from deeplab_lit.data.pixel_weights import read_pixel_weights
 from deeplab_lit.data.safe_pickle import read_pickle
 from deeplab_lit.data.sbd import read_sbd_mask
 from deeplab_lit.data.voc import VOC
@@ -134,8 +134,12 @@ def read_colours(path):
     return read_mask(path, MaskCoding(("sky", "road"), ((0, 0, 0), (1, 2, 3))))
 
 
+def read_weights(path):
+    return read_pixel_weights(path, (3, 4))
+
+
 @fuzz
-@given(damaged(PICTURES), st.sampled_from([read_image, read_mask, read_colours, read_confidence]))
+@given(damaged(PICTURES), st.sampled_from([read_image, read_mask, read_colours, read_weights]))
 def test_pictures_and_masks(content, reader):
     survives(reader, content)
 
