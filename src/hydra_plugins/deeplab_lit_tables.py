@@ -65,7 +65,7 @@ class Sweep(Sweeper):  # type: ignore[misc]
     def sweep(self, arguments: list[str]) -> Any:
         if not self.compares:
             return self.basic.sweep(arguments)
-        from deeplab_lit.sweeps.comparison import compared
+        from deeplab_lit.reports.comparison import compared
 
         with compared(self.basic.launcher) as self.basic.launcher:
             return self.basic.sweep(arguments)

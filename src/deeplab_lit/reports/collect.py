@@ -179,16 +179,33 @@ class Report:
         then = before.published.get(_of_extended(row, before, measure))
         return None if then is None else row.published[measure] - then
 
+    @property
+    def reference(self) -> str:
+        """What the gain of a row is over."""
+        return "the row that it extends"
+
+    def has_gains(self, budget: str) -> bool:
+        """Whether rows are compared with each other; runs that depart from their rows are not."""
+        return budget in BUDGETS
+
     def gain(self, row: Row, budget: str, measure: str) -> OverSeeds | None:
         """How much higher a row's value is than that of the row that it extends, paired by seed.
 
-        None if no seed has both, and for runs that depart from their rows.
+        None if no seed has both, and where rows are not compared.
         """
         before = self.extended(row)
-        if before is None or budget not in BUDGETS:
+        if before is None or not self.has_gains(budget):
             return None
         now, then = row.measured(budget, measure), before.measured(budget, _of_extended(row, before, measure))
         return None if now is None or then is None else now.over(then)
+
+    def differences(self) -> list[list[str]]:
+        """The differences of each two rows, in a report that has them.
+
+        Of each: the name of the row and of the one before it, how much higher the row's mIoU is and the interval of
+        that, and the same with the CRF.
+        """
+        return []
 
 
 def _of_extended(row: Row, before: Row, measure: str) -> str:

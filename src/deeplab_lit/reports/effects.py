@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from deeplab_lit.reports.collect import BUDGETS, Report, Row
+from deeplab_lit.reports.collect import Report, Row
 from deeplab_lit.utils.over_seeds import OverSeeds, signed
 
 TITLES = ("part", "settings", "mean gain", "95 % interval", "lowest", "highest", "after the CRF", "its interval")
@@ -58,7 +58,7 @@ def effects(report: Report, budget: str) -> list[Effect]:
 
     It is empty if no part varies in more than one setting, and for runs that depart from their rows.
     """
-    if budget not in BUDGETS:
+    if not report.has_gains(budget):
         return []
     parts = dict.fromkeys(mark for row in report.rows for mark in row.marks if mark != "CRF")
     found = []

@@ -20,8 +20,8 @@ _FONT = "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', Helvetica, Arial, sa
 _TITLES = ("row", "with", "mIoU published", "mIoU ours", "seeds", "gain published", "gain ours")
 _LEFT = ("row", "with", "gain ours")
 _LEGEND = (
-    "Ours: mIoU in percent, mean ± standard deviation over the seeds. Gain: over the row that a row extends, paired by "
-    "seed, with the 95 % interval of the mean (Student's t; an arrow: it goes on). "
+    "Ours: mIoU in percent, mean ± standard deviation over the seeds. Gain: what a row has more than {reference}, "
+    "paired by seed, with the 95 % interval of the mean (Student's t; an arrow: it goes on). "
     f"{NOISE} and a hollow point: within noise, since the interval contains 0 or there is one seed."
 )
 _OTHER_DATA = "The published numbers are of other data and longer trainings."
@@ -70,7 +70,7 @@ class _Axis:
 
 def as_svg(report: Report) -> str:
     """The picture of a table for a README: a file of its own, on white, with a part for each budget that was run."""
-    run = [budget for budget in BUDGETS if any(row.results.get(budget) for row in report.rows)]
+    run = [each for each in report.budgets if report.has_gains(each) and any(r.results.get(each) for r in report.rows)]
     drawn: list[str] = []
     top = _MARGIN
     for budget in run or ["full"]:
@@ -78,11 +78,11 @@ def as_svg(report: Report) -> str:
         drawn.append(_text(_MARGIN, top + 14, title, size=15, weight="600"))
         parts, top = _part(report, budget, _TITLES, top + 42)
         remarks = [each[0].upper() + each[1:] + "." for each in (*starts(report, budget), *left_out(report, budget))]
-        told = [] if budget == "full" else [_OTHER_DATA]
+        told = [_OTHER_DATA] if budget in BUDGETS[1:] else []
         notes, top = _notes([*(told if run else [_NOT_RUN]), *remarks], top)
         drawn += [*parts, *notes]
         top += 20
-    notes, top = _notes([_LEGEND], top)
+    notes, top = _notes([_LEGEND.format(reference=report.reference)], top)
     drawn += notes
     top += 16
     paper = (

@@ -12,7 +12,7 @@ from deeplab_lit.reports.effects import LEGEND, TITLES, effects
 from deeplab_lit.reports.gain_picture import gains_chart
 from deeplab_lit.reports.remarks import remarks
 from deeplab_lit.reports.svg_charts import curves_chart, heat_map, read_curves, trimap_chart
-from deeplab_lit.reports.tables import GAIN_COLUMNS, TEXT_COLUMNS, about, lines
+from deeplab_lit.reports.tables import DIFFERENCE_TITLES, DIFFERENCES_LEGEND, GAIN_COLUMNS, TEXT_COLUMNS, about, lines
 from deeplab_lit.utils.html_page import data_url, rendered
 
 
@@ -27,6 +27,10 @@ def as_html(report: Report) -> str:
         gain_columns=GAIN_COLUMNS,
         effect_titles=TITLES,
         effects_legend=LEGEND,
+        published=any(row.published for row in report.rows),
+        reference=report.reference,
+        difference_titles=DIFFERENCE_TITLES,
+        differences_legend=DIFFERENCES_LEGEND,
     )
 
 
@@ -44,6 +48,7 @@ def _part(report: Report, budget: str) -> dict[str, Any]:
         "lines": table,
         "remarks": remarks(report, budget),
         "effects": [each.line() for each in effects(report, budget)],
+        "differences": report.differences(),
         "gains": gains_chart(report, budget),
         "curves": _curves(report, budget),
         "several": any(len(row.results.get(budget, [])) > 1 for row in report.rows),
@@ -52,7 +57,7 @@ def _part(report: Report, budget: str) -> dict[str, Any]:
         "slides": any(row["crf"] for picture in wall for row in picture["rows"]),
         "trimap": _trimap(runs),
         "names": list(runs),
-        "differences": _differences(runs),
+        "settings": _settings(runs),
         "commands": [(name, notes[name], str(run.result.command)) for name, run in runs.items()],
     }
 
@@ -116,7 +121,7 @@ def _data(finished: FinishedRun, name: str) -> str:
     return data_url(path.read_bytes(), path.suffix)
 
 
-def _differences(runs: Mapping[str, FinishedRun]) -> list[tuple[str, list[str]]]:
+def _settings(runs: Mapping[str, FinishedRun]) -> list[tuple[str, list[str]]]:
     """The keys of the config whose values differ between the rows, with the value of each row as JSON."""
     found = differing([each.config for each in runs.values()])
     return [(key, ["" if value is None else json.dumps(value) for value in values]) for key, values in found.items()]

@@ -11,19 +11,20 @@ _STATES = {
     "failed": "failed: the reason stands below",
     "not run": "not run: has no run at this budget",
 }
-_GAINS = (
-    "gain: what a row has more than the row that it extends, paired by seed, as mean ± standard deviation of the "
-    f"differences; 95 % interval: of their mean (Student's t over the seeds); {NOISE} within noise: the interval "
-    "contains 0, or there is one seed, which has no interval (seed=0,1,2 runs three)"
+PAIRED = (
+    "paired by seed, as mean ± standard deviation of the differences; 95 % interval: of their mean (Student's t over "
+    f"the seeds); {NOISE} within noise: the interval contains 0, or there is one seed, which has no interval "
+    "(seed=0,1,2 runs three)"
 )
+"""What a gain or a difference is."""
 
 
 def remarks(report: Report, budget: str) -> list[str]:
     """What stands below the table of a budget: what its words and marks mean, and what is special of some rows."""
-    gains = any(report.gain(row, budget, row.quality) for row in report.rows)
+    gains = budget in BUDGETS and any(report.gain(row, budget, row.quality) for row in report.rows)
     return [
         _legend(report, budget),
-        *([_GAINS] if gains else []),
+        *([f"gain: what a row has more than {report.reference}, {PAIRED}"] if gains else []),
         *starts(report, budget),
         *left_out(report, budget),
         *_departing(report, budget),
@@ -33,7 +34,8 @@ def remarks(report: Report, budget: str) -> list[str]:
 
 def _legend(report: Report, budget: str) -> str:
     """What the words in the column ``status`` mean, for those that are in it."""
-    shown = {row.status(budget).split(" ")[0] for row in report.rows if budget in BUDGETS or row.results.get(budget)}
+    tried = [row for row in report.rows if report.has_gains(budget) or row.results.get(budget)]
+    shown = {row.status(budget).split(" ")[0] for row in tried}
     return "status " + "; ".join(text for word, text in _STATES.items() if word.split(" ")[0] in shown)
 
 
@@ -50,9 +52,9 @@ def starts(report: Report, budget: str) -> list[str]:
 def left_out(report: Report, budget: str) -> list[str]:
     """A sentence for each gain that leaves out seeds, since only one of its two rows has them."""
     found = []
-    for row in report.rows:
+    for row in report.rows if report.has_gains(budget) else []:
         before = report.extended(row)
-        if before is None or budget not in BUDGETS or not (row.results.get(budget) and before.results.get(budget)):
+        if before is None or not (row.results.get(budget) and before.results.get(budget)):
             continue
         now, then = ({run.seed for run in each.results[budget]} for each in (row, before))
         for name, alone in ((row.name, now - then), (before.name, then - now)):

@@ -39,17 +39,22 @@ def report(config: ReportConfig) -> list[Report]:
         each = collect(folder.name, rows_of(folder.name), folder)
         for table in as_tables(each):
             print(table)
-        write_text(folder / "report.csv", as_csv(each))
-        write_text(folder / "report.md", as_markdown(each))
-        write_text(folder / "report.svg", as_svg(each))
-        write_text(folder / "report.html", as_html(each))
-        print(f"written: {folder / 'report.html'}, report.svg, report.md, report.csv")
+        write_report(each, folder)
         if config.wandb is not None:
             from deeplab_lit.reports.publish import publish  # imports Lightning, which takes seconds
 
             publish(each, folder, config.wandb)
         found.append(each)
     return found
+
+
+def write_report(report: Report, folder: Path) -> None:
+    """Write report.html, .svg, .md and .csv into a folder, and print where they are."""
+    write_text(folder / "report.csv", as_csv(report))
+    write_text(folder / "report.md", as_markdown(report))
+    write_text(folder / "report.svg", as_svg(report))
+    write_text(folder / "report.html", as_html(report))
+    print(f"written: {folder / 'report.html'}, report.svg, report.md, report.csv")
 
 
 def _watch(folders: list[Path]) -> list[Report]:

@@ -11,12 +11,21 @@ from deeplab_lit.reports.effects import ABOUT as ABOUT_EFFECTS
 from deeplab_lit.reports.effects import GAIN_TITLES, effects
 from deeplab_lit.reports.effects import LEGEND as EFFECTS_LEGEND
 from deeplab_lit.reports.effects import TITLES as EFFECT_TITLES
-from deeplab_lit.reports.remarks import remarks
+from deeplab_lit.reports.remarks import PAIRED, remarks
+from deeplab_lit.reports.sweep_report import SWEEP
 from deeplab_lit.utils.over_seeds import OverSeeds, signed
 from deeplab_lit.utils.terminal import paragraph, table
 
-TEXT_COLUMNS = ("row", "with", "starts from", "data", "status", "part")
-GAIN_COLUMNS = (*(f"gain: {budget}" for budget in BUDGETS), "95 % interval", *GAIN_TITLES)
+TEXT_COLUMNS = ("row", "over", "with", "starts from", "data", "status", "part")
+DIFFERENCE_TITLES = ("row", "over", "difference", "95 % interval", "with CRF", "its interval")
+ABOUT_DIFFERENCES = "each two rows (points of mIoU)"
+DIFFERENCES_LEGEND = (
+    f"difference: what a row has more than the one in the column over, {PAIRED}; if all rows were equal in truth, one "
+    "interval of twenty would not contain 0"
+)
+GAIN_COLUMNS = (
+    *(f"gain: {budget}" for budget in BUDGETS), "95 % interval", *GAIN_TITLES, *DIFFERENCE_TITLES[2:],
+)  # fmt: skip
 """The columns of gains and intervals, which are aligned to the left, since some have a mark behind them."""
 _LEFT = (*TEXT_COLUMNS, *GAIN_COLUMNS)
 NUMBERS = (
@@ -38,6 +47,8 @@ def about(budget: str) -> str:
     """What a budget is, or what the runs of :func:`deeplab_lit.reports.collect.changed` are."""
     if budget in ABOUT_BUDGETS:
         return ABOUT_BUDGETS[budget]
+    if budget == SWEEP:
+        return "the trainings of one command"
     return f"rows with other values than theirs at budget={budget.removesuffix(changed(''))}"
 
 
@@ -111,7 +122,7 @@ def lines(report: Report, budget: str) -> tuple[list[str], list[list[str]]]:
     Values before and after the CRF share a cell, ``a / b``. Runs that depart from their rows stand without published
     numbers, differences and gains, and rows without such a run are left out.
     """
-    full, compared = budget == "full", budget in BUDGETS
+    full, compared, published = budget == "full", report.has_gains(budget), budget in BUDGETS
     found = []
     for row in report.rows:
         if not compared and row.status(budget) == "not run":
@@ -119,15 +130,15 @@ def lines(report: Report, budget: str) -> tuple[list[str], list[list[str]]]:
         line = {"row": row.name, "with": " ".join(row.marks)}
         for group in [*((measure,) for measure in report.measures if measure not in _QUALITY), _QUALITY]:
             title = MEASURES[group[0]]
-            if compared:
+            if published:
                 line[f"{title}: published"] = _pair(_number(row.published.get(measure)) for measure in group)
-            ours = budget if compared else title
+            ours = budget if published else title
             line[f"{title}: {budget}" if ours in line else ours] = _pair(
                 str(row.measured(budget, measure) or "") for measure in group
             )
             if full:
                 line[f"{title}: difference"] = _pair(signed(_difference(row, measure)) for measure in group)
-        if compared:
+        if published:
             gain = report.gain(row, budget, row.quality)
             line["gain: published"] = signed(report.published_gain(row, row.quality))
             line[f"gain: {budget}"] = gain.as_gain if gain else ""
@@ -159,6 +170,8 @@ def budget_markdown(report: Report, budget: str) -> str:
     text = ["", f"### {budget}: {about(budget)}", "", *_markdown(titles, found), ""]
     text += [line for each in remarks(report, budget) for line in (f"{each.rstrip('.')}.", "")]
     text += [line for each in effects_markdown(report, budget) for line in (each, "")]
+    if found := report.differences():
+        text += [f"{ABOUT_DIFFERENCES}:", "", *_markdown(DIFFERENCE_TITLES, found), "", f"{DIFFERENCES_LEGEND}.", ""]
     return "\n".join(text)
 
 
@@ -203,6 +216,9 @@ def as_tables(report: Report) -> Iterator[str]:
             found = [each.line() for each in brought]
             yield table(EFFECT_TITLES, found, _LEFT, ABOUT_EFFECTS, _TOGETHER)
             yield paragraph(EFFECTS_LEGEND) + "\n"
+        if found := report.differences():
+            yield table(DIFFERENCE_TITLES, found, _LEFT, ABOUT_DIFFERENCES)
+            yield paragraph(DIFFERENCES_LEGEND) + "\n"
 
 
 def _number(value: float | None) -> str:

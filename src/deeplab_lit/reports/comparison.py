@@ -1,8 +1,8 @@
-"""The comparison of the runs of a sweep: what differs between them, and their scores."""
+"""The comparison of the runs of a sweep: what differs between them, their scores, and the report over their seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,15 @@ from hydra.plugins.launcher import Launcher
 from deeplab_lit.cli.error_messages import explain
 from deeplab_lit.config.compose import compose
 from deeplab_lit.config.hydra_private import error_of, failures_as_results
+from deeplab_lit.config.schemas import TrainConfig
+from deeplab_lit.reports.collect import FinishedRun
+from deeplab_lit.reports.report import write_report
+from deeplab_lit.reports.sweep_report import sweep_report
+from deeplab_lit.reports.tables import as_tables
 from deeplab_lit.training.result import Result
-from deeplab_lit.training.runs import Run, find_result
+from deeplab_lit.training.runs import find_result, read_config
 from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.files import new_folder
 from deeplab_lit.utils.hardware import is_first_process
 from deeplab_lit.utils.terminal import table
 
@@ -71,26 +77,45 @@ def _show(jobs: Sequence[tuple[list[str], JobReturn]]) -> None:
         return
     told = [dict(each.split("=", 1) for each in overrides if "=" in each) for overrides, _ in jobs]
     keys = [key for key in dict.fromkeys(key for each in told for key in each) if len({e.get(key) for e in told}) > 1]
+    values = [{key.lstrip("+"): each[key] for key in keys if key in each} for each in told]
     errors = [error_of(job) for _, job in jobs]
-    runs = [None if error else _run_of(overrides) for (overrides, _), error in zip(jobs, errors, strict=True)]
-    results = [Result.read(run.result) if run else None for run in runs]
-    with_crf = any(each and each.crf for each in results)
+    configs = [compose(overrides) for overrides, _ in jobs]
+    runs = [None if error else _finished(config) for config, error in zip(configs, errors, strict=True)]
+    with_crf = any(run and run.result.crf for run in runs)
     lines = []
-    for each, run, result in zip(told, runs, results, strict=True):
+    for each, run in zip(values, runs, strict=True):
+        result = run.result if run else None
         scores = ["failed", ""] if result is None else [_percent(result.miou), _percent(result.crf_miou)]
         seconds = f"{result.seconds:.0f}" if result and result.seconds is not None else ""
-        lines.append([*(each.get(key, "") for key in keys), *scores, seconds, str(run.folder) if run else ""])
+        lines.append([*(each.get(key.lstrip("+"), "") for key in keys), *scores, seconds, _place(run)])
     names = [key.lstrip("+") for key in keys]
     titles = [*names, "mIoU", "with CRF" if with_crf else "", "seconds", "run"]
     print(table(titles, lines, [*names, "run"], "the trainings of this sweep"))
-    for number, (each, error) in enumerate(zip(told, errors, strict=True), 1):
-        if error is not None:
-            print(f"{', '.join(f'{key}={each[key]}' for key in keys if key in each) or number}: {_reason(error)}")
+    reasons = ["" if error is None else _reason(error) for error in errors]
+    for number, (each, reason) in enumerate(zip(values, reasons, strict=True), 1):
+        if reason:
+            print(f"{', '.join(f'{key}={value}' for key, value in each.items()) or number}: {reason}")
+    if sum(run is not None for run in runs) > 1:
+        _report(configs[0], [(each, run or reason) for each, run, reason in zip(values, runs, reasons, strict=True)])
 
 
-def _run_of(overrides: Sequence[str]) -> Run | None:
-    config = compose(overrides)
-    return find_result(Path(config.output).expanduser(), config)
+def _report(config: TrainConfig, runs: Sequence[tuple[Mapping[str, str], FinishedRun | str]]) -> None:
+    """Print the report where a row has several seeds, and write its files."""
+    report = sweep_report(config.name, runs)
+    if any("seed" in each for each, _ in runs):
+        print()
+        for text in as_tables(report):
+            print(text)
+    write_report(report, new_folder(Path(config.output).expanduser() / "sweeps"))
+
+
+def _place(run: FinishedRun | None) -> str:
+    return str(run.run.folder) if run else ""
+
+
+def _finished(config: TrainConfig) -> FinishedRun | None:
+    run = find_result(Path(config.output).expanduser(), config)
+    return FinishedRun(run, read_config(run), Result.read(run.result)) if run else None
 
 
 def _reason(error: Exception) -> str:
