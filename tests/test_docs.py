@@ -53,7 +53,7 @@ def composes(command, arguments):
     overrides = []
     for each in arguments:
         key, _, value = each.partition("=")
-        plain = key in ("seed", "rows") or key.lstrip("+") in reference.groups_of(command)
+        plain = key in ("seed", "rows", "data.train_masks") or key.lstrip("+") in reference.groups_of(command)
         overrides.append(f"{key}={value.split(',')[0]}" if plain else each.replace("$SLURM_ARRAY_TASK_ID", "1"))
     register_schemas()
     with hydra.initialize_config_dir(version_base="1.3", config_dir=folder):
