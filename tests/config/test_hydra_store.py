@@ -23,7 +23,9 @@ def test_every_config_composes_alone():
         "folder": ["data.root=x", "data.classes=x"],
         "checkpoint": ["init.path=x"],
         "kazuto": ["init.path=x"],
-        "l2g": ["init.path=x"],
+        "l2g_coco": ["init.path=x", "data.root=x"],
+        "lpcam_coco": ["init.path=x", "data.root=x"],
+        "rib_coco": ["data.root=x"],
     }
     with initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
         for file in sorted(conf_folder().glob("*/*.yaml")):
