@@ -16,14 +16,14 @@ from tests.end_to_end.running import use
 TABLE = "table4_resnet101"
 
 
-def write_run(folder, row, budget, seed, miou, crf=None, steps=20000, name="2026-01-01_00-00-00"):
+def write_run(folder, row, budget, seed, miou, crf=None, steps=20000, name="2026-01-01_00-00-00", lacks=None):
     run = folder / "runs" / TABLE / row / f"{name}-{budget}-{seed}"
     run.mkdir(parents=True)
     data = {"_target_": "deeplab_lit.data.shapes.dataset.Shapes"}
     if budget != "mini":
         data = {"_target_": "deeplab_lit.data.sbd.VOCAug", "root": f"/data/{'VOC2012' if budget == 'full' else 'part'}"}
     called = "scale" if seed == 1 else "budget"  # as earlier versions called it
-    OmegaConf.save({"row": {called: budget}, "seed": seed, "data": data}, run / "config.yaml")
+    OmegaConf.save({"row": {called: budget, "lacks": lacks}, "seed": seed, "data": data}, run / "config.yaml")
     ious = {"sky": miou / 100, "road": None}
     result = {
         "miou": miou / 100,
@@ -260,3 +260,18 @@ def test_without_runs_it_says_how_to_make_some(tmp_path, argument):
     done = use("report", tmp_path, *([argument] if argument else []), expect=1)
     assert "runs/table4_resnet101" in done.stderr or "experiments=table4_resnet101" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_budget_without_coco_has_no_row_of_it_and_the_next_row_extends_the_one_before(tmp_path):
+    for seed in (0, 1):
+        for row, miou in (("baseline", 40.0), ("msc", 42.0 + seed), ("coco", 42.0 + seed), ("aug", 45.0 + 3 * seed)):
+            write_run(tmp_path, row, "subset", seed, miou, steps=800, lacks=["COCO"])
+    done = use("report", tmp_path, f"sweep=runs/{TABLE}")
+    found = cells(tmp_path)
+    coco, aug = found["coco", "mIoU", "subset"], found["aug", "mIoU", "subset"]
+    assert (coco["status"], coco["ours"], coco["gain_ours"]) == ("no data", "", "")
+    assert (aug["marks"], aug["starts_from"]) == ("MSC Aug", "")
+    assert aug["gain_ours"] == "+4.00"  # over msc: 3 and 5
+    assert found["aug", "mIoU", "full"]["marks"] == "MSC COCO Aug"
+    assert "no data: there is no data at this budget" in " ".join(done.stdout.split())
+    assert "one training of" not in done.stdout

@@ -20,7 +20,7 @@ from deeplab_lit.config.hydra_store import register_schemas
 from deeplab_lit.config.paths import conf_folder
 from deeplab_lit.data.shapes.dataset import DOMAINS
 from deeplab_lit.models.heads import scaled_rate
-from deeplab_lit.sweeps.run_table import Job, _ready, rows_with_options
+from deeplab_lit.sweeps.run_table import Job, _ready, plan, rows_with_options
 from deeplab_lit.training.result import Result
 from deeplab_lit.training.runs import fingerprint, new_run
 from deeplab_lit.utils.errors import UserError
@@ -165,6 +165,22 @@ def test_the_head_of_the_training_on_coco_is_dropped():
     """The released initial net has 91 outputs; with VOC's 21 the rows would start with its classifier too."""
     before, after = row("table4_resnet101/coco_pretraining"), row("table4_resnet101/coco")
     assert before["data"]["classes"] == "coco91" and after["data"]["recipe"]["classes"] == 21
+
+
+@pytest.mark.parametrize("coco", [None, "COCO"])
+def test_without_coco_a_subset_goes_without_its_row(tmp_path, coco):
+    told = ["budget=subset", "roots.voc=x", f"output={tmp_path}", *([f"roots.coco={coco}"] if coco else [])]
+    names = list(OmegaConf.load(EXPERIMENTS / "table4_resnet101.yaml").hydra.sweeper.rows)
+    rows = [[f"experiments=table4_resnet101/{name}", *told] for name in names]
+    register_schemas()
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
+        hydra.compose("train")
+        jobs = {job.name: job for job in plan(rows)}
+    without = [name for name, job in jobs.items() if job.state == "no data"]
+    assert without == ([] if coco else ["coco"])
+    assert ("coco_pretraining" in jobs) == bool(coco)
+    assert jobs["coco"].mark != jobs["msc"].mark if coco else jobs["coco"].mark == jobs["msc"].mark
+    assert jobs["aug"].start is None if not coco else jobs["aug"].start
 
 
 def test_what_starts_from_a_row_that_failed_fails_with_it(tmp_path):

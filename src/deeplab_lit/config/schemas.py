@@ -217,6 +217,7 @@ class RowConfig:
     batch: int = key("published", 10)
     steps: int = key("published", 20000)
     starts_from: str | None = key("the row whose best checkpoint it starts from", None)
+    lacks: list[str] | None = key("marks that this budget has no data for, such as COCO", None)
     domain: str = key("of the embedded data, at budget=mini", "target")
     small_head: int | None = key("width of fc6 and fc7 on the trunks that stand in for VGG-16", None)
     start: str | None = key("filled in: the checkpoint that it starts from", None)

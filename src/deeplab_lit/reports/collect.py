@@ -103,6 +103,8 @@ class Row:
         failures: by budget, the reason of a failure.
         begun: by budget, the steps done by a run that has not ended, such as ``412/800``.
         last_written: by budget, when that run last wrote its metrics, in seconds since 1970.
+        lacks: by budget, the marks that there is no data for, such as COCO.
+        no_data: the budgets at which the row adds nothing else to a row before it.
     """
 
     name: str
@@ -114,9 +116,21 @@ class Row:
     failures: dict[str, str] = field(default_factory=dict)
     begun: dict[str, str] = field(default_factory=dict)
     last_written: dict[str, float] = field(default_factory=dict)
+    lacks: dict[str, set[str]] = field(default_factory=dict)
+    no_data: set[str] = field(default_factory=set)
+
+    def marks_at(self, budget: str) -> list[str]:
+        """The marks that there is data for at a budget."""
+        return [mark for mark in self.marks if mark not in self.lacks.get(budget, ())]
+
+    def start_at(self, budget: str) -> str:
+        """The row that it starts from at a budget; empty if it starts from none."""
+        return "" if self.lacks.get(budget, set()) & set(self.marks) else self.starts_from
 
     def status(self, budget: str) -> str:
-        """``not run``, ``begun 412/800``, ``failed``, or ``done`` if a run has finished."""
+        """``no data``, ``not run``, ``begun 412/800``, ``failed``, or ``done`` if a run has finished."""
+        if budget in self.no_data:
+            return "no data"
         if self.results.get(budget):
             return "done"
         if budget in self.begun:
@@ -162,14 +176,15 @@ class Report:
         shown |= {m for m in ("miou", "crf_miou") for row in self.rows for s in row.results if row.measured(s, m)}
         return [measure for measure in MEASURES if measure in shown]
 
-    def extended(self, row: Row) -> Row | None:
+    def extended(self, row: Row, budget: str = "full") -> Row | None:
         """The row that a row extends: the last row before it whose marks are a proper subset of its marks.
 
-        In a table without marks it is the row before.
+        In a table without marks it is the row before. Marks that a budget has no data for do not count.
         """
         no_marks = not any(each.marks for each in self.rows)
-        before = self.rows[: self.rows.index(row)]
-        return next((each for each in reversed(before) if no_marks or set(each.marks) < set(row.marks)), None)
+        before, own = self.rows[: self.rows.index(row)], set(row.marks_at(budget))
+        known = [each for each in before if budget not in each.no_data]
+        return next((each for each in reversed(known) if no_marks or set(each.marks_at(budget)) < own), None)
 
     def published_gain(self, row: Row, measure: str) -> float | None:
         """How much higher a row's published value is than that of the row that it extends; None if one is missing."""
@@ -193,7 +208,7 @@ class Report:
 
         None if no seed has both, and where rows are not compared.
         """
-        before = self.extended(row)
+        before = self.extended(row, budget)
         if before is None or not self.has_gains(budget):
             return None
         now, then = row.measured(budget, measure), before.measured(budget, _of_extended(row, before, measure))
@@ -250,6 +265,7 @@ def collect(table: str, rows: Sequence[Mapping[str, Any]], folder: Path) -> Repo
                 row.begun[budget] = f"{_last_step(path)}/{config['max_steps']}"
                 row.last_written[budget] = path.stat().st_mtime
     for budget in BUDGETS:
+        _note_lacks(found, budget)
         path = folder / f"sweep-{budget}.json"
         for end in json.loads(path.read_text()) if path.is_file() else []:
             for row in found:
@@ -259,6 +275,19 @@ def collect(table: str, rows: Sequence[Mapping[str, Any]], folder: Path) -> Repo
                         if row.last_written.get(tried, 0.0) <= path.stat().st_mtime:  # not trained again since
                             row.begun.pop(tried, None)
     return Report(table, found)
+
+
+def _note_lacks(rows: Sequence[Row], budget: str) -> None:
+    """Note at each row what a budget lacks, as its runs say; a row that adds nothing else has no results there."""
+    runs = [run for row in rows for run in row.results.get(budget, [])]
+    lacks = {mark for run in runs for mark in (run.config.get("row") or {}).get("lacks") or []}
+    before: list[list[str]] = []
+    for row in rows if lacks else []:
+        row.lacks[budget] = lacks
+        if lacks & set(row.marks) and row.marks_at(budget) in before:
+            row.no_data.add(budget)
+            row.results.pop(budget, None)
+        before.append(row.marks_at(budget))
 
 
 def _last_step(path: Path) -> int:

@@ -131,7 +131,7 @@ def _line(report: Report, row: Row, budget: str, measure: str) -> _Line:
     published_gain = report.published_gain(row, measure)
     cells = (
         row.name if measure == row.quality else f"{row.name}, with CRF",
-        " ".join(row.marks),
+        " ".join(row.marks_at(budget)),
         "" if published is None else f"{published:.2f}",
         str(ours or ""),
         str(len(ours.values)) if ours else "",

@@ -10,6 +10,7 @@ _STATES = {
     "begun": "begun 4/9: 4 of 9 steps are trained; it is running, or was stopped",
     "failed": "failed: the reason stands below",
     "not run": "not run: has no run at this budget",
+    "no data": "no data: there is no data at this budget for what the row adds, and the rows after it go without",
 }
 PAIRED = (
     "paired by seed, as mean ± standard deviation of the differences; 95 % interval: of their mean (Student's t over "
@@ -35,17 +36,17 @@ def remarks(report: Report, budget: str) -> list[str]:
 def _legend(report: Report, budget: str) -> str:
     """What the words in the column ``status`` mean, for those that are in it."""
     tried = [row for row in report.rows if report.has_gains(budget) or row.results.get(budget)]
-    shown = {row.status(budget).split(" ")[0] for row in tried}
-    return "status " + "; ".join(text for word, text in _STATES.items() if word.split(" ")[0] in shown)
+    shown = {row.status(budget) for row in tried}
+    return "status " + "; ".join(text for word, text in _STATES.items() if any(each.startswith(word) for each in shown))
 
 
 def starts(report: Report, budget: str) -> list[str]:
     """A sentence for each training that several seeds of a row start from, which no deviation contains."""
-    starts = {row.starts_from: None for row in report.rows if row.starts_from and len(row.results.get(budget, [])) > 1}
+    several = [row for row in report.rows if row.start_at(budget) and len(row.results.get(budget, [])) > 1]
     return [
         f"one training of {start} serves all seeds: deviations and intervals do not contain how another such training "
         "would differ"
-        for start in starts
+        for start in dict.fromkeys(row.starts_from for row in several)
     ]
 
 
@@ -53,7 +54,7 @@ def left_out(report: Report, budget: str) -> list[str]:
     """A sentence for each gain that leaves out seeds, since only one of its two rows has them."""
     found = []
     for row in report.rows if report.has_gains(budget) else []:
-        before = report.extended(row)
+        before = report.extended(row, budget)
         if before is None or not (row.results.get(budget) and before.results.get(budget)):
             continue
         now, then = ({run.seed for run in each.results[budget]} for each in (row, before))

@@ -28,7 +28,7 @@ class SweepReport(Report):
     def has_gains(self, budget: str) -> bool:
         return True
 
-    def extended(self, row: Row) -> Row | None:
+    def extended(self, row: Row, budget: str = SWEEP) -> Row | None:
         return None if row is self.rows[0] else self.rows[0]
 
     def differences(self) -> list[list[str]]:

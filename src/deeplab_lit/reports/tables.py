@@ -65,7 +65,7 @@ def cells(report: Report) -> list[dict[str, str]]:
                     {
                         "table": report.table,
                         "row": row.name,
-                        "marks": " ".join(row.marks),
+                        "marks": " ".join(row.marks_at(budget)),
                         "measure": MEASURES[measure],
                         "published": _number(row.published.get(measure)),
                         "budget": budget,
@@ -100,7 +100,7 @@ def _about(row: Row, budget: str) -> dict[str, str]:
         "batch": "; ".join(sorted({each.batch for each in results})),
         "iterations": " ".join(sorted({str(each.result.steps) for each in results})),
         "data": "; ".join(sorted({each.data for each in results})),
-        "starts_from": row.starts_from,
+        "starts_from": row.start_at(budget),
         "departs": "; ".join(dict.fromkeys(each for run in results for each in run.departs)),
         "note": row.failures.get(budget, "") if row.status(budget) == "failed" else row.notes,
     }
@@ -127,7 +127,7 @@ def lines(report: Report, budget: str) -> tuple[list[str], list[list[str]]]:
     for row in report.rows:
         if not compared and row.status(budget) == "not run":
             continue
-        line = {"row": row.name, "with": " ".join(row.marks)}
+        line = {"row": row.name, "with": " ".join(row.marks_at(budget))}
         for group in [*((measure,) for measure in report.measures if measure not in _QUALITY), _QUALITY]:
             title = MEASURES[group[0]]
             if published:

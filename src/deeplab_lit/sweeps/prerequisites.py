@@ -35,7 +35,7 @@ def settle_start(config: TrainConfig, overrides: Sequence[str], compose: Compose
         The overrides of the row that has to be trained first, or None where there is none.
     """
     row = config.row
-    if row is None or not row.starts_from:
+    if row is None or not row.starts_from or set(row.lacks or ()) & set(row.marks):
         return None
     needed = overrides_of_start(overrides, row.starts_from)
     before = compose(needed)

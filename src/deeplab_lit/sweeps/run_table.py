@@ -37,7 +37,7 @@ class Job:
         config: of the row.
         start: the overrides of the row that it starts from, where that row is not trained yet; else None.
         mark: the fingerprint of its training, which depends on the row that it starts from.
-        state: waiting, done, skipped or failed.
+        state: waiting, done, skipped, failed, or "no data".
         reason: of a failure.
     """
 
@@ -128,10 +128,20 @@ def run_table(name: str, rows: Sequence[list[str]], launcher: Launcher) -> list[
 
 
 def plan(rows: Sequence[list[str]]) -> list[Job]:
-    """The jobs of a table, each after the job that it starts from. Finished ones are marked as skipped."""
+    """The jobs of a table, each after the job that it starts from. Finished ones are marked as skipped.
+
+    A row that adds to an earlier one only what its budget has no data for is marked as ``no data``.
+    """
     jobs: list[Job] = []
     for overrides in rows:
         _add(jobs, overrides)
+    before: set[tuple[int, frozenset[str]]] = set()
+    for job in jobs:
+        lacks, marks = set(job.row.lacks or ()), set(job.row.marks)
+        left = (job.config.seed, frozenset(marks - lacks))
+        if lacks & marks and left in before:
+            job.state = "no data"
+        before.add(left)
     return jobs
 
 
