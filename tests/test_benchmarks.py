@@ -21,11 +21,8 @@ def scripts(monkeypatch):
         sys.modules.pop(name, None)
 
 
-_LONGEST = ("crf", "evaluate")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [pytest.param(each, marks=[pytest.mark.long] * (each in _LONGEST)) for each in NAMES])
+@pytest.mark.long
+@pytest.mark.parametrize("name", NAMES)
 def test_it_runs(scripts, name, capsys):
     if name in ("crf", "crf_compat", "evaluate"):
         pytest.importorskip("pydensecrf", reason="the peer that it measures against")

@@ -79,7 +79,7 @@ def test_tiny_widths():
     assert np.quantile(np.abs(found - expected), 0.9999) < 1e-2
 
 
-@pytest.mark.parametrize("labels", [2, 97, 171])
+@pytest.mark.parametrize("labels", [2, 97])
 def test_any_number_of_labels(labels):
     reference = pytest.importorskip("pydensecrf.densecrf")
     energies = -np.log(coarse_probabilities(IMAGE[:30, :40], labels)).reshape(labels, -1)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import write_voc
-from tests.end_to_end.running import train_alone
+from tests.end_to_end.running import train
 from tests.end_to_end.test_train import TINIEST
 
 
@@ -34,7 +34,7 @@ def test_folders_of_masks_are_compared_over_seeds(tmp_path):
         "val_every=1", "data.classes=classes.txt", "experiments=wsss_compare", "seed=0,1",
     ]  # fmt: skip
     folders = "data.train_masks=labels/irn/masks,labels/seam/masks"
-    done = train_alone(tmp_path, *arguments, folders)
+    done = train(tmp_path, *arguments, folders)
     runs = sorted((tmp_path / "runs" / "wsss_compare").glob("*/result.json"))
     assert len(runs) == 4
     scores = {}
@@ -51,7 +51,7 @@ def test_folders_of_masks_are_compared_over_seeds(tmp_path):
     gain = statistics.fmean(scores["seam"]) - statistics.fmean(scores["irn"])
     assert float(lines[1]["gain_ours"]) == pytest.approx(gain, abs=0.0051)
 
-    again = train_alone(tmp_path, *arguments, f"{folders},null")  # the data set's own masks beside them
+    again = train(tmp_path, *arguments, f"{folders},null")  # the data set's own masks beside them
     assert len(list((tmp_path / "runs" / "wsss_compare").glob("*/result.json"))) == 6
     assert again.stdout.count("is finished already") == 4
     assert "train_masks=null" in again.stdout and len(list((tmp_path / "runs" / "sweeps").glob("*"))) == 2
