@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab_lit.config.command_schemas import PseudoConfig
+from deeplab_lit.config.command_schemas import ScoreFilesConfig
 from deeplab_lit.data.image_files import read_image
 from deeplab_lit.data.image_tags import read_tags
 from deeplab_lit.data.labels import VOID
@@ -23,7 +23,7 @@ from deeplab_lit.data.voc import VOC
 from deeplab_lit.inference.cams import CAMFolder, CAMs
 from deeplab_lit.inference.photographs import images_of
 from deeplab_lit.inference.threshold_curve import ThresholdCurve
-from deeplab_lit.inference.threshold_rule import automatic_threshold, contrast_by_threshold
+from deeplab_lit.inference.threshold_rule import automatic_threshold, separation_by_threshold
 from deeplab_lit.utils.arrays import Bytes, Floats
 from deeplab_lit.utils.files import write_text
 
@@ -78,7 +78,7 @@ def of_files(root: str, cams: str, tags: str) -> Iterator[Example]:
     """Images with maps from files."""
     files = find_scores(cams, "cams")
     images = images_of(files, str(Path(root) / "JPEGImages"))
-    form = PseudoConfig(cams=cams, images="", out="", zero_is="foreground")
+    form = ScoreFilesConfig(zero_is="foreground")
     folder = CAMFolder(files, images, form, CLASSES, read_tags(tags, "foreground", CLASSES))
     for name in files:
         image, small = folder.small(name)
@@ -87,13 +87,13 @@ def of_files(root: str, cams: str, tags: str) -> Iterator[Example]:
 
 def line(name: str, examples: Iterator[Example]) -> str:
     """A line of the table: the best threshold, and what the default and the rule's cost against it."""
-    curve, counts, contrasts = ThresholdCurve(CLASSES, [each / 200 for each in range(1, 200)]), [], []
+    curve, counts, separations = ThresholdCurve(CLASSES, [each / 200 for each in range(1, 200)]), [], []
     for image, mask, whole, small in examples:
         counts.append(curve.count(whole, mask))
-        contrasts.append(contrast_by_threshold(image, small.highest))
+        separations.append(separation_by_threshold(image, small.highest))
     for each in counts:
         curve.add(each)
-    rule = automatic_threshold(contrasts)
+    rule = automatic_threshold(separations)
     found = curve.result(rule, [DEFAULT])
     best, default, auto = found["best"], found["chosen"][0], found["without_truth"]
     at_best = f"{best['threshold']:.2f}, {100 * best['miou']:.1f} %"

@@ -26,7 +26,7 @@ from deeplab_lit.inference.inputs import workers
 from deeplab_lit.inference.output_folder import Outputs, conclude, fill
 from deeplab_lit.inference.photographs import images_of
 from deeplab_lit.inference.threshold_curve import Counts, ThresholdCurve, write_curve
-from deeplab_lit.inference.threshold_rule import automatic_threshold, contrast_by_threshold
+from deeplab_lit.inference.threshold_rule import automatic_threshold, separation_by_threshold
 from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import write_text
@@ -64,7 +64,10 @@ def pseudo(config: PseudoConfig) -> None:
     rule = _ruled(folder, threads) if truth or AUTO in method.values.values() else None
     if AUTO in method.values.values():
         if rule is None:
-            raise UserError("threshold=auto finds no outline in these maps: type a number, such as threshold=0.25.")
+            raise UserError(
+                "threshold=auto finds none: in each image the maps, or the colours, are all equal; type a number, such "
+                "as threshold=0.25."
+            )
         method = BackgroundMethod(method.name, {"threshold": rule})
         print(f"threshold=auto: {rule:g}")
     settings = {key: value for key, value in asdict(config).items() if key in PSEUDO_LABELS} | method.values
@@ -120,22 +123,22 @@ def _true_masks(given: Path, folder: CAMFolder) -> dict[str, Path]:
 def _ruled(folder: CAMFolder, threads: int) -> float | None:
     """The threshold that the rule finds for the activation maps of all images, if it finds one."""
 
-    def contrast(name: str) -> Any:
+    def separation(name: str) -> Any:
         try:
             image, cams = folder.small(name)
         except UserError:  # the pass that makes the masks says it
             return 0
-        return contrast_by_threshold(image, cams.highest)
+        return separation_by_threshold(image, cams.highest)
 
     with preparing() as progress:
         progress("finding a threshold", 0, len(folder.files))
 
-        def contrasts() -> Any:
-            for done, each in enumerate(ahead(contrast, folder.files, threads), 1):
+        def separations() -> Any:
+            for done, each in enumerate(ahead(separation, folder.files, threads), 1):
                 progress("finding a threshold", done, len(folder.files))
                 yield each
 
-        return automatic_threshold(contrasts())
+        return automatic_threshold(separations())
 
 
 def _write_curve(
