@@ -18,6 +18,7 @@ from PIL import Image
 import deeplab_lit
 from deeplab_lit.cli import reference
 from deeplab_lit.cli.commands import COMMANDS
+from deeplab_lit.cli.error_messages import check_words
 from deeplab_lit.config.hydra_store import SCHEMAS, register_schemas
 from deeplab_lit.config.paths import conf_folder, tables
 from deeplab_lit.models.network import build_network
@@ -70,6 +71,8 @@ def test_every_command_is_one_that_hydra_composes(page):
         if own or page.stem == "extending":  # choices and keys of the user's own
             arguments = [each for each in arguments if not re.match(r"(crf|backbone|model|data|schedule|loss)\b", each)]
         assert all("=" in each for each in arguments), (page.name, words)
+        if not own and page.stem != "extending":
+            check_words(arguments, command)
         composes(command, tuple(arguments))
 
 

@@ -51,7 +51,10 @@ def test_folders_of_masks_are_compared_over_seeds(tmp_path):
     gain = statistics.fmean(scores["seam"]) - statistics.fmean(scores["irn"])
     assert float(lines[1]["gain_ours"]) == pytest.approx(gain, abs=0.0051)
 
+    mask = next((tmp_path / "labels" / "seam" / "masks").glob("*.png"))
+    mask.write_bytes(mask.read_bytes())  # another mask of the same name
     again = train(tmp_path, *arguments, f"{folders},null")  # the data set's own masks beside them
     assert len(list((tmp_path / "runs" / "wsss_compare").glob("*/result.json"))) == 6
     assert again.stdout.count("is finished already") == 4
     assert "train_masks=null" in again.stdout and len(list((tmp_path / "runs" / "sweeps").glob("*"))) == 2
+    assert again.stdout.count("warning: 1 masks in data.train_masks=labels/seam/masks are newer than") == 2

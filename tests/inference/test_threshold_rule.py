@@ -19,10 +19,13 @@ def disc(radius, size=(60, 80)):
 
 def test_it_is_the_share_of_the_variance_that_the_two_means_have():
     image, activation = disc(15, (20, 24))
-    found = separation_by_threshold(image, activation)
     colours = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB).reshape(-1, 3)
-    for place in (11, 77, 100, 143):  # no activation is one of these thresholds
-        above = activation.ravel() > place / 200 + 1e-6
+    activation = np.round(activation * 200).astype(np.float32) / np.float32(
+        200
+    )  # a pixel at a threshold is not above it
+    found = separation_by_threshold(image, activation)
+    for place in (11, 15, 27, 77, 100, 143):
+        above = activation.ravel() > np.float32(place / 200)
         means = np.where(above[:, None], colours[above].mean(0), colours[~above].mean(0))
         whole, within = (((colours - each) ** 2).sum() for each in (colours.mean(0), means))
         assert found[place] == pytest.approx(1 - within / whole, rel=1e-4)
@@ -56,6 +59,12 @@ def test_it_finds_a_good_threshold_of_maps_whose_outlines_lie_on_no_edge():
     found = automatic_threshold(separations)
     assert iou(found) > max(iou(each / 100) for each in range(5, 91)) - 0.01
     assert iou(0.25) < iou(found) - 0.1
+
+
+def test_the_threshold_is_within_its_bounds():
+    image, activation = disc(15)
+    assert automatic_threshold([separation_by_threshold(image, activation**8)]) == 0.05
+    assert automatic_threshold([separation_by_threshold(image, 0.9 + 0.1 * activation)]) == 0.90
 
 
 def test_large_maps_are_compared_as_small_ones():

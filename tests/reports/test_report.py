@@ -262,6 +262,26 @@ def test_without_runs_it_says_how_to_make_some(tmp_path, argument):
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_a_row_that_was_run_with_coco_has_data_whatever_the_rows_before_it_were_run_with(tmp_path):
+    for row, miou, lacks in (
+        ("baseline", 40.0, ["COCO"]),
+        ("msc", 42.0, ["COCO"]),
+        ("coco", 50.0, None),
+        ("aug", 53.0, None),
+    ):
+        write_run(tmp_path, row, "subset", 0, miou, steps=800, lacks=lacks)
+    use("report", tmp_path, f"sweep=runs/{TABLE}")
+    found = cells(tmp_path)
+    assert (found["coco", "mIoU", "subset"]["status"], found["coco", "mIoU", "subset"]["gain_ours"]) == (
+        "done",
+        "+8.00",
+    )
+    assert (found["aug", "mIoU", "subset"]["marks"], found["aug", "mIoU", "subset"]["gain_ours"]) == (
+        "MSC COCO Aug",
+        "+3.00",
+    )
+
+
 def test_a_budget_without_coco_has_no_row_of_it_and_the_next_row_extends_the_one_before(tmp_path):
     for seed in (0, 1):
         for row, miou in (("baseline", 40.0), ("msc", 42.0 + seed), ("coco", 42.0 + seed), ("aug", 45.0 + 3 * seed)):

@@ -49,7 +49,7 @@ def test_means_deviations_and_each_pair(tmp_path):
         low, high = compared.confidence_interval(0.95)
         assert line[3] == f"{low:+.2f} to {high:+.2f}"
         assert ("~" in line[2]) == (compared.pvalue > 0.05)
-        assert line[4:] == ["", ""]
+        assert line[4:] == ["0 1 2"]
     for whole in (text, as_markdown(report), as_html(report)):
         assert all(cell in whole for line in report.differences() for cell in line)
     assert "published" not in text + as_markdown(report) + as_csv(report).split("\n", 1)[1]
@@ -60,7 +60,7 @@ def test_the_differences_with_the_crf_are_those_of_the_scores_with_it(tmp_path):
     report = sweep_report("wsss_compare", three(tmp_path, crf=2.0))
     irn, seam = ([miou + 2.0 * seed for seed, miou in enumerate(SCORES[name])] for name in ("irn", "seam"))
     low, high = ttest_rel(seam, irn).confidence_interval(0.95)
-    assert report.differences()[0][5] == f"{low:+.2f} to {high:+.2f}"
+    assert report.differences()[0][6] == f"{low:+.2f} to {high:+.2f}"
 
 
 def test_a_failed_training_is_in_the_report(tmp_path):
@@ -69,7 +69,11 @@ def test_a_failed_training_is_in_the_report(tmp_path):
     report = sweep_report("wsss_compare", runs)
     assert [row.status(SWEEP) for row in report.rows] == ["done", "failed", "done"]
     assert len(report.differences()) == 1
-    assert "train_masks=seam failed: no space left" in "\n".join(as_tables(report))
+    assert "train_masks=seam failed: seed 0: no space left" in "\n".join(as_tables(report))
+    runs[4] = three(tmp_path / "again")[4]  # one seed of it has a result, and the others' reasons stay
+    report = sweep_report("wsss_compare", runs)
+    assert report.rows[1].status(SWEEP) == "done" and [line[4] for line in report.differences()] == ["1", "0 1 2", "1"]
+    assert "seed 0: no space left; seed 2: no space left" in " ".join("\n".join(as_tables(report)).split())
 
 
 def test_one_seed_is_within_noise_and_a_pair_without_a_common_seed_is_left_out(tmp_path):
@@ -86,6 +90,8 @@ def test_one_seed_is_within_noise_and_a_pair_without_a_common_seed_is_left_out(t
         ([{"optimizer.lr": "1", "schedule.lr": "2"}], ["optimizer.lr=1 schedule.lr=2"]),
         ([{"data.a": "x/1/m", "crf": "none"}, {"data.a": "x/2/m", "crf": "none"}], ["a=1 crf=none", "a=2 crf=none"]),
         ([{"data.a": "null"}, {"data.a": "a/b"}, {"data.a": "c/b"}], ["a=null", "a=a", "a=c"]),
+        ([{"data.a": "a/x/m"}, {"data.a": "a/y/n"}, {"data.a": "a/y/m"}], ["a=x/m", "a=y/n", "a=y/m"]),
+        ([{"data.a": "a/m"}, {"data.a": "b/m"}, {"data.a": "a"}], ["a=a/m", "a=b/m", "a=a"]),
         ([{"data.a": "a"}, {"data.a": "a/b"}, {"data.a": "a/b/c"}], ["a=a", "a=a/b", "a=a/b/c"]),
         ([{"seed": "0"}, {"seed": "1"}], ["name"]),
     ],
@@ -93,3 +99,19 @@ def test_one_seed_is_within_noise_and_a_pair_without_a_common_seed_is_left_out(t
 def test_rows_are_named_by_what_differs(tmp_path, told, names):
     runs = [(each, finished(tmp_path, 50.0, seed)) for seed, each in enumerate(told)]
     assert [row.name for row in sweep_report("name", runs).rows] == names
+
+
+def test_seeds_are_in_their_order_and_one_that_came_twice_counts_once(tmp_path):
+    (row,) = sweep_report("name", [({"seed": str(n)}, finished(tmp_path, 50.0 + n, n)) for n in (2, 0, 1)]).rows
+    assert [run.seed for run in row.results[SWEEP]] == [0, 1, 2]
+    run = finished(tmp_path, 60.0, 0)
+    (row,) = sweep_report("name", [({"lr": "1"}, run), ({"lr": "1"}, run)]).rows
+    assert row.results[SWEEP] == [run]
+
+
+def test_many_rows_are_compared_with_the_first_alone(tmp_path):
+    runs = [({"lr": str(n)}, finished(tmp_path, 50.0 + n, n)) for n in range(13)]
+    for _, run in runs:
+        run.config["seed"] = 0
+    assert {line[1] for line in sweep_report("name", runs).differences()} == {"lr=0"}
+    assert len(sweep_report("name", runs[:12]).differences()) == 66

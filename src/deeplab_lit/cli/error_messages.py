@@ -156,8 +156,8 @@ def check_words(arguments: list[str], command: str) -> None:
     _check_form(arguments)
     groups = {folder.name for folder in conf_folder().iterdir() if folder.is_dir()} | {"experiments"}
     taken = chosen(command, arguments)
-    # an experiment or a budget makes further choices, whose keys are not known here
-    chooses = any(argument.startswith(("experiments=", "budget=")) for argument in arguments)
+    # an experiment, a budget or a recipe makes further choices, whose keys are not known here
+    chooses = any(argument.startswith(("experiments=", "budget=", "recipe=")) for argument in arguments)
     known = {*all_keys(command, arguments), *groups, "hydra"}
     parents = {name.rpartition(".")[0] for name in known}
     for argument in arguments:

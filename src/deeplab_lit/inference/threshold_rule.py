@@ -20,8 +20,8 @@ def automatic_threshold(separations: Iterable[NDArray[np.float64]]) -> float | N
     """The threshold that separates the images' colours best; None: no map has values on both sides of one.
 
     Objects and backgrounds differ in colour. Of the pixels above a threshold and those below it, the means differ most
-    where the one are the objects. The rule looks at the order of a map's activations alone, so a map whose values are
-    all raised or lowered gets another threshold and the same mask.
+    where the one are the objects. The rule looks at the order of the activations alone, so maps that are all raised or
+    lowered alike get another threshold and the same masks, as long as it is within 0.05 to 0.90.
 
     Args:
         separations: :func:`separation_by_threshold` of each image.
@@ -50,7 +50,8 @@ def separation_by_threshold(image: Bytes, highest: Floats) -> NDArray[np.float64
     colours -= colours.mean(0)
     variance = (colours**2).sum()
     activation = cv2.resize(highest, (width, height), interpolation=cv2.INTER_AREA).ravel()
-    level = np.ceil(activation * _BINS).astype(np.intp).clip(0, _BINS)  # how many thresholds are below it
+    thresholds = (np.arange(_BINS) / _BINS).astype(np.float32)
+    level = np.searchsorted(thresholds, activation)  # how many thresholds are below it
 
     def below(weights: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.bincount(level, weights, _BINS + 1).cumsum()[:_BINS]

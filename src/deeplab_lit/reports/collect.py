@@ -278,9 +278,17 @@ def collect(table: str, rows: Sequence[Mapping[str, Any]], folder: Path) -> Repo
 
 
 def _note_lacks(rows: Sequence[Row], budget: str) -> None:
-    """Note at each row what a budget lacks, as its runs say; a row that adds nothing else has no results there."""
-    runs = [run for row in rows for run in row.results.get(budget, [])]
-    lacks = {mark for run in runs for mark in (run.config.get("row") or {}).get("lacks") or []}
+    """Note at each row what a budget lacks; a row that adds nothing else has no results there.
+
+    A mark is lacking if all runs of rows that have it say so. Rows without it are the same with and without its data.
+    """
+    told: dict[str, list[bool]] = {}
+    for row in rows:
+        for run in row.results.get(budget, []):
+            lacking = (run.config.get("row") or {}).get("lacks") or []
+            for mark in row.marks:
+                told.setdefault(mark, []).append(mark in lacking)
+    lacks = {mark for mark, each in told.items() if all(each)}
     before: list[list[str]] = []
     for row in rows if lacks else []:
         row.lacks[budget] = lacks

@@ -79,8 +79,9 @@ def _show(jobs: Sequence[tuple[list[str], JobReturn]]) -> None:
     keys = [key for key in dict.fromkeys(key for each in told for key in each) if len({e.get(key) for e in told}) > 1]
     values = [{key.lstrip("+"): each[key] for key in keys if key in each} for each in told]
     errors = [error_of(job) for _, job in jobs]
-    configs = [compose(overrides) for overrides, _ in jobs]
-    runs = [None if error else _finished(config) for config, error in zip(configs, errors, strict=True)]
+    # the config of a job that failed may be the reason
+    configs = [None if error else compose(overrides) for (overrides, _), error in zip(jobs, errors, strict=True)]
+    runs = [None if config is None else _finished(config) for config in configs]
     with_crf = any(run and run.result.crf for run in runs)
     lines = []
     for each, run in zip(values, runs, strict=True):
@@ -96,7 +97,8 @@ def _show(jobs: Sequence[tuple[list[str], JobReturn]]) -> None:
         if reason:
             print(f"{', '.join(f'{key}={value}' for key, value in each.items()) or number}: {reason}")
     if sum(run is not None for run in runs) > 1:
-        _report(configs[0], [(each, run or reason) for each, run, reason in zip(values, runs, reasons, strict=True)])
+        first = next(config for config in configs if config is not None)
+        _report(first, [(each, run or reason) for each, run, reason in zip(values, runs, reasons, strict=True)])
 
 
 def _report(config: TrainConfig, runs: Sequence[tuple[Mapping[str, str], FinishedRun | str]]) -> None:

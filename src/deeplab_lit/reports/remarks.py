@@ -27,7 +27,7 @@ def remarks(report: Report, budget: str) -> list[str]:
         _legend(report, budget),
         *([f"gain: what a row has more than {report.reference}, {PAIRED}"] if gains else []),
         *starts(report, budget),
-        *left_out(report, budget),
+        *(left_out(report, budget) if budget in BUDGETS else []),
         *_departing(report, budget),
         *_failures(report, budget),
     ]
@@ -73,5 +73,7 @@ def _departing(report: Report, budget: str) -> list[str]:
 
 
 def _failures(report: Report, budget: str) -> list[str]:
-    """A sentence for each row that failed at a budget."""
-    return [f"{row.name} failed: {row.failures[budget]}" for row in report.rows if row.status(budget) == "failed"]
+    """A sentence for each row that failed at a budget, and for each of a sweep of which a seed failed."""
+    failed = [row for row in report.rows if budget in row.failures]
+    told = [row for row in failed if row.status(budget) == "failed" or budget not in BUDGETS]
+    return [f"{row.name} failed: {row.failures[budget]}" for row in told]

@@ -11,6 +11,7 @@ from deeplab_lit.utils.over_seeds import OverSeeds
 
 SWEEP = "sweep"
 """What stands in the place of a budget for the runs of a sweep."""
+_MOST = 12
 
 
 @dataclass
@@ -32,13 +33,20 @@ class SweepReport(Report):
         return None if row is self.rows[0] else self.rows[0]
 
     def differences(self) -> list[list[str]]:
-        """The differences of each two rows; pairs without a common seed are left out."""
+        """The differences of each two rows; of more than :data:`_MOST` rows, of each row and the first.
+
+        Pairs without a common seed are left out.
+        """
+        pairs = list(itertools.combinations(self.rows, 2))
+        if len(self.rows) > _MOST:
+            pairs = [(self.rows[0], row) for row in self.rows[1:]]
+        with_crf = any(row.measured(SWEEP, "crf_miou") for row in self.rows)
         found = []
-        for before, row in itertools.combinations(self.rows, 2):
-            over = [_over(row, before, measure) for measure in ("miou", "crf_miou")]
-            cells = [cell for each in over for cell in ((each.as_gain, each.interval_text) if each else ("", ""))]
-            if any(over):
-                found.append([row.name, before.name, *cells])
+        for before, row in pairs:
+            miou, crf = (_over(row, before, measure) for measure in ("miou", "crf_miou"))
+            if miou:
+                cells = [row.name, before.name, miou.as_gain, miou.interval_text, " ".join(map(str, miou.values))]
+                found.append([*cells, *([crf.as_gain, crf.interval_text] if crf else ["", ""] if with_crf else [])])
         return found
 
 
@@ -56,13 +64,18 @@ def sweep_report(name: str, runs: Sequence[tuple[Mapping[str, str], FinishedRun 
             run, or why it failed. Trainings whose values differ in the seed alone make one row.
     """
     told = [{key: value for key, value in each.items() if key != "seed"} for each, _ in runs]
-    rows: dict[str, Row] = {}
-    for called, (_, ended) in zip(_names(told), runs, strict=True):
-        row = rows.setdefault(called, Row(called or name, "", [], {}))
+    rows: dict[tuple[tuple[str, str], ...], Row] = {}
+    results: dict[str, dict[int, FinishedRun]] = {}
+    for values, called, (typed, ended) in zip(told, _names(told), runs, strict=True):
+        row = rows.setdefault(tuple(values.items()), Row(called or name, "", [], {}))
         if isinstance(ended, str):
-            row.failures[SWEEP] = ended
+            of_seed = f"seed {typed['seed']}: {ended}" if "seed" in typed else ended
+            row.failures[SWEEP] = "; ".join(filter(None, [row.failures.get(SWEEP), of_seed]))
         else:
-            row.results.setdefault(SWEEP, []).append(ended)
+            results.setdefault(row.name, {})[ended.seed] = ended
+    for row in rows.values():
+        if row.name in results:
+            row.results[SWEEP] = [run for _, run in sorted(results[row.name].items())]
     return SweepReport(name, list(rows.values()))
 
 
@@ -79,14 +92,15 @@ def _names(told: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def _shortened(values: Sequence[str]) -> list[str]:
-    """Values without the folders that all paths among them begin or end with."""
+    """Values without the folders that all paths among them begin or end with, if they still differ then."""
     parts = {value: value.split("/") for value in values if "/" in value}
     if len(parts) < 2:
         return list(values)
     first = _common(parts.values())
     last = _common([each[first:][::-1] for each in parts.values()])
     short = {value: "/".join(each[first : len(each) - last]) for value, each in parts.items()}
-    return [short.get(value) or value for value in values] if all(short.values()) else list(values)
+    found = [short.get(value, value) for value in values]
+    return found if all(short.values()) and len(set(found)) == len(set(values)) else list(values)
 
 
 def _common(paths: Iterable[Sequence[str]]) -> int:

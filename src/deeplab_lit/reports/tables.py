@@ -17,14 +17,14 @@ from deeplab_lit.utils.over_seeds import OverSeeds, signed
 from deeplab_lit.utils.terminal import paragraph, table
 
 TEXT_COLUMNS = ("row", "over", "with", "starts from", "data", "status", "part")
-DIFFERENCE_TITLES = ("row", "over", "difference", "95 % interval", "with CRF", "its interval")
+DIFFERENCE_TITLES = ("row", "over", "difference", "95 % interval", "seeds", "with CRF", "its interval")
 ABOUT_DIFFERENCES = "each two rows (points of mIoU)"
 DIFFERENCES_LEGEND = (
     f"difference: what a row has more than the one in the column over, {PAIRED}; if all rows were equal in truth, one "
     "interval of twenty would not contain 0"
 )
 GAIN_COLUMNS = (
-    *(f"gain: {budget}" for budget in BUDGETS), "95 % interval", *GAIN_TITLES, *DIFFERENCE_TITLES[2:],
+    *(f"gain: {budget}" for budget in BUDGETS), "95 % interval", *GAIN_TITLES, "difference", "with CRF",
 )  # fmt: skip
 """The columns of gains and intervals, which are aligned to the left, since some have a mark behind them."""
 _LEFT = (*TEXT_COLUMNS, *GAIN_COLUMNS)
@@ -171,7 +171,8 @@ def budget_markdown(report: Report, budget: str) -> str:
     text += [line for each in remarks(report, budget) for line in (f"{each.rstrip('.')}.", "")]
     text += [line for each in effects_markdown(report, budget) for line in (each, "")]
     if found := report.differences():
-        text += [f"{ABOUT_DIFFERENCES}:", "", *_markdown(DIFFERENCE_TITLES, found), "", f"{DIFFERENCES_LEGEND}.", ""]
+        shown = _markdown(DIFFERENCE_TITLES[: len(found[0])], found)
+        text += [f"{ABOUT_DIFFERENCES}:", "", *shown, "", f"{DIFFERENCES_LEGEND}.", ""]
     return "\n".join(text)
 
 
@@ -217,7 +218,7 @@ def as_tables(report: Report) -> Iterator[str]:
             yield table(EFFECT_TITLES, found, _LEFT, ABOUT_EFFECTS, _TOGETHER)
             yield paragraph(EFFECTS_LEGEND) + "\n"
         if found := report.differences():
-            yield table(DIFFERENCE_TITLES, found, _LEFT, ABOUT_DIFFERENCES)
+            yield table(DIFFERENCE_TITLES[: len(found[0])], found, _LEFT, ABOUT_DIFFERENCES)
             yield paragraph(DIFFERENCES_LEGEND) + "\n"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -127,6 +128,25 @@ def finished_message(run: Run) -> str:
     """What is said instead of training a run for which :func:`is_finished` holds."""
     steps = Result.read(run.result).steps or 0
     return f"{_told_finished(run, steps, True)}; nothing was trained or written: {_further(run, steps)}."
+
+
+def changed_masks(run: Run, config: TrainConfig) -> str:
+    """A warning about masks in ``data.train_masks`` that were written after the run began; empty if there are none.
+
+    The path of the folder decides which runs are the same training, not what is in it.
+    """
+    folder = config.data.get("train_masks")
+    if not folder or not (run.folder / "config.yaml").is_file():
+        return ""
+    begun = (run.folder / "config.yaml").stat().st_mtime
+    with suppress(OSError), os.scandir(Path(folder).expanduser()) as files:
+        newer = sum(file.name.endswith(".png") and file.stat().st_mtime > begun for file in files)
+        if newer:
+            return (
+                f"warning: {newer} masks in data.train_masks={folder} are newer than {run.folder}, which may have been "
+                "trained on others: give new masks a folder of another name, or type resume=null."
+            )
+    return ""
 
 
 def _told_finished(run: Run, step: int, scored: bool) -> str:

@@ -17,7 +17,7 @@ from deeplab_lit.training.log import quiet_libraries
 from deeplab_lit.training.not_finite import LossNotFinite
 from deeplab_lit.training.plan import make_plan
 from deeplab_lit.training.result import Result
-from deeplab_lit.training.runs import finished_message
+from deeplab_lit.training.runs import changed_masks, finished_message
 from deeplab_lit.training.start_summary import show_summary
 from deeplab_lit.utils.errors import Interrupted, UserError
 from deeplab_lit.utils.files import write_json
@@ -44,6 +44,8 @@ def train(config: TrainConfig, command: str, watchers: Sequence[Callback] = ()) 
     quiet_libraries()
     own_start_method()
     plan = make_plan(config)
+    if plan.first and plan.resumed and (warning := changed_masks(plan.resumed, config)):
+        print(warning)
     if plan.done:
         assert plan.resumed is not None
         if plan.first:
