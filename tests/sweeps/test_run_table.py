@@ -171,13 +171,14 @@ def test_the_head_of_the_training_on_coco_is_dropped():
 def test_without_coco_a_subset_goes_without_its_row(tmp_path, coco):
     told = ["budget=subset", "roots.voc=x", f"output={tmp_path}", *([f"roots.coco={coco}"] if coco else [])]
     names = list(OmegaConf.load(EXPERIMENTS / "table4_resnet101.yaml").hydra.sweeper.rows)
-    rows = [[f"experiments=table4_resnet101/{name}", *told, f"seed={seed}"] for name in names for seed in (0, 1)]
+    swept = [[f"seed={seed}", f"optimizer.lr={lr}"] for seed in (0, 1) for lr in (1e-3, 1e-4)]
+    rows = [[f"experiments=table4_resnet101/{name}", *told, *each] for name in names for each in swept]
     register_schemas()
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
         hydra.compose("train")
         planned = plan(rows)
     jobs = {job.name: job for job in planned}
-    assert [job.name for job in planned if job.state == "no data"] == ([] if coco else ["coco", "coco"])
+    assert [job.name for job in planned if job.state == "no data"] == ([] if coco else ["coco"] * 4)
     assert ("coco_pretraining" in jobs) == bool(coco)
     assert jobs["coco"].mark != jobs["msc"].mark if coco else jobs["coco"].mark == jobs["msc"].mark
     assert jobs["aug"].start is None if not coco else jobs["aug"].start

@@ -135,10 +135,11 @@ def plan(rows: Sequence[list[str]]) -> list[Job]:
     jobs: list[Job] = []
     for overrides in rows:
         _add(jobs, overrides)
-    before: set[tuple[int, frozenset[str]]] = set()
+    before: set[tuple[frozenset[str], frozenset[str]]] = set()
     for job in jobs:
         lacks, marks = set(job.row.lacks or ()), set(job.row.marks)
-        left = (job.config.seed, frozenset(marks - lacks))
+        options = frozenset(each for each in job.overrides if not each.startswith("experiments="))
+        left = (options, frozenset(marks - lacks))
         if lacks & marks and left in before:
             job.state = "no data"
         before.add(left)
