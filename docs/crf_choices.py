@@ -4,12 +4,12 @@ python docs/crf_choices.py VOC2012 runs/NAME/RUN runs/NAME/RUN     # the runs of
 """
 
 import argparse
-import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+from blocks import write_block
 from numpy.typing import NDArray
 
 import deeplab_lit
@@ -19,7 +19,6 @@ from deeplab_lit.data.mask_files import read_mask
 from deeplab_lit.data.voc import VOC
 from deeplab_lit.inference.metrics import Scores, count_pairs
 from deeplab_lit.utils.arrays import Bytes, Floats
-from deeplab_lit.utils.files import write_text
 from deeplab_lit.utils.over_seeds import OverSeeds
 from deeplab_lit.utils.progress import preparing
 
@@ -82,9 +81,7 @@ def main() -> None:
     told = parser.parse_args()
     text = table([scores(told.root, each) for each in told.checkpoints])
     print(text)
-    begin, end = "<!-- begin choices -->", "<!-- end of it -->"
-    page = re.sub(rf"{begin}.*?{end}", lambda _: f"{begin}\n\n{text}\n\n{end}", PAGE.read_text(), flags=re.DOTALL)
-    write_text(PAGE, page)
+    write_block(PAGE, "choices", text)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,12 @@ python docs/thresholds.py VOC2012 --cams cams --tags tags.txt  # and those of ex
 """
 
 import argparse
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
+from blocks import write_block
 from numpy.typing import NDArray
 
 from deeplab_lit.config.command_schemas import ScoreFilesConfig
@@ -25,7 +25,6 @@ from deeplab_lit.inference.photographs import images_of
 from deeplab_lit.inference.threshold_curve import ThresholdCurve
 from deeplab_lit.inference.threshold_rule import automatic_threshold, separation_by_threshold
 from deeplab_lit.utils.arrays import Bytes, Floats
-from deeplab_lit.utils.files import write_text
 
 PAGE = Path(__file__).resolve().parent / "weak_supervision.md"
 CLASSES, IMAGES, STRIDE, DEFAULT = 21, 150, 4, 0.25
@@ -114,9 +113,7 @@ def main() -> None:
         )
     table = "\n".join(lines)
     print(table)
-    begin, end = "<!-- begin thresholds -->", "<!-- end of it -->"
-    page = re.sub(rf"{begin}.*?{end}", lambda _: f"{begin}\n\n{table}\n\n{end}", PAGE.read_text(), flags=re.DOTALL)
-    write_text(PAGE, page)
+    write_block(PAGE, "thresholds", table)
 
 
 if __name__ == "__main__":
