@@ -217,8 +217,8 @@ class Report:
     def differences(self) -> list[list[str]]:
         """The differences of each two rows, in a report that has them.
 
-        Of each: the name of the row and of the one before it, how much higher the row's mIoU is and the interval of
-        that, and the same with the CRF.
+        Of each: the name of the row and of the one before it, how much higher the row's mIoU is, the interval of that,
+        the seeds that both have, and, if a row has a CRF, difference and interval with it.
         """
         return []
 
