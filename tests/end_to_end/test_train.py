@@ -231,6 +231,8 @@ def test_a_multirun_makes_one_run_each_and_compares_them(tmp_path):
     assert table[2].split() == ["msc_features", "failed"]
     assert table[3].startswith("model=msc_features: model=msc_features does not go with backbone=timm")
     assert done.stderr.splitlines()[-1] == "error: 1 of 3 trainings failed; the lines above say why."
+    (report,) = tmp_path.glob("runs/sweeps/*/report.md")
+    assert report.read_text().startswith("## model\n")  # the runs have no name in common
 
 
 @pytest.mark.parametrize(

@@ -97,18 +97,25 @@ def _show(jobs: Sequence[tuple[list[str], JobReturn]]) -> None:
         if reason:
             print(f"{', '.join(f'{key}={value}' for key, value in each.items()) or number}: {reason}")
     if sum(run is not None for run in runs) > 1:
-        first = next(config for config in configs if config is not None)
-        _report(first, [(each, run or reason) for each, run, reason in zip(values, runs, reasons, strict=True)])
+        known = [config for config in configs if config is not None]
+        # runs that have one name are called by it, others by what differs
+        one_name = len({config.name for config in known}) == 1
+        name = known[0].name if one_name else ", ".join(key for key in names if key != "seed")
+        _report(
+            name,
+            Path(known[0].output).expanduser(),
+            [(each, run or reason) for each, run, reason in zip(values, runs, reasons, strict=True)],
+        )
 
 
-def _report(config: TrainConfig, runs: Sequence[tuple[Mapping[str, str], FinishedRun | str]]) -> None:
+def _report(name: str, output: Path, runs: Sequence[tuple[Mapping[str, str], FinishedRun | str]]) -> None:
     """Print the report where a row has several seeds, and write its files."""
-    report = sweep_report(config.name, runs)
+    report = sweep_report(name, runs)
     if any("seed" in each for each, _ in runs):
         print()
         for text in as_tables(report):
             print(text)
-    write_report(report, new_folder(Path(config.output).expanduser() / "sweeps"))
+    write_report(report, new_folder(output / "sweeps"))
 
 
 def _place(run: FinishedRun | None) -> str:

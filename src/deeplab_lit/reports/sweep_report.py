@@ -69,7 +69,8 @@ def sweep_report(name: str, runs: Sequence[tuple[Mapping[str, str], FinishedRun 
     for values, called, (typed, ended) in zip(told, _names(told), runs, strict=True):
         row = rows.setdefault(tuple(values.items()), Row(called or name, "", [], {}))
         if isinstance(ended, str):
-            of_seed = f"seed {typed['seed']}: {ended}" if "seed" in typed else ended
+            reason = ended.rstrip(".")
+            of_seed = f"seed {typed['seed']}: {reason}" if "seed" in typed else reason
             row.failures[SWEEP] = "; ".join(filter(None, [row.failures.get(SWEEP), of_seed]))
         else:
             results.setdefault(row.name, {})[ended.seed] = ended
