@@ -55,7 +55,7 @@ def test_the_second_reading_decodes_nothing_and_gives_the_same(split, tmp_path, 
     plain = read(split)
     keep(split, tmp_path / "kept")
     same(read(split), plain)
-    monkeypatch.setattr("deeplab_lit.data.split.read_image", None)
+    monkeypatch.setattr("deeplab_lit.data.split.read_pixels", None)
     again = read(split)
     same(again, plain)
     again[0].image[:] = 0  # who writes into it has a copy

@@ -11,7 +11,7 @@ from deeplab_lit.data.image_files import read_image
 from deeplab_lit.data.normalization import Normalization, NormalizeBytes
 from deeplab_lit.data.split import Split
 from deeplab_lit.data.transforms import TrainTransform
-from deeplab_lit.inference.photographs import as_rgb
+from deeplab_lit.inference.photographs import as_pixels
 from deeplab_lit.utils.errors import UserError
 
 
@@ -151,4 +151,4 @@ def test_sixteen_bits_are_trained_on_as_they_are_predicted_on(tmp_path, picture,
     Image.fromarray(np.ones((30, 40), np.uint8)).save(tmp_path / "mask.png")
     read = Split(["deep"], [file], [tmp_path / "mask.png"], 2)[0].image
     np.testing.assert_array_equal(read, picture[..., [0, 0, 0]] if channels == "grey" else picture)
-    np.testing.assert_array_equal(read, as_rgb(file))
+    np.testing.assert_array_equal(read, as_pixels(file))

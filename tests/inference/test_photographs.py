@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from deeplab_lit.data.image_files import picture_endings, read_image
-from deeplab_lit.inference.photographs import as_rgb, find_images, images_of
+from deeplab_lit.inference.photographs import as_pixels, find_images, images_of
 from deeplab_lit.utils.errors import UserError
 from tests.crf.test_dense import photograph
 
@@ -19,7 +19,7 @@ def test_exif_turns_the_picture(tmp_path):
     exif[0x0112] = 6  # the camera was turned: show it rotated by 90 degrees clockwise
     Image.fromarray(PICTURE).save(file, exif=exif)
     np.testing.assert_array_equal(read_image(file), np.rot90(PICTURE, -1))
-    np.testing.assert_array_equal(as_rgb(file), np.rot90(PICTURE, -1))
+    np.testing.assert_array_equal(as_pixels(file), np.rot90(PICTURE, -1))
 
 
 @pytest.mark.parametrize("ending", ["png", "bmp", "tif", "webp", "gif"])
@@ -69,11 +69,11 @@ def test_what_cannot_be_read_is_named(tmp_path):
 
 
 def test_arrays_and_pillow_images():
-    np.testing.assert_array_equal(as_rgb(PICTURE), PICTURE)
-    np.testing.assert_array_equal(as_rgb(Image.fromarray(PICTURE)), PICTURE)
+    np.testing.assert_array_equal(as_pixels(PICTURE), PICTURE)
+    np.testing.assert_array_equal(as_pixels(Image.fromarray(PICTURE)), PICTURE)
     for wrong in (PICTURE / 255, PICTURE[..., 0], PICTURE[:0]):
         with pytest.raises(UserError, match="give RGB bytes"):
-            as_rgb(wrong)
+            as_pixels(wrong)
 
 
 def test_files_folders_and_patterns(tmp_path):

@@ -81,6 +81,8 @@ class RefineConfig(ScoreFilesConfig):
     """The config of `python -m deeplab_lit.refine`."""
 
     images: str = key("a folder")
+    channels: int = key("of each image; with other than 3 of 8 bits, files are read as they are", 3)
+    bits: int = key("of each channel; 16: values of 16 bits are kept", 8)
     probabilities: str = key("a folder with NAME.npy, .npz, .pkl or .pth for each image")
     out: str = key("folder for the labels", decides=False)
     classes: str | None = key("a class list for the palette; null: VOC's palette", None, decides=False)

@@ -40,15 +40,17 @@ _OF_EARLIER_RELEASES: dict[str, dict[str, Any]] = {
     },
     "schedule": {"every": 1},
     "init": {"rates": None},
-    "data": {"val_list": None, "crowds": "void"},
-    "crf": {"certainty": None, "image": "rgb"},
+    "data": {"val_list": None, "crowds": "void", "channels": 3, "bits": 8, "mean": None, "std": None},
+    "crf": {"certainty": None, "image": "rgb", "channels": None},
 }  # fmt: skip
 """Keys of a training's groups that configs of earlier releases lack, with the values at which they train as those did.
 
 A key at this value is left out, so that earlier runs are found.
 """
 
-USE_OF_EARLIER_RELEASES = {"fusion": "max_scores", "flip_scales": False, "max_side": None}
+USE_OF_EARLIER_RELEASES = {
+    "fusion": "max_scores", "flip_scales": False, "max_side": None, "channels": 3, "bits": 8,
+}  # fmt: skip
 """The same for the keys of the commands that use a trained network."""
 
 EVALUATION = deciding_keys(EvaluateConfig)

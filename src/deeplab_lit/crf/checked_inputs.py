@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeplab_lit.utils.arrays import Bytes, Floats
+from deeplab_lit.utils.arrays import Floats, Pixels
 from deeplab_lit.utils.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def checked_probabilities(image: Bytes, given: NDArray[np.number[Any]] | Tensor) -> Floats:
+def checked_probabilities(image: Pixels, given: NDArray[np.number[Any]] | Tensor) -> Floats:
     """The probabilities (C, H, W) as a float32 array, after a check of both arguments."""
     torch = sys.modules.get("torch")  # a tensor comes from a caller who has imported it
     is_tensor = torch is not None and isinstance(given, torch.Tensor)
@@ -40,7 +40,7 @@ def checked_probabilities(image: Bytes, given: NDArray[np.number[Any]] | Tensor)
     return probabilities
 
 
-def checked_labels(image: Bytes, given: NDArray[np.number[Any]] | Tensor) -> NDArray[np.integer[Any]]:
+def checked_labels(image: Pixels, given: NDArray[np.number[Any]] | Tensor) -> NDArray[np.integer[Any]]:
     """The labels (H, W) as an array of whole numbers, after a check of both arguments."""
     labels = np.asarray(given)
     _check_image(image)
@@ -52,7 +52,7 @@ def checked_labels(image: Bytes, given: NDArray[np.number[Any]] | Tensor) -> NDA
     return labels
 
 
-def checked_channels(image: Bytes, given: NDArray[np.number[Any]] | None) -> Floats | None:
+def checked_channels(image: Pixels, given: NDArray[np.number[Any]] | None) -> Floats | None:
     """The further channels as a float32 array (H, W, K), after a check of their size."""
     if given is None:
         return None
@@ -65,8 +65,9 @@ def checked_channels(image: Bytes, given: NDArray[np.number[Any]] | None) -> Flo
     return channels
 
 
-def _check_image(image: Bytes) -> None:
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+def _check_image(image: Pixels) -> None:
+    if image.ndim != 3 or image.dtype not in (np.uint8, np.uint16) or image.size == 0:
         raise UserError(
-            f"the CRF's image is {image.dtype} {image.shape}: give the original RGB bytes, uint8 (H, W, 3)."
+            f"the CRF's image is {image.dtype} {image.shape}: give the original RGB bytes, uint8 (H, W, 3), or another "
+            "image (H, W, C) of uint8 or uint16."
         )

@@ -6,6 +6,7 @@ import importlib.util
 import math
 import numbers
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -13,11 +14,11 @@ from numpy.typing import NDArray
 
 from deeplab_lit.config.schemas import DenseCRFConfig
 from deeplab_lit.crf.checked_inputs import checked_channels, checked_labels, checked_probabilities
-from deeplab_lit.crf.features import Seen, seen
+from deeplab_lit.crf.features import Seen, colours
 from deeplab_lit.crf.hard_labels import probabilities_of
 from deeplab_lit.crf.parameters import Normalization, Width
 from deeplab_lit.kernels.loading import has_numba
-from deeplab_lit.utils.arrays import Bytes, Floats
+from deeplab_lit.utils.arrays import Floats, Pixels
 from deeplab_lit.utils.errors import UserError, closest
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class DenseCRF:
             (:func:`deeplab_lit.crf.hard_labels.probabilities_of`).
         image: ``"rgb"``, or ``"mean_subtracted_bgr"``, which reproduces code bases that give the CRF their network's
             input (:func:`deeplab_lit.crf.features.seen`).
+        channels: the channels of the image that the appearance kernel compares, such as ``[0, 1, 2]``; None: the first
+            three, or all if there are fewer.
         prune_threshold: classes whose probability is below it at every pixel of an image are left out and get 0; 0
             keeps all classes.
         threads: None: all cores for one image, or as many threads as PyTorch is set to use. 1: one core, for
@@ -71,6 +74,7 @@ class DenseCRF:
         device: str = "auto",
         certainty: float | None = None,
         image: str = DenseCRFConfig.image,
+        channels: Sequence[int] | None = DenseCRFConfig.channels,
     ) -> None:
         for name, value, least in (
             ("bilateral_weight", bilateral_weight, "at least 0"),
@@ -97,7 +101,8 @@ class DenseCRF:
             raise UserError(f"crf.threads={threads}: null for all cores, or 1.")
         self.bilateral_weight = bilateral_weight
         self.bilateral_xy_std = _width("bilateral_xy_std", bilateral_xy_std, 2)
-        self.bilateral_rgb_std = _width("bilateral_rgb_std", bilateral_rgb_std, 3)
+        self.channels = _channels(channels)
+        self.bilateral_rgb_std = _width("bilateral_rgb_std", bilateral_rgb_std, len(self.channels or range(3)))
         self.gaussian_weight = gaussian_weight
         self.gaussian_xy_std = _width("gaussian_xy_std", gaussian_xy_std, 2)
         self.certainty = certainty
@@ -110,14 +115,15 @@ class DenseCRF:
 
     def __call__(
         self,
-        image: Bytes,
+        image: Pixels,
         probabilities: NDArray[np.number[Any]] | Tensor,
         channels: NDArray[np.number[Any]] | None = None,
     ) -> Floats:
         """The marginals, float32 (C, H, W), after the mean field.
 
         Args:
-            image: the original RGB bytes (H, W, 3), neither normalised nor in another order of colours.
+            image: the original RGB bytes (H, W, 3), neither normalised nor in another order of colours; or another
+                image (H, W, C) of uint8 or uint16, whose 16 bits are divided by 257.
             probabilities: of the classes (C, H, W), an array or a tensor of floating-point numbers, computed with in
                 float32; they add up to 1 at each pixel. With a ``certainty`` also labels (H, W), whole numbers with 255
                 for void.
@@ -129,16 +135,16 @@ class DenseCRF:
         """
         probabilities, more = self._checked(image, probabilities), checked_channels(image, channels)
         kept, engine = self._kept(probabilities), _engine(self.engine)
-        image = seen(image, self.image)
+        seen = colours(image, self.channels, self.image)
         if len(kept) == len(probabilities) > 1:
-            return engine.refine(self, image, probabilities, more)
+            return engine.refine(self, seen, probabilities, more)
         result = np.zeros_like(probabilities)
-        result[kept] = 1 if len(kept) == 1 else engine.refine(self, image, probabilities[kept], more)
+        result[kept] = 1 if len(kept) == 1 else engine.refine(self, seen, probabilities[kept], more)
         return result
 
     def labels(
         self,
-        image: Bytes,
+        image: Pixels,
         probabilities: NDArray[np.number[Any]] | Tensor,
         channels: NDArray[np.number[Any]] | None = None,
     ) -> NDArray[np.unsignedinteger[Any]]:
@@ -151,13 +157,13 @@ class DenseCRF:
         engine = _engine(self.engine)
         if len(kept) == 1:
             return np.full(image.shape[:2], kept[0], kind)
-        image = seen(image, self.image)
+        seen = colours(image, self.channels, self.image)
         chosen = probabilities if len(kept) == len(probabilities) else probabilities[kept]
         if hasattr(engine, "decide"):
-            return kept.astype(kind)[engine.decide(self, image, chosen, more)]
-        return kept.astype(kind)[engine.refine(self, image, chosen, more).argmax(0)]
+            return kept.astype(kind)[engine.decide(self, seen, chosen, more)]
+        return kept.astype(kind)[engine.refine(self, seen, chosen, more).argmax(0)]
 
-    def _checked(self, image: Bytes, given: NDArray[np.number[Any]] | Tensor) -> Floats:
+    def _checked(self, image: Pixels, given: NDArray[np.number[Any]] | Tensor) -> Floats:
         """The probabilities of the unaries, after a check of both arguments."""
         if self.certainty is None:
             if given.ndim == 2:
@@ -184,6 +190,15 @@ def _check_number(name: str, value: Any, least: str, more: str = "") -> None:
         raise UserError(f"crf.{name}={value}: it is one number{more}.")
     if value < 0 or (value == 0 and least == "more than 0"):
         raise UserError(f"crf.{name}={value}: it is {least}.")
+
+
+def _channels(value: Any) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    right = isinstance(value, (list, tuple)) and all(type(each) is int and each >= 0 for each in value)
+    if not right or not value or len(set(value)) < len(value):
+        raise UserError(f"crf.channels={value}: null, or different channels of the image from 0, such as [0,1,2].")
+    return tuple(value)
 
 
 def _width(name: str, value: Any, count: int) -> Width:

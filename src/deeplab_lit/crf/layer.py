@@ -102,7 +102,7 @@ def _positions(height: int, width: int) -> Tensor:
     return torch.stack([columns.reshape(-1), rows.reshape(-1)], 1)
 
 
-def refine(crf: Parameters, image: Bytes, probabilities: Floats, more: Floats | None) -> Floats:
+def refine(crf: Parameters, image: Bytes | Floats, probabilities: Floats, more: Floats | None) -> Floats:
     """Marginals (C, H, W) of an image, on the device of ``crf``; see :class:`deeplab_lit.crf.DenseCRF`.
 
     Whatever the iterations and the classes, four values are read from the device, and then the result.

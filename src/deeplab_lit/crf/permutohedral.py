@@ -32,19 +32,19 @@ _LONGEST = 100  # the longest tuple that numba passes to a parallel loop
 _lock = threading.Lock()
 
 
-def refine(crf: Parameters, image: Bytes, probabilities: Floats, more: Floats | None) -> Floats:
+def refine(crf: Parameters, image: Bytes | Floats, probabilities: Floats, more: Floats | None) -> Floats:
     """The marginals (C, H, W) of an image; see :class:`deeplab_lit.crf.DenseCRF`."""
     return _run(crf, image, probabilities, more, labels=False)
 
 
 def decide(
-    crf: Parameters, image: Bytes, probabilities: Floats, more: Floats | None
+    crf: Parameters, image: Bytes | Floats, probabilities: Floats, more: Floats | None
 ) -> NDArray[np.unsignedinteger[Any]]:
     """The most probable class (H, W) of each pixel, without writing the marginals."""
     return _run(crf, image, probabilities, more, labels=True)
 
 
-def _run(crf: Parameters, image: Bytes, probabilities: Floats, more: Floats | None, labels: bool) -> Any:
+def _run(crf: Parameters, image: Bytes | Floats, probabilities: Floats, more: Floats | None, labels: bool) -> Any:
     classes, height, width = probabilities.shape
     if crf.iterations == 0:
         most_probable = probabilities.argmax(0).astype(np.min_scalar_type(classes - 1))

@@ -30,7 +30,7 @@ def package() -> Any:
     return densecrf
 
 
-def refine(crf: Parameters, image: Bytes, probabilities: Floats, more: Floats | None) -> Floats:
+def refine(crf: Parameters, image: Bytes | Floats, probabilities: Floats, more: Floats | None) -> Floats:
     """The marginals (C, H, W). It raises what :func:`package` raises."""
     densecrf = package()
     how = {

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from deeplab_lit.data.channel_statistics import Statistics, checked_statistics
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.list_lines import parse_line
 from deeplab_lit.data.mask_files import INDICES, MaskCoding
+from deeplab_lit.data.pixel_format import RGB, PixelFormat
 from deeplab_lit.data.split import Split
 from deeplab_lit.utils.errors import UserError, closest
 
@@ -26,9 +28,10 @@ class Entry:
 class Layout:
     """Base class of a data set whose images and masks are files.
 
-    A subclass defines ``labels``, ``root`` and :meth:`entries`, and ``coding`` if its masks may be other than index
-    masks. It may define :meth:`entry_of`, and ``prepare(progress)``, which writes the files that are needed once.
-    Several processes may call ``prepare`` at once, and it continues where a killed process stopped.
+    A subclass defines ``labels``, ``root`` and :meth:`entries`, ``coding`` if its masks may be other than index masks,
+    and calls :meth:`take_channels` if its images may be other than RGB bytes. It may define :meth:`entry_of`, and
+    ``prepare(progress)``, which writes the files that are needed once. Several processes may call ``prepare`` at once,
+    and it continues where a killed process stopped.
 
     Args:
         train_masks: a folder with ID.png for each training example, used instead of the data set's own masks, such as
@@ -44,6 +47,9 @@ class Layout:
     labels: LabelSet
     root: Path
     coding: MaskCoding = INDICES
+    pixels: PixelFormat = RGB
+    mean: Statistics = None
+    std: Statistics = None
 
     def __init__(
         self,
@@ -63,6 +69,20 @@ class Layout:
                 "training image."
             )
 
+    def take_channels(self, channels: int, bits: int, mean: Statistics, std: Statistics) -> None:
+        """Take the format and the statistics of the images from the keys of the same names.
+
+        Args:
+            channels, bits: the format of all images; see :class:`PixelFormat`.
+            mean, std: of each channel, in units of the files' values; ``"measured"`` over the training images; or None:
+                see :func:`deeplab_lit.data.channel_statistics.of_channels`.
+
+        Raises:
+            UserError: a value is not possible.
+        """
+        self.pixels = PixelFormat.chosen(channels, bits)
+        self.mean, self.std = checked_statistics(mean, std, self.pixels)
+
     def entries(self, name: str) -> tuple[str | Path, list[Entry]]:
         """The file or folder that lists ``"train"`` or ``"val"``, for messages, and the entry of each example.
 
@@ -79,7 +99,7 @@ class Layout:
         if name == "train" and self.train_masks is not None:
             masks = [self.train_masks / f"{entry.id}.png" for entry in entries]
         ids, images = [entry.id for entry in entries], [entry.image for entry in entries]
-        return Split(ids, images, masks, len(self.labels), where, self.coding)
+        return Split(ids, images, masks, len(self.labels), where, self.coding, self.pixels)
 
     def tags(self, name: str) -> dict[str, tuple[int, ...]]:
         """The image tags in the list of ``"train"`` or ``"val"``: the id of each example -> the numbers in its line.

@@ -8,19 +8,19 @@ from numpy.typing import NDArray
 
 from deeplab_lit.data.labels import VOID
 from deeplab_lit.kernels.loading import has_numba
-from deeplab_lit.utils.arrays import Bytes, Floats
+from deeplab_lit.utils.arrays import Bytes, Floats, Pixels
 
 
 def scaled_crop(
-    image: Bytes,
+    image: Pixels,
     mask: Bytes,
     scaled: tuple[int, int],
     corner: tuple[int, int],
     side: int,
     mirrored: bool,
-    fill: tuple[int, int, int],
-) -> tuple[Bytes, Bytes]:
-    """A square crop of an image (H, W, 3) and of its mask (H, W) after resizing.
+    fill: tuple[int, ...],
+) -> tuple[Pixels, Bytes]:
+    """A square crop of an image (H, W, C) and of its mask (H, W) after resizing.
 
     The image is resized with bilinear interpolation, the mask to the nearest pixel.
 
@@ -30,20 +30,21 @@ def scaled_crop(
         corner: row and column of the crop's upper left corner in the resized image.
         side: height and width of the crop in pixels.
         mirrored: flip the crop from left to right.
-        fill: RGB of the crop's pixels beyond the image; the mask is void there.
+        fill: the C values of the crop's pixels beyond the image; the mask is void there.
 
     Returns:
-        The crop (side, side, 3) and its mask (side, side), uint8.
+        The crop (side, side, C), of the image's type, and its mask (side, side), uint8.
     """
-    crop, crop_mask = np.empty((side, side, 3), np.uint8), np.empty((side, side), np.uint8)
+    crop, crop_mask = np.empty((side, side, len(fill)), image.dtype), np.empty((side, side), np.uint8)
     if has_numba():
         from deeplab_lit.kernels import crop as kernels
 
-        image, mask, colour = np.ascontiguousarray(image), np.ascontiguousarray(mask), np.array(fill, np.uint8)
-        kernels.crop_scaled(image, mask, *scaled, *corner, mirrored, colour, np.uint8(VOID), crop, crop_mask)
+        image, mask = np.ascontiguousarray(image), np.ascontiguousarray(mask)
+        kernels.crop_scaled(image, mask, *scaled, *corner, mirrored, fill, np.uint8(VOID), crop, crop_mask)
         return crop, crop_mask
     rows, columns = (slice(start, start + side) for start in corner)
-    whole = cv2.resize(image, scaled[::-1], interpolation=cv2.INTER_LINEAR)[rows, columns]
+    whole = cv2.resize(image, scaled[::-1], interpolation=cv2.INTER_LINEAR)
+    whole = whole.reshape(*scaled, len(fill))[rows, columns]  # OpenCV takes the axis of one channel away
     labels = cv2.resize(mask, scaled[::-1], interpolation=cv2.INTER_NEAREST_EXACT)[rows, columns]
     crop[:], crop_mask[:] = fill, VOID
     crop[: whole.shape[0], : whole.shape[1]], crop_mask[: whole.shape[0], : whole.shape[1]] = whole, labels
@@ -66,10 +67,11 @@ def scaled_weights(
     return crop[:, ::-1].copy() if mirrored else crop
 
 
-def planes(image: Bytes, table: NDArray[np.float32], channels: NDArray[np.int64], out: NDArray[np.float32]) -> None:
-    """Fill the upper left (H, W) of ``out`` (3, h, w) from an image (H, W, 3) by table look-up.
+def planes(image: Pixels, table: NDArray[np.float32], channels: NDArray[np.int64], out: NDArray[np.float32]) -> None:
+    """Fill the upper left (H, W) of ``out`` (C, h, w) from an image (H, W, C) by table look-up.
 
-    Plane c of ``out`` holds the entries of ``table[c]`` (256,) at the bytes of the image's channel ``channels[c]``.
+    Plane c of ``out`` holds the entries of ``table[c]``, one for each value of 8 or 16 bits, at the values of the
+    image's channel ``channels[c]``.
     """
     if has_numba():
         from deeplab_lit.kernels import crop as kernels

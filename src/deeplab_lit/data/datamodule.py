@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.loader_processes import Loader, loader_processes
+from deeplab_lit.data.normalization import IMAGENET, Normalization
 from deeplab_lit.data.sampling import Draw, EvalSampler, TrainSampler
 from deeplab_lit.data.split import Split
 from deeplab_lit.data.transforms import EvalTransform, Sample, TrainTransform
@@ -61,6 +62,7 @@ class SegmentationData(L.LightningDataModule):
         eval_batch_size: examples in a validation batch of one process.
         num_workers: loader processes; 0 loads in the training process.
         seed: seed of the order and the augmentation of the training examples.
+        normalization: of the images, for the network's input.
 
     Attributes:
         weights: how often each training example is drawn (see :class:`TrainSampler`); None: all equally often.
@@ -76,9 +78,10 @@ class SegmentationData(L.LightningDataModule):
         eval_batch_size: int = 1,
         num_workers: int = 2,
         seed: int = 0,
+        normalization: Normalization = IMAGENET,
     ) -> None:
         super().__init__()
-        self.source, self.labels = source, source.labels
+        self.source, self.labels, self.normalization = source, source.labels, normalization
         self.train_split, self.val_split = source.split("train"), source.split("val")
         self._train, self._val = (
             TrainSet(self.train_split, train_transform),

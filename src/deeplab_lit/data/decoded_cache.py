@@ -8,11 +8,13 @@ import time
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from deeplab_lit.data.mask_files import INDICES, MaskCoding
-from deeplab_lit.utils.arrays import Bytes
+from deeplab_lit.data.pixel_format import RGB, PixelFormat
+from deeplab_lit.utils.arrays import Bytes, Pixels
 from deeplab_lit.utils.files import replacing, write_text
 from deeplab_lit.utils.homes import cache_folder
 from deeplab_lit.utils.locks import one_at_a_time
@@ -39,13 +41,22 @@ class DecodedCache:
         files: the image and mask files of the examples of all splits. An example whose file changes is decoded again.
         num_classes: the number of classes that the masks were checked against.
         coding: how the pixels of masks stand for classes.
+        pixels: the format of the images.
     """
 
     def __init__(
-        self, folder: Path, bound: int, files: Iterable[Pair], num_classes: int, coding: MaskCoding = INDICES
+        self,
+        folder: Path,
+        bound: int,
+        files: Iterable[Pair],
+        num_classes: int,
+        coding: MaskCoding = INDICES,
+        pixels: PixelFormat = RGB,
     ) -> None:
-        self._folder, self._bound, self._full = folder, bound, False
-        self._names = {pair: f"{_key(pair, num_classes, coding)}.raw" for pair in files}
+        self._folder, self._bound, self._full, self._pixels = folder, bound, False, pixels
+        # without the format of RGB bytes, so that caches of earlier releases are found
+        about = (num_classes, coding) if pixels == RGB else (num_classes, coding, pixels)
+        self._names = {pair: f"{_key(pair, about)}.raw" for pair in files}
         folder.mkdir(parents=True, exist_ok=True)
         with one_at_a_time(self._used):
             write_text(self._used, str(self._evict()))
@@ -54,8 +65,8 @@ class DecodedCache:
     def _used(self) -> Path:
         return self._folder / "used"
 
-    def get(self, pair: Pair) -> tuple[Bytes, Bytes] | None:
-        """The image (H, W, 3) and mask (H, W) of an example in copy-on-write memory; None if they are not cached."""
+    def get(self, pair: Pair) -> tuple[Pixels, Bytes] | None:
+        """The image (H, W, C) and mask (H, W) of an example in copy-on-write memory; None if they are not cached."""
         try:
             with (self._folder / self._names[pair]).open("rb") as file:
                 memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
@@ -64,13 +75,14 @@ class DecodedCache:
         if len(memory) < _HEADER or memory[: len(_VERSION)] != _VERSION:
             return None
         height, width = (int(side) for side in np.frombuffer(memory, np.uint32, 2, len(_VERSION)))
-        pixels = height * width
-        if len(memory) != _HEADER + 4 * pixels:  # cut short by a crash of the machine
+        area, channels = height * width, self._pixels.channels
+        of_image = area * channels * self._pixels.bits // 8
+        if len(memory) != _HEADER + of_image + area:  # cut short by a crash of the machine
             return None
-        image = np.frombuffer(memory, np.uint8, 3 * pixels, _HEADER).reshape(height, width, 3)
-        return image, np.frombuffer(memory, np.uint8, pixels, _HEADER + 3 * pixels).reshape(height, width)
+        image = np.frombuffer(memory, self._pixels.dtype, area * channels, _HEADER).reshape(height, width, channels)
+        return image, np.frombuffer(memory, np.uint8, area, _HEADER + of_image).reshape(height, width)
 
-    def put(self, pair: Pair, image: Bytes, mask: Bytes) -> None:
+    def put(self, pair: Pair, image: Pixels, mask: Bytes) -> None:
         """Add an example to the cache if there is room."""
         if self._full:
             return
@@ -128,6 +140,6 @@ def decoded_folder() -> Path:
     return cache_folder() / "decoded"
 
 
-def _key(pair: Pair, num_classes: int, coding: MaskCoding) -> str:
+def _key(pair: Pair, about: tuple[Any, ...]) -> str:
     stats = [(str(file), stat.st_size, stat.st_mtime_ns) for file in pair for stat in [file.stat()]]
-    return hashlib.sha256(repr((stats, num_classes, coding)).encode()).hexdigest()[:24]
+    return hashlib.sha256(repr((stats, *about)).encode()).hexdigest()[:24]

@@ -11,10 +11,20 @@ from PIL import Image, ImageDraw, ImageFont
 
 from deeplab_lit.data.image_files import save_image
 from deeplab_lit.data.labels import VOID, LabelSet
-from deeplab_lit.utils.arrays import Bytes
+from deeplab_lit.utils.arrays import Bytes, Pixels
 from deeplab_lit.utils.files import replacing
 
 _GAP, _MIN_SIDE = 6, 224
+
+
+def shown(image: Pixels) -> Bytes:
+    """RGB bytes (H, W, 3) of an image (H, W, C): its first three channels, or its first one as grey.
+
+    RGB bytes are returned themselves; 16 bits are reduced to 8.
+    """
+    picture = image // 257 if image.dtype == np.uint16 else image
+    picture = picture[..., :3] if image.shape[2] >= 3 else np.repeat(picture[..., :1], 3, 2)
+    return np.ascontiguousarray(picture, np.uint8)
 
 
 def error_map(truth: Bytes, prediction: Bytes) -> Bytes:
@@ -23,35 +33,35 @@ def error_map(truth: Bytes, prediction: Bytes) -> Bytes:
     return colours[np.where(truth == VOID, 2, truth != prediction)]
 
 
-def overlay(image: Bytes, mask: Bytes, labels: LabelSet, opacity: float = 0.6) -> Bytes:
-    """The image (H, W, 3) with its class colours blended in, except at void and at a class 0 named ``background``."""
+def overlay(image: Pixels, mask: Bytes, labels: LabelSet, opacity: float = 0.6) -> Bytes:
+    """The image with its class colours blended in, except at void and at a class 0 named ``background``."""
     colours = labels.colours[mask].astype(np.float32)
     weight = np.where((mask == VOID) | ((mask == 0) & (labels.names[0] == "background")), 0.0, opacity)[..., None]
-    return np.round(image * (1 - weight) + colours * weight).astype(np.uint8)
+    return np.round(shown(image) * (1 - weight) + colours * weight).astype(np.uint8)
 
 
-def panel(rows: Sequence[tuple[Bytes, Bytes, Bytes]], labels: LabelSet, titles: Sequence[str] = ()) -> Image.Image:
+def panel(rows: Sequence[tuple[Pixels, Bytes, Bytes]], labels: LabelSet, titles: Sequence[str] = ()) -> Image.Image:
     """A picture with one row for each (image, truth, prediction), and a legend of the classes that occur.
 
     Args:
-        rows: RGB bytes (H, W, 3), true and predicted class indices (H, W).
+        rows: image (H, W, C), true and predicted class indices (H, W).
         labels: names and colours.
         titles: the line of text above each row.
     """
     cells = [
-        [image, labels.colours[truth], overlay(image, guess, labels), error_map(truth, guess)]
+        [shown(image), labels.colours[truth], overlay(image, guess, labels), error_map(truth, guess)]
         for image, truth, guess in rows
     ]
     return _sheet(cells, ("image", "truth", "network", "errors"), titles, _present(rows), labels)
 
 
 def comparison(
-    rows: Sequence[tuple[Bytes, Bytes, Bytes, Bytes]], labels: LabelSet, titles: Sequence[str] = ()
+    rows: Sequence[tuple[Pixels, Bytes, Bytes, Bytes]], labels: LabelSet, titles: Sequence[str] = ()
 ) -> Image.Image:
     """A picture like that of :func:`panel`; a row is (image, truth, labels before the CRF, labels after it)."""
     cells = [
         [
-            image,
+            shown(image),
             labels.colours[truth],
             *(overlay(image, guess, labels) for guess in guesses),
             change_map(truth, *guesses),
@@ -69,7 +79,7 @@ def change_map(truth: Bytes, before: Bytes, after: Bytes) -> Bytes:
     return colours[np.select([truth == VOID, ~was & is_, was & ~is_], [3, 1, 2], 0)]
 
 
-def _present(rows: Sequence[tuple[Bytes, ...]]) -> list[int]:
+def _present(rows: Sequence[tuple[Pixels, ...]]) -> list[int]:
     """The classes in the truths and predictions of some rows."""
     return sorted({int(i) for _, *masks in rows for mask in masks for i in np.unique(mask) if i != VOID})
 

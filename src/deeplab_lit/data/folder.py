@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from deeplab_lit.data.base import Entry, Layout, find_list, inside, read_list, refuse_doubles
+from deeplab_lit.data.channel_statistics import Statistics
 from deeplab_lit.data.class_list import read_class_list
 from deeplab_lit.data.image_files import pictures_below
 from deeplab_lit.data.list_lines import parse_line
+from deeplab_lit.data.pixel_format import RGB
 from deeplab_lit.utils.errors import UserError
 
 
@@ -33,6 +35,10 @@ class Folder(Layout):
         val_share: the share of validation images where neither lists nor train/ and val/ say which they are.
         train_masks: a folder with ID.png for each training image, used instead of ``masks``, such as pseudo-labels.
         binary: masks hold 0 and 255 (or 0 and 1), and 255 is the second class instead of void.
+        channels: the number of channels of each image; with other than 3 channels of 8 bits, files are read as they
+            are (:func:`deeplab_lit.data.channel_files.read_pixels`).
+        bits: 8, or 16 for files whose 16 bits are kept.
+        mean, std: of each channel; see :meth:`Layout.take_channels`.
 
     Raises:
         UserError: a folder does not exist, one list is given without the other, ``val_share`` is not between 0 and 1,
@@ -50,8 +56,13 @@ class Folder(Layout):
         val_share: float = 0.1,
         train_masks: str | Path | None = None,
         binary: bool = False,
+        channels: int = 3,
+        bits: int = 8,
+        mean: Statistics = None,
+        std: Statistics = None,
     ) -> None:
         super().__init__(train_masks)
+        self.take_channels(channels, bits, mean, std)
         self.root = Path(root).expanduser()
         if not self.root.is_dir():
             raise UserError(f"data.root='{root}' is not a folder: give the one that holds {images} and {masks}.")
@@ -113,7 +124,7 @@ class Folder(Layout):
 
     def _pictures(self) -> dict[str, Path]:
         found: dict[str, Path] = {}
-        for file in pictures_below(self.images):
+        for file in pictures_below(self.images, arrays=self.pixels != RGB):
             id = file.relative_to(self.images).with_suffix("").as_posix()
             if id in found:
                 raise UserError(f"{found[id]} and {file} share the name {id!r}: keep one of them.")

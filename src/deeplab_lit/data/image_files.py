@@ -31,9 +31,12 @@ def picture_endings() -> set[str]:
     return {ending for ending, kind in Image.EXTENSION.items() if kind in (*FORMATS, "MPO")}
 
 
-def pictures_below(folder: Path) -> Iterator[Path]:
-    """The image files in a folder and all folders below it, in the order of their paths, without what is hidden."""
-    endings = picture_endings()
+def pictures_below(folder: Path, arrays: bool = False) -> Iterator[Path]:
+    """The image files in a folder and all folders below it, in the order of their paths, without what is hidden.
+
+    With ``arrays``, .npy files are among them.
+    """
+    endings = picture_endings() | ({".npy"} if arrays else set())
     for file in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
         if file.suffix.lower() in endings and not hidden:
@@ -77,7 +80,7 @@ def _decoded(file: Image.Image, content: bytes, path: Path, shape: tuple[int, in
 
     libjpeg-turbo decodes RGB and greyscale JPEGs, which gives the same bytes as Pillow in less than half of the time.
     """
-    if _is_to_be_turned(file, shape):
+    if is_to_be_turned(file, shape):
         file = ImageOps.exif_transpose(file)  # the turned image has no format, so that Pillow decodes it
     if file.format == "JPEG" and file.mode in ("RGB", "L"):
         # simplejpeg refuses slight irregularities, common on the web; Pillow then reads or refuses the file
@@ -117,7 +120,8 @@ def _read_with_opencv(content: bytes) -> Bytes | None:
     return np.ascontiguousarray((found // 257 if found.dtype == np.uint16 else found)[..., ::-1].astype(np.uint8))
 
 
-def _is_to_be_turned(file: Image.Image, shape: tuple[int, int] | None) -> bool:
+def is_to_be_turned(file: Image.Image, shape: tuple[int, int] | None) -> bool:
+    """Whether an image is turned by its EXIF tag; ``shape`` is that of its mask, as for :func:`read_image`."""
     orientation = file.getexif().get(_ORIENTATION, 1)
     if shape is None:
         return orientation != 1

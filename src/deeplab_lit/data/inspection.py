@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deeplab_lit.data.base import Layout
-from deeplab_lit.data.image_files import FORMATS, pictures_below, read_image
+from deeplab_lit.data.channel_files import read_pixels
+from deeplab_lit.data.drawing import shown
+from deeplab_lit.data.image_files import FORMATS, pictures_below
 from deeplab_lit.data.labels import VOID, LabelSet
 from deeplab_lit.data.mask_files import MaskCoding, read_mask
 from deeplab_lit.data.palettes import REORDERED, REORDERED_MEANS, palette_kind
+from deeplab_lit.data.pixel_format import RGB, PixelFormat
 from deeplab_lit.data.unseen_classes import unseen
-from deeplab_lit.utils.arrays import Bytes
+from deeplab_lit.utils.arrays import Bytes, Pixels
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.parallel import spread
 from deeplab_lit.utils.progress import Progress
@@ -104,7 +107,7 @@ def inspect(source: Layout, progress: Progress | None = None, against: Path | No
     Raises:
         UserError: a list is missing, empty or names a file twice; ``against`` is not a folder with images.
     """
-    others = _pictures_in(against) if against is not None else []
+    others = _pictures_in(against, source.pixels != RGB) if against is not None else []
     splits, looks, places = {}, {}, {}
     for name in ("train", "val"):
         split = source.listing(name)
@@ -114,7 +117,7 @@ def inspect(source: Layout, progress: Progress | None = None, against: Path | No
             for id, image, mask in zip(split.ids, split.images, split.masks, strict=True)
             if not {image, mask} & missing
         ]
-        look = partial(_look, source.labels, source.coding)
+        look = partial(_look, source.labels, source.coding, source.pixels)
         found = list(spread(look, jobs, f"reading {name}", progress))
         absent = [f"{file} does not exist, but {split.listed_in} lists it." for file in sorted(missing)]
         splits[name] = _summary(len(split), absent, found, len(source.labels))
@@ -127,7 +130,9 @@ def inspect(source: Layout, progress: Progress | None = None, against: Path | No
         for pair in _same(looks[a], places[a], looks[b], places[b], only_exact=a == b)
     })  # fmt: skip
     if others:
-        theirs = list(spread(partial(_look, source.labels, source.coding), others, f"reading {against}", progress))
+        theirs = list(
+            spread(partial(_look, source.labels, source.coding, source.pixels), others, f"reading {against}", progress)
+        )
         seen = [(each, str(job[1])) for job, each in zip(others, theirs, strict=True) if each.thumbnail is not None]
         mine = [*looks["train"], *looks["val"]]
         report.elsewhere = sorted(
@@ -136,16 +141,16 @@ def inspect(source: Layout, progress: Progress | None = None, against: Path | No
     return report
 
 
-def _pictures_in(folder: Path) -> list[_Job]:
+def _pictures_in(folder: Path, arrays: bool) -> list[_Job]:
     if not folder.is_dir():
         raise UserError(f"against={str(folder)!r} is not a folder: give one that holds images.")
-    jobs: list[_Job] = [(file.stem, file, None) for file in pictures_below(folder)]
+    jobs: list[_Job] = [(file.stem, file, None) for file in pictures_below(folder, arrays)]
     if not jobs:
         raise UserError(f"against={str(folder)!r} holds no image: give a folder with some, in itself or below.")
     return jobs
 
 
-def _look(labels: LabelSet, coding: MaskCoding, job: _Job) -> _Look:
+def _look(labels: LabelSet, coding: MaskCoding, pixels: PixelFormat, job: _Job) -> _Look:
     """Read one example and return the findings on it; without a mask, those on the image alone."""
     _, image_path, mask_path = job
     problems: list[str] = []
@@ -156,11 +161,11 @@ def _look(labels: LabelSet, coding: MaskCoding, job: _Job) -> _Look:
         except UserError as error:
             problems.append(str(error))
     try:
-        image = read_image(image_path, None if mask is None else (mask.shape[0], mask.shape[1]))
+        image = read_pixels(image_path, pixels, None if mask is None else (mask.shape[0], mask.shape[1]))
     except UserError as error:
         return _Look((*problems, str(error)))
-    mode = _mode(image_path, image)
-    small = np.asarray(Image.fromarray(image).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX))
+    mode = _mode(image_path, image) if pixels == RGB else f"with {pixels}"
+    small = np.asarray(Image.fromarray(shown(image)).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX))
     digest = hashlib.sha256(image.tobytes() + str(image.shape).encode()).digest()
     counts = None
     if mask is not None:
@@ -172,7 +177,7 @@ def _look(labels: LabelSet, coding: MaskCoding, job: _Job) -> _Look:
 
 
 def _mask_problems(
-    mask: Bytes, counts: NDArray[np.int64], image: Bytes, image_path: Path, mask_path: Path | None, labels: LabelSet
+    mask: Bytes, counts: NDArray[np.int64], image: Pixels, image_path: Path, mask_path: Path | None, labels: LabelSet
 ) -> Iterator[str]:
     if image.shape[:2] != mask.shape:
         yield (
@@ -186,7 +191,7 @@ def _mask_problems(
         yield f"{mask_path} is void everywhere."
 
 
-def _mode(path: Path, image: Bytes) -> str:
+def _mode(path: Path, image: Pixels) -> str:
     try:
         with Image.open(path, formats=FORMATS) as file:
             return file.mode + (" turned by EXIF" if (file.height, file.width) != image.shape[:2] else "")

@@ -9,27 +9,31 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, UInt
 from numpy.typing import NDArray
 from torch import Tensor
 
 from deeplab_lit.data.crops import planes
+from deeplab_lit.data.pixel_format import RGB, PixelFormat
+from deeplab_lit.utils.arrays import Pixels
 from deeplab_lit.utils.errors import UserError
 
 
 @dataclass(frozen=True)
 class Normalization:
-    """The conversion of RGB bytes to network input, which is saved with the network's weights.
+    """The conversion of images to network input, which is saved with the network's weights.
 
     Args:
-        mean: subtracted from red, green and blue, which run from 0 to 255.
-        std: divides red, green and blue after the subtraction.
-        bgr: order the channels as blue, green, red, which Caffe networks expect.
+        mean: subtracted from each channel, as red, green and blue, which run from 0 to 255, or 65535 for 16 bits.
+        std: divides each channel after the subtraction.
+        bgr: order the first three channels as blue, green, red, which Caffe networks expect.
+        bits: of the images, 8 or 16.
     """
 
-    mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
-    std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+    mean: tuple[float, ...] = (123.675, 116.28, 103.53)
+    std: tuple[float, ...] = (58.395, 57.12, 57.375)
     bgr: bool = False
+    bits: int = 8
 
     @classmethod
     def chosen(cls, value: Any) -> Normalization:
@@ -40,32 +44,47 @@ class Normalization:
         """
         if isinstance(value, str) and value in _NAMED:
             return _NAMED[value]
-        if isinstance(value, Mapping) and {"mean", "std"} <= value.keys() <= {"mean", "std", "bgr"}:
-            return cls.of(value["mean"], value["std"], bool(value.get("bgr", False)))
+        if isinstance(value, Mapping) and {"mean", "std"} <= value.keys() <= {"mean", "std", "bgr", "bits"}:
+            return cls.of(value["mean"], value["std"], bool(value.get("bgr", False)), value.get("bits", 8))
         raise UserError(
             f"normalization={value!r}: choose {', '.join(_NAMED)}, or give {{mean: [R, G, B], std: [R, G, B], bgr: "
             "false}."
         )
 
     @classmethod
-    def of(cls, mean: Sequence[float], std: Sequence[float], bgr: bool) -> Normalization:
+    def of(cls, mean: Sequence[float], std: Sequence[float], bgr: bool, bits: int = 8) -> Normalization:
         """The normalisation of lists, as configs and checkpoints hold them.
 
         Raises:
-            UserError: ``mean`` or ``std`` does not have three numbers, or ``std`` is not positive.
+            UserError: ``mean`` and ``std`` do not have a number for each channel, ``std`` is not positive, or ``bgr``
+                is set for less than three channels.
         """
-        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-            raise UserError(f"normalization mean={mean}, std={std}: give three numbers each, the std positive.")
+        if len(mean) != len(std) or not mean or min(std) <= 0 or (bgr and len(mean) < 3) or bits not in (8, 16):
+            raise UserError(
+                f"normalization mean={mean}, std={std}, bgr={bgr}, bits={bits}: give a number for each channel, three "
+                "of RGB, the std positive."
+            )
         first, second = (tuple(float(each) for each in values) for values in (mean, std))
-        return cls(first, second, bgr)  # type: ignore[arg-type]
+        return cls(first, second, bgr, bits)
 
-    def __call__(self, image: NDArray[np.uint8], size: tuple[int, int] | None = None) -> Tensor:
-        """The network input, float32 (3, H, W), of RGB bytes (H, W, 3).
+    @property
+    def pixels(self) -> PixelFormat:
+        """The format of the images."""
+        return PixelFormat(len(self.mean), self.bits)
 
-        With ``size`` it is (3, *size), padded at the bottom and right with :attr:`fill`.
+    def in_bits(self, bits: int) -> Normalization:
+        """The same normalisation of images with so many bits: white stays white."""
+        factor = PixelFormat(bits=bits).largest / self.pixels.largest
+        mean, std = (tuple(value * factor for value in values) for values in (self.mean, self.std))
+        return self if bits == self.bits else Normalization(mean, std, self.bgr, bits)
+
+    def __call__(self, image: Pixels, size: tuple[int, int] | None = None) -> Tensor:
+        """The network input, float32 (C, H, W), of an image (H, W, C).
+
+        With ``size`` it is (C, *size), padded at the bottom and right with :attr:`fill`.
         """
         table, channels = self._table
-        out = np.empty((3, *(size or image.shape[:2])), np.float32)
+        out = np.empty((len(channels), *(size or image.shape[:2])), np.float32)
         height, width = image.shape[:2]
         for c, channel in enumerate(channels):
             out[c, height:] = table[c, self.fill[channel]]
@@ -75,20 +94,28 @@ class Normalization:
 
     @cached_property
     def _table(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """The value of each byte in each plane (3, 256), and the image's channel in each plane (3,)."""
-        channels = np.array([2, 1, 0] if self.bgr else [0, 1, 2])
+        """What each value becomes in each plane (C, 256 or 65536), and the image's channel in each plane (C,)."""
+        channels = np.array(self.order)
         mean, std = (np.array(values, np.float32)[channels, None] for values in (self.mean, self.std))
-        return (np.arange(256, dtype=np.float32) - mean) / std, channels
+        return (np.arange(self.pixels.largest + 1, dtype=np.float32) - mean) / std, channels
+
+    @property
+    def order(self) -> list[int]:
+        """The image's channel in each plane of the input."""
+        every = list(range(len(self.mean)))
+        return [2, 1, 0, *every[3:]] if self.bgr else every
 
     def __str__(self) -> str:
         mean, std = (", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
-        return f"{'BGR' if self.bgr else 'RGB'} minus {mean} over {std}"
+        kind = "BGR" if self.bgr else "RGB"
+        if self.pixels != RGB:
+            kind = f"{self.pixels}{', BGR first,' if self.bgr else ''}"
+        return f"{kind} minus {mean} over {std}"
 
     @property
-    def fill(self) -> tuple[int, int, int]:
-        """The RGB bytes nearest to the mean, which fill the padding."""
-        red, green, blue = (round(value) for value in self.mean)
-        return red, green, blue
+    def fill(self) -> tuple[int, ...]:
+        """The values of the channels nearest to the mean, such as RGB bytes, which fill the padding."""
+        return tuple(round(value) for value in self.mean)
 
 
 class NormalizeBytes:
@@ -101,15 +128,17 @@ class NormalizeBytes:
     """
 
     def __init__(self, normalization: Normalization) -> None:
-        self._flipped = normalization.bgr
-        order = slice(None, None, -1 if normalization.bgr else 1)
+        self._order, order = normalization.order if normalization.bgr else None, normalization.order
         values = (normalization.mean, normalization.std)
-        self._mean, self._std = (torch.tensor(each[order])[None, :, None, None] for each in values)
+        self._mean, self._std = (torch.tensor([each[c] for c in order])[None, :, None, None] for each in values)
 
-    def __call__(self, image: UInt8[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
+    def __call__(self, image: UInt[Tensor, "batch bands height width"]) -> Float[Tensor, "batch bands height width"]:
         if self._mean.device != image.device:  # once
             self._mean, self._std = self._mean.to(image.device), self._std.to(image.device)
-        image = image.flip(1) if self._flipped else image
+        if image.dtype == torch.uint16:  # which devices convert, and little else
+            image = image.to(torch.float32)
+        if self._order:
+            image = image.flip(1) if image.shape[1] == 3 else image[:, self._order]
         return image.to(torch.float32).sub_(self._mean).div_(self._std)
 
 

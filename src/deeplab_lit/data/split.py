@@ -9,22 +9,23 @@ from pathlib import Path
 
 import numpy as np
 
+from deeplab_lit.data.channel_files import read_pixels
 from deeplab_lit.data.decoded_cache import DecodedCache
-from deeplab_lit.data.image_files import read_image
 from deeplab_lit.data.mask_files import INDICES, MaskCoding, read_mask
+from deeplab_lit.data.pixel_format import RGB, PixelFormat
 from deeplab_lit.data.pixel_weights import read_pixel_weights
-from deeplab_lit.utils.arrays import Bytes, Floats
+from deeplab_lit.utils.arrays import Bytes, Floats, Pixels
 from deeplab_lit.utils.errors import UserError
 
 
 @dataclass(frozen=True)
 class Example:
-    """An image, RGB bytes (H, W, 3), and its mask, class indices (H, W), as they are on disk, and their id.
+    """An image (H, W, C), such as RGB bytes, and its mask, class indices (H, W), as they are on disk, and their id.
 
     ``weights``, float32 (H, W), are those of its pixels in the loss; None: equal weights.
     """
 
-    image: Bytes
+    image: Pixels
     mask: Bytes
     id: str
     weights: Floats | None = None
@@ -40,6 +41,7 @@ class Split:
         num_classes: the number of classes; a mask value from this number on, other than void, is an error.
         listed_in: the file that lists the examples, for messages.
         coding: how the pixels of masks stand for classes.
+        pixels: the format of the images.
 
     Attributes:
         decoded: the cache of decoded examples; None: each read decodes the files.
@@ -54,9 +56,10 @@ class Split:
         num_classes: int,
         listed_in: str | Path = "the list",
         coding: MaskCoding = INDICES,
+        pixels: PixelFormat = RGB,
     ) -> None:
         self.ids, self.images, self.masks = list(ids), list(images), list(masks)
-        self.num_classes, self.listed_in, self.coding = num_classes, listed_in, coding
+        self.num_classes, self.listed_in, self.coding, self.pixels = num_classes, listed_in, coding, pixels
         self.decoded: DecodedCache | None = None
         self.weights: list[Path] | None = None
 
@@ -75,7 +78,7 @@ class Split:
         height, width = mask.shape
         return Example(image, mask, self.ids[index], read_pixel_weights(self.weights[index], (height, width)))
 
-    def _image_and_mask(self, index: int) -> tuple[Bytes, Bytes]:
+    def _image_and_mask(self, index: int) -> tuple[Pixels, Bytes]:
         pair = (self.images[index], self.masks[index])
         if self.decoded and (kept := self.decoded.get(pair)):
             return kept
@@ -84,9 +87,9 @@ class Split:
             self.decoded.put(pair, image, mask)
         return image, mask
 
-    def _read(self, index: int) -> tuple[Bytes, Bytes]:
+    def _read(self, index: int) -> tuple[Pixels, Bytes]:
         mask = read_mask(self.masks[index], self.coding)
-        image = read_image(self.images[index], (mask.shape[0], mask.shape[1]))
+        image = read_pixels(self.images[index], self.pixels, (mask.shape[0], mask.shape[1]))
         if image.shape[:2] != mask.shape:
             raise UserError(
                 f"{self.images[index]} is {image.shape[1]}x{image.shape[0]} but its mask {self.masks[index].name} is "

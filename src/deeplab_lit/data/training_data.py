@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from deeplab_lit.config.schemas import TrainConfig
-from deeplab_lit.data.datamodule import SegmentationData, Source
+from deeplab_lit.data.base import Layout
+from deeplab_lit.data.data_normalization import of_data
+from deeplab_lit.data.datamodule import SegmentationData
 from deeplab_lit.data.decoded_cache import DecodedCache, decoded_folder
 from deeplab_lit.data.frequencies import inverse_root, median_frequency, pixel_counts, repeat_factors
 from deeplab_lit.data.normalization import Normalization
@@ -22,11 +24,17 @@ WEIGHTINGS = {"median_frequency": median_frequency, "inverse_root": inverse_root
 def build_data(config: TrainConfig, normalization: Normalization, progress: Progress | None = None) -> SegmentationData:
     """The data module of a config.
 
+    Args:
+        config: of the training.
+        normalization: of the weights that the training starts from.
+        progress: told how many files are done.
+
     Raises:
-        UserError: as :func:`open_source`; or a listed file does not exist; or one of the examples that are read as a
-            check is bad.
+        UserError: as :func:`open_source` and :func:`of_data`; or a listed file does not exist; or one of the examples
+            that are read as a check is bad.
     """
-    source: Source = open_source(config.data, progress)
+    source: Layout = open_source(config.data, progress)
+    normalization = of_data(normalization, source, progress)
     augment = config.augment
     train_transform = TrainTransform(
         config.crop_size,
@@ -34,7 +42,7 @@ def build_data(config: TrainConfig, normalization: Normalization, progress: Prog
         tuple(augment.scale_range) if augment.scale_range else None,  # type: ignore[arg-type]
         augment.scale_list,
         augment.flip,
-        extra_transforms(augment.extra),
+        extra_transforms(augment.extra, source.pixels),
     )
     assert config.batch_size and config.eval_batch_size and config.num_workers is not None  # the plan has settled them
     data = SegmentationData(
@@ -45,13 +53,15 @@ def build_data(config: TrainConfig, normalization: Normalization, progress: Prog
         config.eval_batch_size,
         config.num_workers,
         config.seed,
+        normalization,
     )
     if config.loss.pixel_weights is not None:
         data.train_split.weigh(Path(config.loss.pixel_weights).expanduser())
     splits = (data.train_split, data.val_split)
     if config.decoded_gb:
         files = [pair for split in splits for pair in zip(split.images, split.masks, strict=True)]
-        kept = DecodedCache(decoded_folder(), int(config.decoded_gb * 1e9), files, len(data.labels), splits[0].coding)
+        about = (len(data.labels), source.coding, source.pixels)
+        kept = DecodedCache(decoded_folder(), int(config.decoded_gb * 1e9), files, *about)
         for split in splits:
             split.decoded = kept
     for split in splits:

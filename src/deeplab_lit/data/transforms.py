@@ -11,20 +11,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from deeplab_lit.data.crops import scaled_crop, scaled_weights
 from deeplab_lit.data.labels import VOID
 from deeplab_lit.data.normalization import Normalization
+from deeplab_lit.data.pixel_format import RGB, PixelFormat
 from deeplab_lit.data.split import Example
-from deeplab_lit.utils.errors import UserError, closest
+from deeplab_lit.utils.arrays import Pixels
+from deeplab_lit.utils.errors import UserError, closest, one_line
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks the internet for a newer version
 import albumentations as A
 
 Sample = dict[str, Any]
-"""``image``: uint8 (3, H, W), RGB; ``mask``: uint8 (H, W), void 255; ``id``: str.
+"""``image``: uint8 or uint16 (C, H, W), such as RGB; ``mask``: uint8 (H, W), void 255; ``id``: str.
 
 A training sample has ``box``, int64 (4,): the first row, the last row + 1, the first column and the last column + 1 of
 the image in the crop, the rest of which is padding. If pixels have weights in the loss, it has ``weights``, float32
@@ -95,10 +96,10 @@ class TrainTransform:
             self._extra.set_random_seed(seed)
             result = self._extra(image=image, mask=mask, **more)
             image, mask, more = result["image"], result["mask"], {name: result[name] for name in more}
-            if image.dtype != np.uint8:
+            if image.dtype != example.image.dtype:
                 raise UserError(
-                    f"augment.extra makes {image.dtype} of the images: each transform keeps bytes, so leave out those "
-                    "that normalise."
+                    f"augment.extra makes {image.dtype} of the images: each transform keeps bytes, or 16 bits, so "
+                    "leave out those that normalise."
                 )
         rows, columns = min(side, height - top), min(side, width - left)
         first = side - columns if mirrored else 0
@@ -143,29 +144,33 @@ class EvalTransform:
         """Height and width of the network's input for an image of this height and width."""
         return padded_side(height, self._size, self._stride), padded_side(width, self._size, self._stride)
 
-    def image(self, image: NDArray[np.uint8]) -> Tensor:
-        """RGB bytes (H, W, 3) as the network's input, float32 (3, padded H, padded W)."""
+    def image(self, image: Pixels) -> Tensor:
+        """An image (H, W, C) as the network's input, float32 (C, padded H, padded W)."""
         return self._normalization(image, self.padded_size(*image.shape[:2]))
 
     def __call__(self, example: Example) -> Sample:
         """The sample of an example. Padding has the colour of the mean in the image, and is void in the mask."""
         height, width = example.mask.shape
         size = self.padded_size(height, width)
-        image, mask = np.empty((*size, 3), np.uint8), np.full(size, VOID, np.uint8)
+        image, mask = np.empty((*size, example.image.shape[2]), example.image.dtype), np.full(size, VOID, np.uint8)
         image[:] = self._normalization.fill
         image[:height, :width], mask[:height, :width] = example.image, example.mask
         return {"image": _channels_first(image), "mask": torch.from_numpy(mask), "id": example.id}
 
 
-def _channels_first(image: NDArray[np.uint8]) -> Tensor:
+def _channels_first(image: Pixels) -> Tensor:
     return torch.from_numpy(image).permute(2, 0, 1)
 
 
-def extra_transforms(configs: Sequence[Mapping[str, Any]]) -> list[A.BasicTransform]:
+def extra_transforms(configs: Sequence[Mapping[str, Any]], pixels: PixelFormat = RGB) -> list[A.BasicTransform]:
     """Albumentations transforms from ``[{name: RandomBrightnessContrast, p: 0.5}, ...]``.
 
+    Args:
+        configs: the name and the arguments of each.
+        pixels: the format of the images; each transform is tried on an image of another format than RGB bytes.
+
     Raises:
-        UserError: albumentations does not have the name, or does not take the arguments.
+        UserError: albumentations does not have the name, or does not take the arguments or such images.
     """
     found = []
     for config in configs:
@@ -178,4 +183,20 @@ def extra_transforms(configs: Sequence[Mapping[str, Any]]) -> list[A.BasicTransf
             found.append(kind(**arguments))
         except (TypeError, ValueError) as error:
             raise UserError(f"augment.extra: {name}({arguments}) is refused by albumentations: {error}") from error
+        if pixels != RGB:
+            _try(name, kind(**{**arguments, "p": 1.0}), pixels)
     return found
+
+
+def _try(name: str, transform: A.BasicTransform, pixels: PixelFormat) -> None:
+    """Raise UserError unless a transform takes images of a format, and keeps the format."""
+    side = 128
+    image = np.random.default_rng(0).integers(0, pixels.largest, (side, side, pixels.channels)).astype(pixels.dtype)
+    try:
+        found = A.Compose([transform])(image=image, mask=np.zeros((side, side), np.uint8))["image"]
+        right = found.dtype == image.dtype and found.shape[2:] == image.shape[2:]
+        why = "" if right else f"it makes {found.dtype} {found.shape} of {image.dtype} {image.shape}"
+    except Exception as error:  # of albumentations, OpenCV and NumPy
+        why = one_line(error)
+    if why:
+        raise UserError(f"augment.extra: {name} does not take images with {pixels}, so leave it out ({why}).")

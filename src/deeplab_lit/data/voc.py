@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deeplab_lit.data.base import Entry, Layout, find_list, inside, read_list, refuse_doubles
+from deeplab_lit.data.channel_statistics import Statistics
 from deeplab_lit.data.class_list import read_class_list
 from deeplab_lit.data.downloads import download_voc, fetch_once
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.list_lines import parse_line
 from deeplab_lit.data.mask_files import coloured
+from deeplab_lit.data.pixel_format import RGB
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.homes import cache_folder
 from deeplab_lit.utils.progress import Progress
 
+_LOSSLESS = (".png", ".tif", ".tiff", ".npy", ".jpg")  # of images other than RGB bytes, in this order
 _DEVKIT = Path("VOCdevkit") / "VOC2012"
 
 
@@ -34,6 +37,10 @@ class VOC(Layout):
         train_list: a text file with the ids of the training images to use, which need only have an image and a mask;
             None: all that ``train`` names. Its lines are as those of ``train``.
         val_list: such a file with the images to evaluate on; None: all that ``val`` names.
+        channels: the number of channels of each image; with other than 3 channels of 8 bits, files are read as they
+            are (:func:`deeplab_lit.data.channel_files.read_pixels`).
+        bits: 8, or 16 for files whose 16 bits are kept.
+        mean, std: of each channel; see :meth:`Layout.take_channels`.
 
     Attributes:
         labels: the class names and the palette.
@@ -53,8 +60,13 @@ class VOC(Layout):
         download: bool = False,
         train_list: str | Path | None = None,
         val_list: str | Path | None = None,
+        channels: int = 3,
+        bits: int = 8,
+        mean: Statistics = None,
+        std: Statistics = None,
     ) -> None:
         super().__init__(train_masks, train_list, val_list)
+        self.take_channels(channels, bits, mean, std)
         self._given = cache_folder() / "voc2012" if root is None else Path(root).expanduser()
         self._download = download
         if root is None and not download and not (self._given / _DEVKIT).is_dir():
@@ -119,4 +131,6 @@ class VOC(Layout):
         return Entry(id, self._image(id), mask, None if is_name else parsed.tags)
 
     def _image(self, id: str) -> Path:
-        return self.root / "JPEGImages" / f"{id}.jpg"
+        endings = (".jpg",) if self.pixels == RGB else _LOSSLESS
+        files = [self.root / "JPEGImages" / f"{id}{ending}" for ending in endings]
+        return next((file for file in files if file.is_file()), files[0])

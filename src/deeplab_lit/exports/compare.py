@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from deeplab_lit.data.image_files import read_image
+from deeplab_lit.data.channel_files import read_pixels
 from deeplab_lit.data.normalization import Normalization
+from deeplab_lit.data.pixel_format import PixelFormat
 from deeplab_lit.data.source import open_source
 from deeplab_lit.data.transforms import EvalTransform
 from deeplab_lit.inference.photographs import find_images
-from deeplab_lit.utils.arrays import Bytes
+from deeplab_lit.utils.arrays import Pixels
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.instantiate import OWN
 
@@ -58,7 +59,7 @@ class Comparison:
 
 
 def compare(
-    network: Scores, exported: Scores, normalization: Normalization, eval_size: int, images: Mapping[str, Bytes]
+    network: Scores, exported: Scores, normalization: Normalization, eval_size: int, images: Mapping[str, Pixels]
 ) -> Iterator[Comparison]:
     """Compare the scores of each image alone, and of a batch of the first image and its mirror image.
 
@@ -67,7 +68,7 @@ def compare(
         exported: from images that are normalised, as a user of the file gives them, to scores.
         normalization: of the network's input.
         eval_size: the least height and width in pixels that prediction pads images to.
-        images: RGB bytes (H, W, 3) by name.
+        images: images (H, W, C) by name.
     """
     inputs = {name: [image] for name, image in images.items()}
     name, first = next(iter(images.items()))
@@ -87,13 +88,17 @@ def compare(
         )
 
 
-def images_to_check(given: str | None, data: Mapping[str, Any] | None, eval_size: int) -> dict[str, Bytes]:
-    """Three images, RGB bytes (H, W, 3), by name: one of its own size, one reduced, and one enlarged.
+def images_to_check(
+    given: str | None, data: Mapping[str, Any] | None, eval_size: int, pixels: PixelFormat
+) -> dict[str, Pixels]:
+    """Three images (H, W, C) in a format, by name: one of its own size, one reduced, and one enlarged.
 
     They are files that ``given`` names, or else images of the training data set, or else drawn images. Both sides of
     the reduced image are below ``eval_size``, both sides of the enlarged one above it, unless it is long and narrow.
     """
-    found = {name: read_image(path) for name, path in _first(find_images(given))} if given else _of_data(data)
+    found = _of_data(data, pixels)
+    if given:
+        found = {name: read_pixels(path, pixels) for name, path in _first(find_images(given))}
     result = {}
     for number, (word, factor) in enumerate((("", None), (", reduced", 3 / 4), (", enlarged", 9 / 8))):
         name = list(found)[number % len(found)]
@@ -103,20 +108,29 @@ def images_to_check(given: str | None, data: Mapping[str, Any] | None, eval_size
     return result
 
 
-def _resized(image: Bytes, factor: float) -> Bytes:
+def _resized(image: Pixels, factor: float) -> Pixels:
     if factor == 1:
         return image
     height, width = (max(1, round(side * factor)) for side in image.shape[:2])
-    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR).reshape(
+        height, width, -1
+    )
 
 
 def _first(images: dict[str, Path]) -> list[tuple[str, Path]]:
     return list(images.items())[:3]
 
 
-def _of_data(data: Mapping[str, Any] | None) -> dict[str, Bytes]:
+def _of_data(data: Mapping[str, Any] | None, pixels: PixelFormat) -> dict[str, Pixels]:
     try:
         split = open_source(data or _DRAWN, allowed=OWN).split("val")
     except UserError:  # the training data set is not on this machine
         split = open_source(_DRAWN).split("val")
-    return {(example := split[index]).id: example.image for index in range(min(3, len(split)))}
+    examples = [split[index] for index in range(min(3, len(split)))]
+    return {each.id: each.image if split.pixels == pixels else _in_format(each.image, pixels) for each in examples}
+
+
+def _in_format(image: Pixels, pixels: PixelFormat) -> Pixels:
+    """RGB bytes (H, W, 3) as an image of another format, whose channels are red, green and blue again and again."""
+    channels = image[..., np.arange(pixels.channels) % 3].astype(pixels.dtype)
+    return channels * (257 if pixels.bits == 16 else 1)

@@ -48,7 +48,7 @@ def export(config: ExportConfig) -> Path:
         raise UserError(f"{out} is there already: type out=ANOTHER{suffix} or overwrite=true.")
     trained = load(source, config.allow)
     network, content = _wanted(trained, config)
-    images = images_to_check(config.images, trained.data, trained.eval_size)
+    images = images_to_check(config.images, trained.data, trained.eval_size, trained.normalization.pixels)
     with replacing(out) as temporary:
         exported = _write(config, trained, network, content, temporary)
         print(f"{out}: {temporary.stat().st_size / 1e6:.1f} MB, input {trained.normalization}, {_scales(content)}")

@@ -22,7 +22,7 @@ _SIDES = 3, 30
 
 
 class PixelScores(nn.Module):
-    """The network from normalised images (N, 3, H, W) to class scores (N, C, H, W), as prediction computes them.
+    """The network from normalised images (N, C, H, W) to class scores (N, C, H, W), as prediction computes them.
 
     It pads each image as :class:`deeplab_lit.data.transforms.EvalTransform` does, fuses the scales of the input,
     upsamples, and leaves the scores of the padding out.
@@ -38,10 +38,12 @@ class PixelScores(nn.Module):
     def __init__(self, network: Network, normalization: Normalization, size: int) -> None:
         super().__init__()
         self.network, self.size = network, size
-        colour = np.array([[normalization.fill]], np.uint8)
+        colour = np.array([[normalization.fill]], normalization.pixels.dtype)
         self.register_buffer("fill", normalization(colour)[None], persistent=False)
 
-    def forward(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch classes height width"]:
+    def forward(
+        self, image: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch classes height width"]:
         height, width = image.shape[-2:]
         edges = (0, padded_side(width, self.size) - width, 0, padded_side(height, self.size) - height)
         outside = F.pad(torch.zeros_like(image[:, :1]), edges, value=1.0)
@@ -64,8 +66,8 @@ def traced(network: Network, normalization: Normalization, size: int) -> Exporte
     Raises:
         UserError: the network's operations depend on its values, or on one size.
     """
-    least = padded_side(1, size)
-    example = next(network.parameters()).new_zeros(2, 3, *(least // 8 * 8 + 1 + more for more in _SIDES))
+    least, channels = padded_side(1, size), normalization.pixels.channels
+    example = next(network.parameters()).new_zeros(2, channels, *(least // 8 * 8 + 1 + more for more in _SIDES))
     shapes = {INPUT: {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}}
     try:
         program = export(PixelScores(folded_for_good(network), normalization, size), (example,), dynamic_shapes=shapes)

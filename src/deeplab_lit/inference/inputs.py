@@ -86,6 +86,13 @@ def open_split(
         else open_source(data, progress)
     )
     _check_classes(trained, source.labels.names, checkpoint)
+    pixels = trained.normalization.pixels
+    if source.pixels != pixels:
+        raise UserError(
+            f"{checkpoint} takes images with {pixels}, the data set has {source.pixels}: type data.channels="
+            f"{pixels.channels} data.bits={pixels.bits} if its files have them, or give the data set that it was "
+            "trained for."
+        )
     return source.labels, source.split(config.split)
 
 

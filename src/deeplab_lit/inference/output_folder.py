@@ -15,7 +15,7 @@ from deeplab_lit.config.identity import USE_OF_EARLIER_RELEASES
 from deeplab_lit.data.drawing import overlay
 from deeplab_lit.data.image_files import save_image, write_mask
 from deeplab_lit.data.labels import LabelSet
-from deeplab_lit.utils.arrays import Bytes
+from deeplab_lit.utils.arrays import Bytes, Pixels
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import replacing, write_json
 from deeplab_lit.utils.parallel import ahead
@@ -77,12 +77,12 @@ class Outputs:
         """Whether all files of an image exist and may stay."""
         return not self._overwrite and all(self.path(kind, name).is_file() for kind in self._kinds)
 
-    def write(self, name: str, image: Bytes, labels: Bytes, probabilities: NDArray[np.float32] | None) -> None:
+    def write(self, name: str, image: Pixels, labels: Bytes, probabilities: NDArray[np.float32] | None) -> None:
         """Write the files of an image, each whole or not at all, the mask last.
 
         Args:
             name: the name of the image.
-            image: RGB bytes (H, W, 3).
+            image: RGB bytes (H, W, 3), or another image (H, W, C).
             labels: class indices (H, W).
             probabilities: float32 (C, H, W), or None.
         """

@@ -1,4 +1,4 @@
-"""Photographs: image files of any kind as RGB bytes, and the image files that a user names."""
+"""Photographs: images of any kind in the format that a network takes, and the image files that a user names."""
 
 from __future__ import annotations
 
@@ -9,33 +9,39 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from deeplab_lit.data.image_files import pictures_below, read_image, rgb
-from deeplab_lit.utils.arrays import Bytes
+from deeplab_lit.data.channel_files import read_pixels
+from deeplab_lit.data.image_files import pictures_below, rgb
+from deeplab_lit.data.pixel_format import RGB, PixelFormat
+from deeplab_lit.utils.arrays import Pixels
 from deeplab_lit.utils.errors import UserError
 
 
-def as_rgb(image: Bytes | Image.Image | str | Path) -> Bytes:
-    """RGB bytes (H, W, 3) of such an array, a Pillow image or an image file.
+def as_pixels(image: Pixels | Image.Image | str | Path, pixels: PixelFormat = RGB) -> Pixels:
+    """An image (H, W, C) in a format, of such an array, a Pillow image or an image file.
 
     Raises:
         UserError: ``image`` is anything else, or the file cannot be read.
     """
     if isinstance(image, (str, Path)):
-        return read_image(Path(image).expanduser())
-    if isinstance(image, Image.Image):
+        return read_pixels(Path(image).expanduser(), pixels)
+    if isinstance(image, Image.Image) and pixels == RGB:
         return rgb(ImageOps.exif_transpose(image), "the image")
-    image = np.asarray(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+    values = np.asarray(image)
+    values = values[..., None] if values.ndim == 2 and pixels.channels == 1 else values
+    if values.dtype != pixels.dtype or values.ndim != 3 or values.shape[2] != pixels.channels or not values.size:
+        kind = "RGB bytes, " if pixels == RGB else ""
         raise UserError(
-            f"the image is {image.dtype} {image.shape}: give RGB bytes, uint8 (H, W, 3), a Pillow image or a path."
+            f"the image is {values.dtype} {values.shape}: give {kind}{np.dtype(pixels.dtype).name} (H, W, "
+            f"{pixels.channels}), a Pillow image or a path."
         )
-    return image
+    return values
 
 
 def find_images(given: str) -> dict[str, Path]:
     """The image files of a file name, a folder or a pattern, by their names without ending.
 
-    A folder is searched with all its subfolders but hidden ones. An image in a subfolder has a name such as ``"a/b"``.
+    A folder is searched with all its subfolders but hidden ones, for .npy files if it holds no pictures. An image in a
+    subfolder has a name such as ``"a/b"``.
 
     Raises:
         UserError: there is no image, or two images would have the same name.
@@ -45,7 +51,7 @@ def find_images(given: str) -> dict[str, Path]:
         found = {path.stem: [path]}
     else:
         if path.is_dir():
-            files = list(pictures_below(path))
+            files = list(pictures_below(path)) or list(pictures_below(path, arrays=True))
         else:
             files = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if Path(name).is_file()]  # noqa: PTH207
             files = [file for file in files if not file.name.startswith(".")]

@@ -13,14 +13,14 @@ from deeplab_lit.config.identity import PREDICTION
 from deeplab_lit.crf.dense import DenseCRF
 from deeplab_lit.crf.presets import build_crf
 from deeplab_lit.data.base import read_list
-from deeplab_lit.data.image_files import read_image
+from deeplab_lit.data.channel_files import read_pixels
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.inference.inputs import open_network, workers
 from deeplab_lit.inference.output_folder import Outputs, conclude
 from deeplab_lit.inference.photographs import find_images
 from deeplab_lit.inference.predictor import Predictor
 from deeplab_lit.inference.voc_server import pack, validate
-from deeplab_lit.utils.arrays import Bytes, Floats
+from deeplab_lit.utils.arrays import Bytes, Floats, Pixels
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.locks import one_at_a_time
 from deeplab_lit.utils.parallel import ahead
@@ -100,13 +100,13 @@ def _run(images: dict[str, Path], predictor: Predictor, crf: DenseCRF | None, ou
     """Predict and write the labels of images; return a sentence for each file that could not be read."""
     bad: list[str] = []
 
-    def read(item: tuple[str, Path]) -> tuple[str, Bytes | UserError]:
+    def read(item: tuple[str, Path]) -> tuple[str, Pixels | UserError]:
         try:
-            return item[0], read_image(item[1])
+            return item[0], read_pixels(item[1], predictor.pixels)
         except UserError as error:
             return item[0], error
 
-    def forward() -> Iterator[tuple[str, Bytes, Bytes | None, Floats | None]]:
+    def forward() -> Iterator[tuple[str, Pixels, Bytes | None, Floats | None]]:
         for name, image in ahead(read, images.items(), threads):
             if isinstance(image, UserError):
                 bad.append(str(image))
@@ -115,7 +115,7 @@ def _run(images: dict[str, Path], predictor: Predictor, crf: DenseCRF | None, ou
             else:  # the probabilities of the whole image are never in memory
                 yield name, image, predictor.labels_in_windows(image, crf), None
 
-    def finish(item: tuple[str, Bytes, Bytes | None, Floats | None]) -> None:
+    def finish(item: tuple[str, Pixels, Bytes | None, Floats | None]) -> None:
         name, image, labels, probabilities = item
         if probabilities is not None:
             if crf is not None:

@@ -15,19 +15,19 @@ from deeplab_lit.models.folding import folded_for_good, folds
 from deeplab_lit.models.fused_scales import FusedScales
 from deeplab_lit.models.network import Network
 from deeplab_lit.models.pixel_labels import pixel_labels
-from deeplab_lit.utils.arrays import Bytes, Floats
+from deeplab_lit.utils.arrays import Bytes, Floats, Pixels
 from deeplab_lit.utils.device import own_device
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.hardware import resolve_precision
 from deeplab_lit.weights.onnx_graph import OnnxNetwork
 
 Scorer = Network | OnnxNetwork
-Refine = Callable[[Bytes, Floats], Floats]
+Refine = Callable[[Pixels, Floats], Floats]
 PRECISIONS = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 class Predictor:
-    """A network that takes RGB bytes.
+    """A network that takes images as they are read, such as RGB bytes.
 
     Args:
         network: the network in evaluation mode, with ``scores(image)``. One with batch normalisation that is folded
@@ -67,10 +67,11 @@ class Predictor:
         ready = folded_for_good(network) if folds(network) else network
         self.network: Scorer | FusedScales = ready.to(self.device, memory_format=self._format)  # type: ignore[call-overload]
         self._transform = EvalTransform(min(size, window), normalization)
+        self.pixels = normalization.pixels
         self.flip, self.window, self.overlap = flip, window, overlap
 
-    def probabilities(self, image: Bytes) -> Floats:
-        """The probabilities, float32 (C, H, W), of RGB bytes (H, W, 3) of any size.
+    def probabilities(self, image: Pixels) -> Floats:
+        """The probabilities, float32 (C, H, W), of an image (H, W, C) of any size.
 
         The probabilities of a large image are blended from windows.
         """
@@ -79,8 +80,8 @@ class Predictor:
         parts = [part for _, part in self._bands(image, None)]
         return np.concatenate(parts, 1)
 
-    def labels(self, image: Bytes) -> Bytes:
-        """The class of each pixel, uint8 (H, W), of RGB bytes (H, W, 3).
+    def labels(self, image: Pixels) -> Bytes:
+        """The class of each pixel, uint8 (H, W), of an image (H, W, C).
 
         Without ``flip`` and windows, no probabilities are computed.
         """
@@ -91,16 +92,18 @@ class Predictor:
             found = pixel_labels(self.network, self._input([image]))
         return np.ascontiguousarray(found[0, :height, :width].cpu().numpy().astype(np.uint8))
 
-    def labels_of_each(self, images: Iterable[Bytes], refine: Refine | None = None, batch_size: int = 8) -> list[Bytes]:
+    def labels_of_each(
+        self, images: Iterable[Pixels], refine: Refine | None = None, batch_size: int = 8
+    ) -> list[Bytes]:
         """The labels, uint8 (H, W), of each image; ``refine`` is applied to each image's probabilities by itself.
 
         Up to ``batch_size`` images that are padded to the same size go through the network together. Those that wait
         for others of their size, and the labels, are in memory.
         """
         found: dict[int, Bytes] = {}
-        waiting: dict[tuple[int, int], dict[int, Bytes]] = defaultdict(dict)
+        waiting: dict[tuple[int, int], dict[int, Pixels]] = defaultdict(dict)
 
-        def compute(batch: dict[int, Bytes]) -> None:
+        def compute(batch: dict[int, Pixels]) -> None:
             for (number, image), each in zip(batch.items(), self._at_once(list(batch.values())), strict=True):
                 found[number] = (each if refine is None else refine(image, each)).argmax(0).astype(np.uint8)
             batch.clear()
@@ -118,11 +121,11 @@ class Predictor:
                 compute(batch)
         return [found[number] for number in range(len(found))]
 
-    def fits(self, image: Bytes) -> bool:
+    def fits(self, image: Pixels) -> bool:
         """Whether the image is processed whole, without windows."""
         return max(image.shape[:2]) <= self.window
 
-    def labels_in_windows(self, image: Bytes, refine: Refine | None = None) -> Bytes:
+    def labels_in_windows(self, image: Pixels, refine: Refine | None = None) -> Bytes:
         """The labels, uint8 (H, W), of a large image; ``refine`` is applied to each window by itself.
 
         Only the probabilities of one row of windows are in memory at a time.
@@ -132,7 +135,7 @@ class Predictor:
             result[top : top + part.shape[1]] = part.argmax(0)
         return result
 
-    def _at_once(self, images: Sequence[Bytes]) -> list[Floats]:
+    def _at_once(self, images: Sequence[Pixels]) -> list[Floats]:
         """The probabilities (C, H, W) of images that are padded to the same size, in one batch."""
         x, sizes = self._input(images), [image.shape[:2] for image in images]
         with self._inference():
@@ -146,7 +149,7 @@ class Predictor:
                 found = [(a + b[:, :h, :w].flip(-1)) / 2 for a, b, (h, w) in zip(found, others, sizes, strict=True)]
         return [np.ascontiguousarray(each.float().cpu().numpy()) for each in found]
 
-    def _input(self, images: Sequence[Bytes]) -> torch.Tensor:
+    def _input(self, images: Sequence[Pixels]) -> torch.Tensor:
         batch = torch.stack([self._transform.image(image) for image in images])
         return batch.to(self.device, memory_format=self._format)
 
@@ -158,7 +161,7 @@ class Predictor:
     def _softmax(self, x: torch.Tensor) -> torch.Tensor:
         return self.network.scores(x).float().softmax(1)
 
-    def _bands(self, image: Bytes, refine: Refine | None) -> Iterator[tuple[int, Floats]]:
+    def _bands(self, image: Pixels, refine: Refine | None) -> Iterator[tuple[int, Floats]]:
         """Yield the finished bands of a large image: the first row of the band, and its probabilities (C, rows, W)."""
         height, width = image.shape[:2]
         rows, columns = self._places(height), self._places(width)

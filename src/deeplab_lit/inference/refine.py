@@ -10,8 +10,9 @@ import numpy as np
 from deeplab_lit.config.command_schemas import RefineConfig
 from deeplab_lit.config.identity import REFINEMENT
 from deeplab_lit.crf.presets import build_crf
+from deeplab_lit.data.channel_files import read_pixels
 from deeplab_lit.data.class_list import labels_of
-from deeplab_lit.data.image_files import read_image
+from deeplab_lit.data.pixel_format import PixelFormat
 from deeplab_lit.data.score_files import WrongForm, find_scores
 from deeplab_lit.inference.distributions import read_distribution
 from deeplab_lit.inference.inputs import workers
@@ -35,6 +36,7 @@ def refine(config: RefineConfig) -> None:
     crf = build_crf(config.crf, threads=1)
     if crf is None:
         raise UserError("crf=none refines nothing: choose crf=v1_largefov, v2_vgg16 or v2_resnet101.")
+    pixels = PixelFormat.chosen(config.channels, config.bits, group="")
     saved = find_scores(config.probabilities)
     images, labels = images_of(saved, config.images), labels_of(config.classes)
     classes = len(labels) if config.classes is not None else None
@@ -43,7 +45,7 @@ def refine(config: RefineConfig) -> None:
     out = Outputs(config.out, labels, settings, config.overlays, config.save_probabilities, config.overwrite)
 
     def work(name: str) -> None:
-        image = read_image(images[name])
+        image = read_pixels(images[name], pixels)
         refined = crf(image, read_distribution(saved[name], (image.shape[0], image.shape[1]), config, classes))
         out.write(name, image, refined.argmax(0).astype(np.uint8), refined)
 
@@ -56,7 +58,7 @@ def _check_form(
 ) -> None:
     """Raise UserError if the keys do not say what one file holds, before all files are read and a folder is made."""
     try:
-        image = read_image(images[name])
+        image = read_pixels(images[name], PixelFormat(config.channels, config.bits))
         read_distribution(saved[name], (image.shape[0], image.shape[1]), config, classes)
     except WrongForm as error:
         raise UserError(f"{saved[name]}: {error}") from error

@@ -12,7 +12,7 @@ from PIL import Image
 from deeplab_lit.data.drawing import overlay, save_png
 from deeplab_lit.data.image_files import write_mask
 from deeplab_lit.data.labels import LabelSet
-from deeplab_lit.utils.arrays import Bytes
+from deeplab_lit.utils.arrays import Bytes, Pixels
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import replacing
 
@@ -22,12 +22,12 @@ class Segmentation:
     """The labels of an image. A notebook shows its overlay.
 
     Attributes:
-        image: RGB bytes (H, W, 3).
+        image: as the network takes it, such as RGB bytes (H, W, 3).
         labels: class indices, uint8 (H, W).
         label_set: the names and colours of the classes.
     """
 
-    image: Bytes
+    image: Pixels
     labels: Bytes
     label_set: LabelSet
 

@@ -18,12 +18,12 @@ from deeplab_lit.crf.dense import DenseCRF
 from deeplab_lit.crf.presets import preset
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.normalization import Normalization
-from deeplab_lit.inference.photographs import as_rgb
+from deeplab_lit.inference.photographs import as_pixels
 from deeplab_lit.inference.predictor import Predictor, Scorer
 from deeplab_lit.inference.segmentation import Segmentation
 from deeplab_lit.models.folding import folded_for_good
 from deeplab_lit.models.network import Network, build_network
-from deeplab_lit.utils.arrays import Bytes
+from deeplab_lit.utils.arrays import Bytes, Pixels
 from deeplab_lit.utils.device import own_device
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.fetch import is_url, weights_file
@@ -32,7 +32,7 @@ from deeplab_lit.weights.description import CHECKPOINT_KEY
 from deeplab_lit.weights.onnx_graph import OnnxNetwork, is_onnx
 from deeplab_lit.weights.read import read
 
-ImageLike = Bytes | Image.Image | str | Path
+ImageLike = Pixels | Image.Image | str | Path
 
 
 @dataclass(eq=False, repr=False)
@@ -79,7 +79,7 @@ class Trained:
 
         Args:
             image: RGB bytes (H, W, 3), a Pillow image, or the path of a file, which is turned as its EXIF tag says; or
-                a list of these.
+                a list of these. A network of other images takes arrays and files of its format.
             crf: a CRF that refines the probabilities: a :class:`deeplab_lit.crf.DenseCRF`, or the name of a preset,
                 such as ``"v2_resnet101"``.
             batch_size: how many images of a list go through the network together, if they are padded to one size.
@@ -93,15 +93,15 @@ class Trained:
         if isinstance(crf, str):
             crf = preset(crf)
         if isinstance(image, (list, tuple)):
-            return self._predictor.labels_of_each(map(as_rgb, image), crf, batch_size)
-        return self._predictor.labels_of_each([as_rgb(image)], crf)[0]
+            return self._predictor.labels_of_each(map(self._read, image), crf, batch_size)
+        return self._predictor.labels_of_each([self._read(image)], crf)[0]
 
     def segment(self, image: ImageLike, crf: DenseCRF | str | None = None) -> Segmentation:
         """The labels of an image with their names, colours and pictures.
 
         The arguments and the errors are those of :meth:`predict`.
         """
-        pixels = as_rgb(image)
+        pixels = self._read(image)
         return Segmentation(pixels, self.predict(pixels, crf), self.labels)
 
     def to(self, device: str | torch.device) -> Trained:
@@ -120,7 +120,10 @@ class Trained:
 
         ``image`` and the errors are those of :meth:`predict`.
         """
-        return self._predictor.probabilities(as_rgb(image))
+        return self._predictor.probabilities(self._read(image))
+
+    def _read(self, image: ImageLike) -> Pixels:
+        return as_pixels(image, self.normalization.pixels)
 
     @functools.cached_property
     def _predictor(self) -> Predictor:
@@ -224,7 +227,7 @@ def _trained(network: Scorer, content: dict[str, Any], origin: str) -> Trained:
     return Trained(
         network.eval(),
         labels,
-        Normalization.of(norm["mean"], norm["std"], norm["bgr"]),
+        Normalization.chosen(norm),
         int(content["global_step"]),
         int(about.get("eval_size", 513)),
         about.get("data"),

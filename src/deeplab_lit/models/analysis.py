@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from deeplab_lit.models.atrous import set_realisation
+from deeplab_lit.models.input_channels import input_channels
 from deeplab_lit.models.network import Network, deeplab_of
 
 _aten: Any = torch.ops.aten
@@ -56,6 +57,10 @@ def _wider(field: float, step: float, kernel: Any, stride: Any, rate: Any) -> tu
     return field + reach * step, step * max(stride)
 
 
+def _image(network: nn.Module, batch: int, size: int) -> Tensor:
+    return torch.empty(batch, input_channels(network), size, size, device="meta")
+
+
 def _on_meta(network: nn.Module) -> Any:
     probe = copy.deepcopy(network).to("meta")
     set_realisation(probe, "holes")  # both realisations have the same field of view
@@ -66,10 +71,10 @@ def field_of_view(network: nn.Module, size: int = 513) -> int:
     """The theoretical field of view: the side, in pixels, of the square of the input that one score depends on.
 
     Args:
-        network: from images (N, 3, H, W) to score maps.
+        network: from images (N, C, H, W) to score maps.
         size: side of the probed image, pixels; it matters only where map sizes are rounded.
     """
-    image = torch.empty(1, 3, size, size, device="meta")
+    image = _image(network, 1, size)
     with torch.no_grad(), _FieldOfView(image) as mode:
         scores = _on_meta(network).eval()(image)
     return round(mode.extent[id(scores)][0])
@@ -125,7 +130,7 @@ def flops(network: Network, size: int) -> dict[str, int]:
     probe = _on_meta(network).eval()
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
-        probe(torch.empty(1, 3, size, size, device="meta"))
+        probe(_image(network, 1, size))
     counts = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
     total, head = counter.get_total_flops(), sum(n for name, n in counts.items() if name.endswith(".head"))
     return {
@@ -167,7 +172,7 @@ def saved_for_backward(
         if hasattr(part, "forward_taps"):
             part.forward_taps = _inside(part.forward_taps, inside, name)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
-        loss(probe.supervised(torch.empty(batch, 3, size, size, device="meta")))
+        loss(probe.supervised(_image(network, batch, size)))
     return bytes_of
 
 

@@ -75,11 +75,11 @@ class ResNet(nn.Module):
         self.tap_channels = (3, 64, width, 2 * width, 4 * width)
         self.tap_strides = tuple(min(stride, output_stride) for stride in (1, 2, 4, 8, 16))
 
-    def forward(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channels h w"]:
+    def forward(self, image: Float[Tensor, "batch bands height width"]) -> Float[Tensor, "batch channels h w"]:
         x = self.maxpool(self.relu(self.bn1(self.conv1(image))))
         return self.layer4(self.layer3(self.layer2(self.layer1(x))))
 
-    def forward_taps(self, image: Float[Tensor, "batch 3 height width"]) -> tuple[Tensor, list[Tensor]]:
+    def forward_taps(self, image: Float[Tensor, "batch bands height width"]) -> tuple[Tensor, list[Tensor]]:
         """The features, and the maps for V1's multi-scale features: the image, outputs of the stem and three stages."""
         taps = [image, self.relu(self.bn1(self.conv1(image)))]
         x = self.maxpool(taps[1])
@@ -123,10 +123,10 @@ class VGG16(nn.Module):
         strides = [1, 2, 4, 8, 16]
         self.tap_strides = tuple(min(stride, output_stride) for stride in strides)
 
-    def forward(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 512 h w"]:
+    def forward(self, image: Float[Tensor, "batch bands height width"]) -> Float[Tensor, "batch 512 h w"]:
         return self.features(image)
 
-    def forward_taps(self, image: Float[Tensor, "batch 3 height width"]) -> tuple[Tensor, list[Tensor]]:
+    def forward_taps(self, image: Float[Tensor, "batch bands height width"]) -> tuple[Tensor, list[Tensor]]:
         """The features, and the maps of V1's multi-scale features: the image and pool1 to pool4 (V1, section 4.3)."""
         taps: list[Any] = [image]
         x = image

@@ -12,7 +12,7 @@ from deeplab_lit.models.folding import fold_norms
 from deeplab_lit.models.lines_at_once import LinesAtOnce
 from deeplab_lit.models.resize import resize
 
-Image = Float[Tensor, "batch 3 height width"]
+Image = Float[Tensor, "batch bands height width"]
 Logits = Float[Tensor, "batch classes h w"]
 
 

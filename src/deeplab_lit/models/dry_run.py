@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from deeplab_lit.models.deeplab import DeepLab
+from deeplab_lit.models.input_channels import input_channels
 from deeplab_lit.models.network import Network, deeplab_of
 from deeplab_lit.utils.errors import UserError
 
@@ -26,7 +27,7 @@ def check_parts(network: Network, num_classes: int) -> None:
     inner.eval()
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            image = torch.zeros(1, 3, _SIDE, _SIDE)
+            image = torch.zeros(1, input_channels(inner.trunk), _SIDE, _SIDE)
             _check_features(inner, inner.trunk(image))
             _check_scores(inner, image, num_classes)
     finally:

@@ -111,10 +111,10 @@ class EfficientNetLite0(nn.Module):
         dilate(self, output_stride)
         self.tap_strides = tuple(min(stride, output_stride) for stride in (1, 2, 4, 8, 16))
 
-    def forward(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channels h w"]:
+    def forward(self, image: Float[Tensor, "batch bands height width"]) -> Float[Tensor, "batch channels h w"]:
         return self.features(self.blocks(self.stem(image)))
 
-    def forward_taps(self, image: Float[Tensor, "batch 3 height width"]) -> tuple[Tensor, list[Tensor]]:
+    def forward_taps(self, image: Float[Tensor, "batch bands height width"]) -> tuple[Tensor, list[Tensor]]:
         """The features, and the maps for V1's multi-scale features: the image, outputs of the stem and three stages."""
         x = self.stem(image)
         taps = [image, x]

@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 
 from deeplab_lit.models.atrous import AtrousConv2d
 from deeplab_lit.models.computed_once import ComputedOnce
+from deeplab_lit.models.input_channels import input_channels
 from deeplab_lit.models.norm import FrozenBatchNorm2d
 
 Trunk = TypeVar("Trunk", bound=nn.Module)
@@ -89,7 +90,7 @@ def fold_norms(trunk: Trunk) -> Trunk:
     their names, the modules that hooks belong to, and the output do not change.
 
     Args:
-        trunk: maps images (N, 3, H, W) to features.
+        trunk: maps images (N, C, H, W) to features.
     """
     for conv, norm in _pairs(trunk).items():
         layer, after = trunk.get_submodule(conv), trunk.get_submodule(norm)
@@ -201,7 +202,7 @@ def _pairs(trunk: nn.Module) -> dict[str, str]:
     dtype = next((weight.dtype for weight in probe.parameters()), None)
     try:
         with torch.no_grad(), uses:
-            probe(torch.empty(1, 3, _PROBE_SIZE, _PROBE_SIZE, device="meta", dtype=dtype))
+            probe(torch.empty(1, input_channels(trunk), _PROBE_SIZE, _PROBE_SIZE, device="meta", dtype=dtype))
     except Exception:  # a network may raise any error here; it is left unchanged
         return {}
     maps = {name: id for id, name in made.items()}

@@ -12,6 +12,7 @@ from deeplab_lit.models.atrous import set_realisation
 from deeplab_lit.models.crf_refined import RefinedByCRF
 from deeplab_lit.models.deeplab import DeepLab
 from deeplab_lit.models.fused_scales import FusedScales, Fusion
+from deeplab_lit.models.input_channels import input_channels, widen_input
 from deeplab_lit.models.multiscale import MultiScaleInput
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.instantiate import create, locate
@@ -25,8 +26,9 @@ def build_network(spec: Mapping[str, Any], num_classes: int, *, allowed: Sequenc
     Args:
         spec: ``backbone`` and ``model`` (each a ``_target_`` with arguments), ``scales`` (input factors, ``[1.0]`` for
             one), ``align_corners``, ``atrous`` (see :class:`AtrousConv2d`), ``msc_loss`` and ``recompute`` (see
-            :class:`MultiScaleInput`) and, for a network that ends in a CRF, ``crf``: the arguments of
-            :class:`deeplab_lit.crf.layer.CRFLayer`, and as ``input`` the mean, std and bgr of :class:`RefinedByCRF`.
+            :class:`MultiScaleInput`); ``channels`` of the images, 3 unless it is there; and, for a network that ends
+            in a CRF, ``crf``: the arguments of :class:`deeplab_lit.crf.layer.CRFLayer`, and as ``input`` the mean, std
+            and bgr of :class:`RefinedByCRF`.
         num_classes: classes to score.
         allowed: packages that each ``_target_`` may name; None: any target is imported.
 
@@ -40,6 +42,9 @@ def build_network(spec: Mapping[str, Any], num_classes: int, *, allowed: Sequenc
                 f"backbone {type(trunk).__name__} has no whole number {name} ({what}): set self.{name} in its "
                 "constructor."
             )
+    channels = spec.get("channels", 3)
+    if channels != input_channels(trunk):
+        widen_input(trunk, channels)
     arguments: dict[str, Any] = {"in_channels": trunk.channels, "num_classes": num_classes}
     if getattr(locate(spec["model"].get("_target_"), "model", allowed, nn.Module), "takes_taps", False):
         if not hasattr(trunk, "forward_taps"):
@@ -47,7 +52,7 @@ def build_network(spec: Mapping[str, Any], num_classes: int, *, allowed: Sequenc
                 f"this model reads maps from inside the trunk, which {type(trunk).__name__} does not give: choose "
                 "backbone=vgg16, a ResNet or efficientnet_lite0."
             )
-        arguments["tap_channels"] = trunk.tap_channels
+        arguments["tap_channels"] = (channels, *trunk.tap_channels[1:])
         arguments["tap_steps"] = [trunk.output_stride // stride for stride in trunk.tap_strides]
     head = create(spec["model"], "model", allowed=allowed, kind=nn.Module, **arguments)
     network = DeepLab(trunk, head, spec["align_corners"])

@@ -15,7 +15,7 @@ from deeplab_lit.models.multiscale import MultiScaleInput
 from deeplab_lit.models.resize import resize
 
 
-def pixel_labels(network: Any, image: Float[Tensor, "batch 3 height width"]) -> Tensor:
+def pixel_labels(network: Any, image: Float[Tensor, "batch bands height width"]) -> Tensor:
     """The labels (N, H, W) of a network: ``network.scores(image).argmax(1)``, computed faster on a CPU.
 
     Where the scores of two classes are equal within rounding, the label may be either.

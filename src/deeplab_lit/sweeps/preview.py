@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from deeplab_lit.config.schemas import TrainConfig
 from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.models.network import build_network
 from deeplab_lit.training.build import build_segmenter
 from deeplab_lit.training.log import quiet_libraries
@@ -88,10 +89,12 @@ def seconds_per_step(config: TrainConfig, spec: dict[str, Any], classes: int, im
     arguments = {**trainer_arguments(config), "devices": 1, "num_nodes": 1, "strategy": "auto"}
     # lr 0: with the config's rate, the loss of random weights may become NaN
     config = replace(config, optimizer=replace(config.optimizer, lr=0.0))
-    segmenter = build_segmenter(config, build_network(spec, classes), labels, arguments["precision"])
+    network, grey = build_network(spec, classes), [127.5] * spec["channels"]
+    normalization = Normalization.of(grey, grey, bgr=False)
+    segmenter = build_segmenter(config, network, labels, arguments["precision"], normalization=normalization)
     side = config.crop_size
     batch = {
-        "image": torch.randint(0, 256, (images, 3, side, side), dtype=torch.uint8),
+        "image": torch.randint(0, 256, (images, spec["channels"], side, side), dtype=torch.uint8),
         "mask": torch.randint(0, classes, (images, side, side), dtype=torch.uint8),
         "id": ["random"] * images,
     }

@@ -92,12 +92,12 @@ def build(plan: Plan, command: str, watchers: Sequence[Callback] = ()) -> Iterat
         weights = class_weights(config.loss.class_weights, data, progress)
     network = build_network(plan.network, len(data.labels))
     check_parts(network, len(data.labels))
-    description = describe(plan.network, data.labels, plan.normalization, config.eval_size, _described_data(config))
+    description = describe(plan.network, data.labels, data.normalization, config.eval_size, _described_data(config))
     started = _start(plan, network, data.labels, description)
     if config.train_only_new:
         train_only_new(network)
     segmenter = build_segmenter(
-        config, network, data.labels, plan.trainer["precision"], description, weights, plan.normalization
+        config, network, data.labels, plan.trainer["precision"], description, weights, data.normalization
     )
     with ExitStack() as stack:
         run = stack.enter_context(_run_directory(plan))

@@ -13,11 +13,11 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from deeplab_lit.data.datamodule import SegmentationData
-from deeplab_lit.data.drawing import panel
+from deeplab_lit.data.drawing import panel, shown
 from deeplab_lit.data.labels import VOID, LabelSet
 from deeplab_lit.training.guarded_logger import GuardedLogger
 from deeplab_lit.training.segmenter import Segmenter
-from deeplab_lit.utils.arrays import Bytes
+from deeplab_lit.utils.arrays import Bytes, Pixels
 from deeplab_lit.utils.shards import Shard
 
 
@@ -97,11 +97,11 @@ class Pictures(Callback):
 
     def predict(
         self, segmenter: Segmenter, data: SegmentationData, shard: Shard | None = None
-    ) -> tuple[list[tuple[Bytes, Bytes, Bytes]], list[str]]:
+    ) -> tuple[list[tuple[Pixels, Bytes, Bytes]], list[str]]:
         """Predict labels for the chosen validation images, or for a shard of them.
 
         Returns:
-            (image, truth, prediction) of each, uint8 of shapes (H, W, 3), (H, W) and (H, W); and their ids.
+            (image, truth, prediction) of each, of shapes (H, W, C), (H, W) and (H, W); and their ids.
         """
         total = len(data.val_split)
         chosen = sorted({int(i) for i in np.linspace(0, total - 1, min(self.count, total))}) if self.count else []
@@ -128,7 +128,7 @@ class Pictures(Callback):
 
 
 def _show(
-    logger: Logger, rows: Sequence[tuple[Bytes, Bytes, Bytes]], ids: Sequence[str], labels: LabelSet, step: int
+    logger: Logger, rows: Sequence[tuple[Pixels, Bytes, Bytes]], ids: Sequence[str], labels: LabelSet, step: int
 ) -> None:
     """Send (image, truth, prediction) of some images to W&B or TensorBoard."""
     if isinstance(logger, WandbLogger):
@@ -139,6 +139,6 @@ def _show(
                 "truth": {"mask_data": truth, "class_labels": names},
             }
             # a key for each image: W&B requires all images of a key to have one size
-            logger.log_image(f"predictions/{id}", [image], step=step, masks=[masks])
+            logger.log_image(f"predictions/{id}", [shown(image)], step=step, masks=[masks])
     elif isinstance(logger, TensorBoardLogger):
         logger.experiment.add_image("predictions", np.array(panel(rows, labels, ids)), step, dataformats="HWC")

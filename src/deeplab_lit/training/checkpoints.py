@@ -55,11 +55,12 @@ def check_resumable(path: Path, content: dict[str, Any], description: dict[str, 
         description: of the network that would be trained on, as :func:`deeplab_lit.weights.description.describe` gives.
 
     Raises:
-        UserError: backbone, model, scales, CRF or class names differ; the message names the first that does.
+        UserError: channels, backbone, model, scales, CRF or class names differ; the message names the first that does.
     """
     theirs = content[CHECKPOINT_KEY]
-    for part in ("backbone", "model", "scales", "crf"):
-        old, new = theirs["network"].get(part), description["network"].get(part)
+    for part in ("channels", "backbone", "model", "scales", "crf"):
+        otherwise = 3 if part == "channels" else None  # in checkpoints of earlier releases
+        old, new = (each.get(part, otherwise) for each in (theirs["network"], description["network"]))
         if old != new:
             raise UserError(
                 f"{path} holds another {part} ({_difference(old, new)}): type the command of its run again, which "

@@ -21,7 +21,7 @@ from deeplab_lit.training.result import Result
 from deeplab_lit.training.result_table import show_result
 from deeplab_lit.training.row_pictures import write_row_pictures
 from deeplab_lit.training.runs import Run
-from deeplab_lit.utils.arrays import Bytes
+from deeplab_lit.utils.arrays import Bytes, Pixels
 from deeplab_lit.utils.hardware import of_all
 from deeplab_lit.utils.parallel import cores
 from deeplab_lit.utils.progress import preparing
@@ -124,7 +124,7 @@ def _score(training: Training, checkpoint: Path, of_training: dict[str, Any], lo
 
 
 def _write_pictures(
-    training: Training, rows: list[tuple[Bytes, Bytes, Bytes]], ids: list[str], refined: list[Bytes]
+    training: Training, rows: list[tuple[Pixels, Bytes, Bytes]], ids: list[str], refined: list[Bytes]
 ) -> None:
     """Write pictures/validation.png, and the row pictures of a row of a published table."""
     labels, folder = training.data.labels, training.run.folder / "pictures"
@@ -153,7 +153,7 @@ def _predictor(training: Training) -> Predictor:
     precision = str(training.trainer.precision)
     return Predictor(
         training.segmenter.network.eval(),
-        training.plan.normalization,
+        training.data.normalization,
         training.config.eval_size,
         device=str(training.trainer.strategy.root_device),
         precision=precision if precision in PRECISIONS else "auto",

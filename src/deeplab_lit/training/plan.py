@@ -22,6 +22,7 @@ from deeplab_lit.crf.dense import DenseCRF
 from deeplab_lit.crf.parameters import Normalization as CRFNormalization
 from deeplab_lit.crf.presets import build_crf
 from deeplab_lit.data.normalization import Normalization
+from deeplab_lit.data.pixel_format import RGB, PixelFormat
 from deeplab_lit.models.atrous import Realisation
 from deeplab_lit.models.multiscale import MscLoss
 from deeplab_lit.training.losses import Resolution
@@ -53,7 +54,8 @@ class Plan:
         done: whether nothing is left to train or to score of the run that is resumed.
         init: the initialisation of a run that is not resumed.
         weights: the content of the file of weights that the training starts from or resumes, or None.
-        normalization: of the network's input; it belongs to the weights.
+        normalization: of the network's input; it belongs to the weights, and the data set says it of further channels
+            (:func:`deeplab_lit.data.data_normalization.of_data`).
         crf: the CRF that the best checkpoint is scored with as well, or None.
         network: the description of the network.
         trainer: arguments of ``lightning.Trainer`` for this machine.
@@ -81,6 +83,7 @@ def make_plan(config: TrainConfig) -> Plan:
     """
     check_numbers(config)
     _check_choices(config)
+    _check_of_rgb(config)
     _check_loggers(config.logger)
     crf = build_crf(config.crf, threads=1)
     trainer = trainer_arguments(config)
@@ -159,6 +162,7 @@ def network_spec(config: TrainConfig) -> dict[str, Any]:
         "atrous": config.atrous,
         "msc_loss": config.loss.msc,
         "recompute": config.scales.recompute,
+        "channels": config.data.get("channels", 3),
     }
 
 
@@ -176,16 +180,25 @@ def _last_layer(config: CRFConfig, normalization: Normalization) -> dict[str, An
     """The description of a CRF that is trained as the network's last layer, or None."""
     if not isinstance(config, DenseCRFConfig) or not config.trainable:
         return None
-    if config.certainty is not None or config.image != "rgb":
+    if config.certainty is not None or config.image != "rgb" or config.channels is not None:
         raise UserError(
-            "crf.trainable=true learns from probabilities and the RGB image: type crf.certainty=null crf.image=rgb, or "
-            "leave crf.trainable out."
+            "crf.trainable=true learns from probabilities and the RGB image: type crf.certainty=null crf.image=rgb "
+            "crf.channels=null, or leave crf.trainable out."
         )
-    others = ("name", "engine", "prune_threshold", "trainable", "certainty", "image")
+    others = ("name", "engine", "prune_threshold", "trainable", "certainty", "image", "channels")
     return {
         **{name: value for name, value in vars(config).items() if name not in others},
-        "input": asdict(normalization),
+        "input": {name: value for name, value in asdict(normalization).items() if name != "bits"},
     }
+
+
+def _check_of_rgb(config: TrainConfig) -> None:
+    """Raise UserError if the images are no RGB bytes and a part of the training compares colours in bytes."""
+    pixels = PixelFormat.chosen(config.data.get("channels", 3), config.data.get("bits", 8))
+    trained = isinstance(config.crf, DenseCRFConfig) and config.crf.trainable
+    for wanted, key in ((trained, "crf.trainable=false"), (config.loss.dense_energy, "loss.dense_energy=0")):
+        if wanted and pixels != RGB:
+            raise UserError(f"the data set has {pixels}, and this compares RGB bytes: type {key}.")
 
 
 def _check_loggers(config: LoggerConfig) -> None:

@@ -15,7 +15,6 @@ from deeplab_lit.models.analysis import map_side
 from deeplab_lit.models.network import deeplab_of
 from deeplab_lit.training.build import Training
 from deeplab_lit.training.log import log
-from deeplab_lit.training.plan import Plan
 from deeplab_lit.utils.parallel import cores
 from deeplab_lit.utils.terminal import beside, output_width
 
@@ -34,7 +33,7 @@ def show_summary(training: Training) -> None:
         "decoded": [config.decoded_gb and f"at most {config.decoded_gb:g} GB of them kept in {decoded_folder()}"],
         "network": _network(training),
         "rates": _rates(training),
-        "input": _input(training.plan),
+        "input": _input(training),
         "start": training.started or [f"{config.init.name} weights"],
         "training": _training(training),
         "optimizer": _optimizer(config),
@@ -95,19 +94,22 @@ def _rates(training: Training) -> list[str]:
     return [f"{_list(rates)} on maps of {side} x {side} (a crop of {config.crop_size} at output stride {stride})", note]
 
 
-def _input(plan: Plan) -> list[str]:
-    config = plan.config
+def _input(training: Training) -> list[str]:
+    config = training.config
     crop = f"crop {config.crop_size}{_of('data', config.crop_size, recipe(config.data, DataRecipe).crop_size)}"
     scaling = config.augment.scale_range or config.augment.scale_list
     return [
         f"{crop}, {'scales' if len(config.scales.factors) > 1 else 'scale'} {_list(config.scales.factors)}",
         f"augmentation: {f'random scale, {scaling}' if scaling else 'without scaling'}",
-        f"{plan.normalization} ({_of_normalization(plan)})",
+        f"{training.data.normalization} ({_of_normalization(training)})",
     ]
 
 
-def _of_normalization(plan: Plan) -> str:
-    """Where the normalisation comes from, as :func:`deeplab_lit.training.plan.make_plan` decides it."""
+def _of_normalization(training: Training) -> str:
+    """Where the normalisation comes from: the plan of the training decides it, and the data set completes it."""
+    plan, mean = training.plan, getattr(training.data.source, "mean", None)
+    if training.data.normalization != plan.normalization.in_bits(training.data.normalization.bits):
+        return "of data.mean and data.std" if isinstance(mean, list) else "measured where the weights say nothing"
     if plan.weights:
         return "of the weights"
     chosen, init = plan.config.parity.normalization, plan.config.init

@@ -48,10 +48,15 @@ def in_rgb(content: dict[str, Any]) -> None:
 
     The filters of the first convolutions change the order of their channels. The mean stays in the normalisation,
     since zero padding around the image stands for the mean, which no bias can express.
+
+    Raises:
+        UserError: the network takes more than three channels.
     """
     norm = content[CHECKPOINT_KEY]["normalization"]
     if not norm["bgr"]:
         return
+    if len(norm["mean"]) != 3:
+        raise UserError(f"rgb=true is for networks of three channels, not {len(norm['mean'])}: leave it out.")
     norm["bgr"] = False
     state: dict[str, Tensor] = content["state_dict"]
     for name, value in state.items():

@@ -101,13 +101,17 @@ _RIGHT: dict[str, Callable[[Any, Mapping[str, Any]], bool]] = {
         and _numbers(about["network"]["scales"])
         and 0 < len(about["network"]["scales"]) <= 32
         and type(about["network"]["align_corners"]) is bool
+        and about["network"].get("channels", 3) == len(about["normalization"]["mean"])
     ),
     "label set": lambda about, _: _palette(about["labels"]["names"], about["labels"]["palette"]),
     "normalization": lambda about, _: (
-        _numbers(about["normalization"]["mean"], 3)
-        and _numbers(about["normalization"]["std"], 3)
+        _numbers(about["normalization"]["mean"])
+        and _numbers(about["normalization"]["std"], len(about["normalization"]["mean"]))
+        and 0 < len(about["normalization"]["mean"]) <= 4096
         and min(about["normalization"]["std"]) > 0
         and type(about["normalization"]["bgr"]) is bool
+        and (not about["normalization"]["bgr"] or len(about["normalization"]["mean"]) >= 3)
+        and about["normalization"].get("bits", 8) in (8, 16)
     ),
     "data": lambda about, _: isinstance(about.get("data"), (dict, type(None))),
     "source": lambda about, _: (

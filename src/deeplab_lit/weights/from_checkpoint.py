@@ -14,6 +14,7 @@ from deeplab_lit.utils.errors import UserError
 from deeplab_lit.weights.description import CHECKPOINT_KEY
 from deeplab_lit.weights.from_imagenet import start_from_imagenet
 from deeplab_lit.weights.transfer import Transfer, take
+from deeplab_lit.weights.widened import widened
 
 
 def start_from_checkpoint(network: DeepLab, content: Mapping[str, Any], labels: LabelSet, source: str) -> Transfer:
@@ -35,7 +36,7 @@ def start_from_checkpoint(network: DeepLab, content: Mapping[str, Any], labels: 
             f"{source} is an exported program, whose batch normalisation is part of the weights: start from what it "
             "was exported from."
         )
-    weights = bare_names(content["state_dict"])
+    weights = widened(bare_names(content["state_dict"]), network)
     if any(name.startswith("classifier.") for name in weights):
         return start_from_imagenet(
             network, {name.removeprefix("trunk."): value for name, value in weights.items()}, source

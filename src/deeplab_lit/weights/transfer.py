@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from deeplab_lit.models.deeplab import DeepLab
 from deeplab_lit.utils.errors import UserError
+from deeplab_lit.weights.widened import widened
 
 
 @dataclass(frozen=True)
@@ -35,17 +37,18 @@ def _short(names: Iterable[str]) -> str:
     return ", ".join(shown + more) or "nothing"
 
 
-def take(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> Transfer:
+def take(network: DeepLab, weights: Mapping[str, Tensor], source: str) -> Transfer:
     """Copy the tensors of ``weights`` whose names the network has; its other tensors do not change.
 
     Args:
-        network: a :class:`DeepLab`.
-        weights: tensors under the network's names.
+        network: the network.
+        weights: tensors under the network's names, of RGB images or of the images that the network takes.
         source: the name of the file, for messages.
 
     Raises:
         UserError: a tensor has another shape, or the trunk is incomplete: the weights belong to another network.
     """
+    weights = widened(weights, network)
     own = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith("num_batches_tracked")}
     for name in own.keys() & weights.keys():
         if own[name].shape != weights[name].shape:
