@@ -74,3 +74,62 @@ def test_bad_parameters(changed, words):
 def test_bad_channels(channels):
     with pytest.raises(UserError, match=r"the CRF's channels are .* for an image of \(60, 80\)"):
         DenseCRF(**V2_RESNET)(IMAGE, PROBABILITIES, channels)
+
+
+DEEP = np.random.default_rng(1).integers(0, 65536, (60, 80, 2)).astype(np.uint16)
+WITH_INFRARED = np.concatenate([IMAGE, photograph(60, 80)[::-1, ::-1, :1]], 2)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_chosen_channels_are_those_of_an_explicit_call(engine):
+    """Without their constant colours, further channels given by hand are the same kernel on a lattice of more axes."""
+    pytest.importorskip("pydensecrf") if engine == "pydensecrf" else None
+    settings = {**V2_RESNET, "engine": engine, "prune_threshold": 0}
+    rgb = DenseCRF(**settings)
+    np.testing.assert_array_equal(rgb(WITH_INFRARED, PROBABILITIES), rgb(IMAGE, PROBABILITIES))
+    turned = DenseCRF(**settings, channels=[3, 1, 0])
+    by_hand = rgb(np.ascontiguousarray(WITH_INFRARED[..., [3, 1, 0]]), PROBABILITIES)
+    np.testing.assert_array_equal(turned(WITH_INFRARED, PROBABILITIES), by_hand)
+    assert (turned.labels(WITH_INFRARED, PROBABILITIES) == by_hand.argmax(0)).mean() > 0.999
+    assert np.abs(by_hand - rgb(IMAGE, PROBABILITIES)).max() > 0.01
+
+
+def test_kernels_of_other_than_three_channels_are_pydensecrfs():
+    """pydensecrf is given the features worked out here: positions and chosen channels over their deviations."""
+    densecrf = pytest.importorskip("pydensecrf.densecrf")
+    settings = {**V2_RESNET, "normalization": "symmetric", "prune_threshold": 0}
+    for image, channels, values in (
+        (WITH_INFRARED, [3], WITH_INFRARED[..., 3:]),
+        (WITH_INFRARED, [0, 1, 2, 3], WITH_INFRARED),
+        (np.ascontiguousarray(IMAGE[..., :1]), None, IMAGE[..., :1]),
+        (DEEP, None, DEEP / 257),
+        (DEEP, [1], DEEP[..., 1:] / 257),
+    ):
+        field = densecrf.DenseCRF2D(80, 60, 4)
+        field.setUnaryEnergy(np.ascontiguousarray(-np.log(np.maximum(PROBABILITIES, 1e-5)).reshape(4, -1)))
+        field.addPairwiseGaussian(sxy=settings["gaussian_xy_std"], compat=settings["gaussian_weight"])
+        rows, columns = np.mgrid[:60, :80]
+        places = np.stack([columns, rows], 2) / settings["bilateral_xy_std"]
+        features = np.concatenate([places, values / settings["bilateral_rgb_std"]], 2).reshape(60 * 80, -1)
+        features = np.ascontiguousarray(features.T.astype(np.float32))
+        field.addPairwiseEnergy(features, compat=settings["bilateral_weight"])
+        expected = np.array(field.inference(10)).reshape(4, 60, 80)
+        found = DenseCRF(**settings, channels=channels)(image, PROBABILITIES)
+        assert (found.argmax(0) == expected.argmax(0)).mean() >= 0.999
+        assert np.quantile(np.abs(found - expected), 0.999) < 2e-3
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"channels": [4]}, r"crf.channels=\[4\]: the image has 4 channels, from 0 to 3"),
+        ({"channels": []}, r"crf.channels=\[\]"),
+        ({"channels": [1, 1]}, "different channels"),
+        ({"channels": [-1]}, "from 0"),
+        ({"channels": [3], "image": "mean_subtracted_bgr"}, "is made of RGB bytes: type crf.image=rgb"),
+        ({"channels": [3], "bilateral_rgb_std": (1, 2, 3)}, "bilateral_rgb_std=.* it is one number, or 1 of them"),
+    ],
+)
+def test_impossible_channels_are_refused(settings, said):
+    with pytest.raises(UserError, match=said):
+        DenseCRF(**{**V2_RESNET, **settings})(WITH_INFRARED, PROBABILITIES)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from deeplab_lit.data.decoded_cache import DecodedCache
 from deeplab_lit.data.mask_files import MaskCoding
+from deeplab_lit.data.pixel_format import PixelFormat
 from deeplab_lit.data.split import Split
 from deeplab_lit.utils.errors import UserError
 
@@ -60,6 +61,20 @@ def test_the_second_reading_decodes_nothing_and_gives_the_same(split, tmp_path, 
     same(again, plain)
     again[0].image[:] = 0  # who writes into it has a copy
     same(read(split), plain)
+
+
+@pytest.mark.parametrize("pixels", [PixelFormat(5, 16), PixelFormat(1, 8)])
+def test_images_of_other_channels_are_kept_as_they_are(tmp_path, monkeypatch, pixels):
+    image = np.random.default_rng(0).integers(0, pixels.largest + 1, (9, 11, pixels.channels)).astype(pixels.dtype)
+    np.save(tmp_path / "a.npy", image)
+    Image.fromarray(np.eye(9, 11, dtype=np.uint8)).save(tmp_path / "a.png")
+    split = Split(["a"], [tmp_path / "a.npy"], [tmp_path / "a.png"], 2, pixels=pixels)
+    split.decoded = DecodedCache(tmp_path / "kept", 10**9, [(split.images[0], split.masks[0])], 2, pixels=pixels)
+    split[0]
+    monkeypatch.setattr("deeplab_lit.data.split.read_pixels", None)
+    assert split[0].image.dtype == image.dtype
+    np.testing.assert_array_equal(split[0].image, image)
+    np.testing.assert_array_equal(split[0].mask, np.eye(9, 11))
 
 
 def test_a_changed_file_is_read_anew(split, tmp_path):

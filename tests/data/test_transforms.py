@@ -198,6 +198,35 @@ def test_a_transform_that_makes_floats_is_refused():
         transform(marked(20, 20, 1, 1), 0)
 
 
+FOUR = PixelFormat(4, 16)
+
+
+def test_images_of_other_channels_are_scaled_padded_and_turned_into_samples():
+    image = np.full((20, 30, 4), (60000, 500, 7, 65535), np.uint16)
+    norm = Normalization((1.0, 2.0, 3.0, 4000.4), (1.0, 1.0, 1.0, 1.0), bits=16)
+    example = Example(image, np.zeros((20, 30), np.uint8), "a")
+    for sample in (TrainTransform(48, norm)(example, 3), EvalTransform(49, norm)(example)):
+        pixels, void = sample["image"].numpy(), sample["mask"].numpy() == 255
+        assert pixels.dtype == np.uint16 and void.any() and not void.all()
+        assert (pixels[:, ~void].T == (60000, 500, 7, 65535)).all() and (pixels[:, void].T == (1, 2, 3, 4000)).all()
+    batch = stacked([EvalTransform(49, norm)(example)] * 2)["image"]
+    assert NormalizeBytes(norm)(batch)[1, 0, 0, 0] == 59999
+
+
+def test_transforms_that_need_rgb_bytes_are_refused_for_other_images():
+    for name in ("HueSaturationValue", "ToGray"):
+        with pytest.raises(UserError, match=f"augment.extra: {name} does not take images with 4 channels of 16 bits"):
+            extra_transforms([{"name": name, "p": 0.01}], FOUR)
+    (flip,) = extra_transforms([{"name": "VerticalFlip", "p": 1.0}], FOUR)
+    example = Example(
+        np.random.default_rng(0).integers(0, 65536, (9, 9, 4)).astype(np.uint16), np.eye(9, dtype=np.uint8), "a"
+    )
+    norm = Normalization((0.0,) * 4, (1.0,) * 4, bits=16)
+    sample = TrainTransform(9, norm, None, flip=False, extra=[flip])(example, 0)
+    np.testing.assert_array_equal(sample["image"].permute(1, 2, 0).numpy(), example.image[::-1])
+    np.testing.assert_array_equal(sample["mask"].numpy(), example.mask[::-1])
+
+
 def test_caffe_normalisation_is_bgr_bytes_minus_mean():
     norm = Normalization((122.675, 116.669, 104.008), (1.0, 1.0, 1.0), bgr=True)
     found = norm(np.array([[[200, 100, 50]]], np.uint8))[:, 0, 0]

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from deeplab_lit.data.image_files import picture_endings, read_image
+from deeplab_lit.data.pixel_format import PixelFormat
 from deeplab_lit.inference.photographs import as_pixels, find_images, images_of
 from deeplab_lit.utils.errors import UserError
 from tests.crf.test_dense import photograph
@@ -112,3 +113,19 @@ def test_files_have_images_of_their_names(tmp_path):
     assert list(found.items()) == [("sub/c", tmp_path / "sub/c.png"), ("a", tmp_path / "a.png")]
     with pytest.raises(UserError, match=r"y has no image of that name in .* \(2 such in all\)"):
         images_of({"a": "x", "b2": "y", "d": "z"}, str(tmp_path))
+
+
+def test_images_of_other_channels_are_taken_in_their_format_alone(tmp_path):
+    four = np.random.default_rng(0).integers(0, 65536, (5, 6, 4)).astype(np.uint16)
+    np.save(tmp_path / "a.npy", four)
+    pixels = PixelFormat(4, 16)
+    assert list(find_images(str(tmp_path))) == ["a"]  # a folder without pictures
+    for given in (four, tmp_path / "a.npy"):
+        np.testing.assert_array_equal(as_pixels(given, pixels), four)
+    grey = Image.fromarray(four[..., 0])
+    np.testing.assert_array_equal(as_pixels(grey, PixelFormat(1, 16)), four[..., :1])
+    for wrong in (four[..., :3], four.astype(np.uint8), grey):
+        with pytest.raises(UserError, match=r"give uint16 \(H, W, 4\)"):
+            as_pixels(wrong, pixels)
+    Image.fromarray(PICTURE).save(tmp_path / "b.png")
+    assert list(find_images(str(tmp_path))) == ["b"]  # arrays beside pictures may be anything

@@ -15,8 +15,10 @@ import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import tifffile
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -26,6 +28,7 @@ from scipy.io import savemat
 
 from deeplab_lit.config.command_schemas import ScoreFilesConfig
 from deeplab_lit.config.schemas import CheckpointConfig
+from deeplab_lit.data.channel_files import read_pixels
 from deeplab_lit.data.class_list import read_class_list
 from deeplab_lit.data.coco import COCO
 from deeplab_lit.data.coco_masks import draw as drawn
@@ -34,6 +37,7 @@ from deeplab_lit.data.image_tags import read_tags
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.mask_files import MaskCoding, read_mask
 from deeplab_lit.data.normalization import Normalization
+from deeplab_lit.data.pixel_format import PixelFormat
 from deeplab_lit.data.pixel_weights import read_pixel_weights
 from deeplab_lit.data.safe_pickle import read_pickle
 from deeplab_lit.data.sbd import read_sbd_mask
@@ -136,6 +140,27 @@ def read_colours(path):
 
 def read_weights(path):
     return read_pixel_weights(path, (3, 4))
+
+
+def _with_channels():
+    """Files of four channels of 16 bits: arrays, a PNG, and TIFFs in both orders of their values."""
+    image = np.random.default_rng(0).integers(0, 65536, (9, 12, 4)).astype(np.uint16)
+    file = io.BytesIO()
+    np.save(file, image)
+    yield file.getvalue()
+    yield cv2.imencode(".png", image)[1].tobytes()
+    for planes, order, compression in ((image, "contig", "zlib"), (image.transpose(2, 0, 1), "separate", None)):
+        file = io.BytesIO()
+        tifffile.imwrite(
+            file, planes.copy(), photometric="minisblack", planarconfig=order, compression=compression, rowsperstrip=4
+        )
+        yield file.getvalue()
+
+
+@fuzz
+@given(damaged(list(_with_channels())))
+def test_images_of_other_channels(content):
+    survives(lambda path: read_pixels(path, PixelFormat(4, 16)), content)
 
 
 @fuzz

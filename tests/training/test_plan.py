@@ -53,6 +53,21 @@ def test_values_that_cannot_be(override, words):
         make_plan(config_of(*([] if "trainer" in override else CPU), override))
 
 
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["data.channels=0"], "data.channels=0: it is a whole number"),
+        (["data.bits=10"], "data.bits=10: choose 8 or 16"),
+        (["data.channels=4", "loss.dense_energy=0.1"], "4 channels of 8 bits, .*: type loss.dense_energy=0"),
+        (["data.bits=16", "crf=v2_vgg16", "crf.trainable=true"], "3 channels of 16 bits, .*: type crf.trainable=false"),
+        (["crf=v2_vgg16", "crf.trainable=true", "crf.channels=[0]"], "type crf.certainty=null .* crf.channels=null"),
+    ],
+)
+def test_parts_that_compare_rgb_bytes_are_refused_for_other_images(overrides, words):
+    with pytest.raises(UserError, match=words):
+        make_plan(config_of(*CPU, "data=folder", "data.root=x", "data.classes=[a,b]", *overrides))
+
+
 def test_the_rates_of_a_start_that_cannot_tell_them(tmp_path):
     torch.save(without_values(lambda: ListResNet(21)), tmp_path / "a.pth")
     start = [*CPU, "init=checkpoint", f"init.path={tmp_path}/a.pth"]

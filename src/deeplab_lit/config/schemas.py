@@ -152,9 +152,7 @@ class DenseCRFConfig(CRFConfig):
     prune_threshold: float = key("classes below it everywhere in an image are left out; 0 keeps all", 0.01)
     certainty: float | None = key("of hard labels, which are then the unaries; null: the probabilities are", None)
     image: str = key("rgb, or mean_subtracted_bgr as code bases have it that give the CRF the network's input", "rgb")
-    channels: list[int] | None = key(
-        "those of the image that it compares, from 0; null: the first three, or all if there are fewer", None
-    )
+    channels: list[int] | None = key("those of the image that it compares, from 0; null: at most the first three", None)
     trainable: bool = key("make it the network's last layer and learn its weights; in training alone", False)
 
 

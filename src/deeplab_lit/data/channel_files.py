@@ -19,6 +19,7 @@ from deeplab_lit.utils.errors import UserError, one_line
 
 _NPY, _PNG = b"\x93NUMPY", b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # and BigTIFF
+_TIFF_NEEDED = "pip install 'deeplab_lit[tiff]', or convert such files to .npy"
 _PNG_CHANNELS = {0: [0], 2: [2, 1, 0], 4: [0, 3], 6: [2, 1, 0, 3]}  # of OpenCV's BGRA, by the type of colour
 
 
@@ -93,9 +94,7 @@ def _of_tiff(path: Path, pixels: PixelFormat) -> NDArray[Any]:
     try:
         import tifffile
     except ImportError as error:
-        raise UserError(
-            f"{path}: TIFFs with {pixels} need tifffile: pip install 'deeplab_lit[tiff]', or convert them to .npy."
-        ) from error
+        raise UserError(f"{path} needs the package tifffile: {_TIFF_NEEDED}.") from error
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it raises is told
     with tifffile.TiffFile(path) as file:
         if len(file.pages) != 1:
@@ -104,5 +103,10 @@ def _of_tiff(path: Path, pixels: PixelFormat) -> NDArray[Any]:
         _check_format(path, PixelFormat(page.samplesperpixel, int(page.bitspersample)), pixels)
         if page.imagewidth * page.imagelength > 2 * (Image.MAX_IMAGE_PIXELS or np.inf):
             raise UserError(f"{path} has {page.imagewidth} x {page.imagelength} pixels, which is too large: cut it.")
-        found: NDArray[Any] = page.asarray()
+        try:
+            found: NDArray[Any] = page.asarray()
+        except ValueError as error:
+            if "imagecodecs" not in str(error):
+                raise
+            raise UserError(f"{path} needs the package imagecodecs for its compression: {_TIFF_NEEDED}.") from error
         return np.moveaxis(found, 0, -1) if page.planarconfig == 2 and page.samplesperpixel > 1 else found

@@ -96,9 +96,10 @@ def images_to_check(
     They are files that ``given`` names, or else images of the training data set, or else drawn images. Both sides of
     the reduced image are below ``eval_size``, both sides of the enlarged one above it, unless it is long and narrow.
     """
-    found = _of_data(data, pixels)
     if given:
         found = {name: read_pixels(path, pixels) for name, path in _first(find_images(given))}
+    else:
+        found = _of_data(data, pixels)
     result = {}
     for number, (word, factor) in enumerate((("", None), (", reduced", 3 / 4), (", enlarged", 9 / 8))):
         name = list(found)[number % len(found)]

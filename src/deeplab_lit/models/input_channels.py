@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -68,6 +69,6 @@ def image_convolutions(network: nn.Module, channels: int = 3) -> list[str]:
     for name, layer in probe.named_modules():
         if isinstance(layer, nn.Conv2d) and layer.groups == 1:
             layer.register_forward_pre_hook(note(name))
-    with torch.no_grad():
+    with torch.no_grad(), suppress(Exception):  # a network may raise any error on the meta device
         probe(image)
     return found
