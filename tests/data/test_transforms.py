@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from deeplab_lit.data.crops import planes, scaled_crop
 from deeplab_lit.data.datamodule import of_equal_size, stacked
 from deeplab_lit.data.normalization import BGR_BYTES, IMAGENET, Normalization, NormalizeBytes
+from deeplab_lit.data.pixel_format import PixelFormat
 from deeplab_lit.data.split import Example
 from deeplab_lit.data.transforms import EvalTransform, TrainTransform, extra_transforms
 from deeplab_lit.utils.errors import UserError

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -141,3 +142,20 @@ def test_a_train_list_may_name_images_that_train_does_not(voc, tmp_path):
     aug.write_text("picture_0\npicture_1\n")
     with pytest.raises(UserError, match=r"aug\.txt names 'picture_1', which is to evaluate on \(.*val\.txt\)"):
         source.split("train")
+
+
+def test_images_of_other_channels_have_lossless_files(tmp_path):
+    for name in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (tmp_path / name).mkdir(parents=True)
+    four = np.random.default_rng(0).integers(0, 65536, (5, 6, 4)).astype(np.uint16)
+    np.save(tmp_path / "JPEGImages" / "a.npy", four)
+    cv2.imwrite(str(tmp_path / "JPEGImages" / "b.png"), four[..., [2, 1, 0, 3]])
+    for id in ("a", "b"):
+        Image.fromarray(np.zeros((5, 6), np.uint8)).save(tmp_path / "SegmentationClass" / f"{id}.png")
+    for name in ("train", "val"):
+        (tmp_path / "ImageSets" / "Segmentation" / f"{name}.txt").write_text("a\nb\n")
+    split = VOC(tmp_path, channels=4, bits=16).split("val")
+    for index in range(2):
+        np.testing.assert_array_equal(split[index].image, four)
+    with pytest.raises(UserError, match=r"a\.jpg and 1 more files do not exist"):
+        VOC(tmp_path).split("val")

@@ -69,9 +69,8 @@ def test_all_parts_of_a_network_take_the_channels():
     assert network(torch.zeros(1, 5, 65, 65)).shape[1] == 3 and input_channels(network) == 5
     # the first convolution and the tap on the image are wider than with RGB, nothing else
     rgb = build_network(spec("resnet", "taps", (0.75, 1.0)), 3)
-    assert flops(network, 65)["total"] > flops(rgb, 65)["total"] and field_of_view(network, 65) == field_of_view(
-        rgb, 65
-    )
+    assert flops(network, 65)["total"] > flops(rgb, 65)["total"]
+    assert field_of_view(network, 65) == field_of_view(rgb, 65)
     fused = FusedScales(network.network, (1.0, 1.25), "mean_probabilities")
     assert input_channels(fused) == 5
 

@@ -98,15 +98,32 @@ def _of_tiff(path: Path, pixels: PixelFormat) -> NDArray[Any]:
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it raises is told
     with tifffile.TiffFile(path) as file:
         if len(file.pages) != 1:
-            raise UserError(f"{path} has {len(file.pages)} pages: a TIFF has its channels in one page.")
+            return _of_pages(file, path, pixels)
         page: Any = file.pages[0]
         _check_format(path, PixelFormat(page.samplesperpixel, int(page.bitspersample)), pixels)
-        if page.imagewidth * page.imagelength > 2 * (Image.MAX_IMAGE_PIXELS or np.inf):
-            raise UserError(f"{path} has {page.imagewidth} x {page.imagelength} pixels, which is too large: cut it.")
-        try:
-            found: NDArray[Any] = page.asarray()
-        except ValueError as error:
-            if "imagecodecs" not in str(error):
-                raise
-            raise UserError(f"{path} needs the package imagecodecs for its compression: {_TIFF_NEEDED}.") from error
+        found = _whole(page, path, pixels)
         return np.moveaxis(found, 0, -1) if page.planarconfig == 2 and page.samplesperpixel > 1 else found
+
+
+def _of_pages(file: Any, path: Path, pixels: PixelFormat) -> NDArray[Any]:
+    """A TIFF with a page for each channel, or for each row, as tifffile writes arrays (H, W, C) of its own accord."""
+    shapes = [each.shape for each in file.series]
+    if len(shapes) == 1 and len(shapes[0]) == 3 and pixels.channels in (shapes[0][0], shapes[0][2]):
+        found = _whole(file.series[0], path, pixels)
+        return found if found.shape[2] == pixels.channels else np.moveaxis(found, 0, -1)
+    raise UserError(
+        f"{path} has {len(file.pages)} pages, which are not {pixels.channels} channels: a TIFF has its channels in one "
+        "page, or a page for each."
+    )
+
+
+def _whole(part: Any, path: Path, pixels: PixelFormat) -> NDArray[Any]:
+    """The array of a page or of a series of pages, if it is not too large for memory."""
+    if part.size > 2 * (Image.MAX_IMAGE_PIXELS or np.inf) * pixels.channels:  # as Pillow has it
+        raise UserError(f"{path} has {' x '.join(map(str, part.shape))} values, which is too large: cut it.")
+    try:
+        return part.asarray()
+    except ValueError as error:
+        if "imagecodecs" not in str(error):
+            raise
+        raise UserError(f"{path} needs the package imagecodecs for its compression: {_TIFF_NEEDED}.") from error
