@@ -74,8 +74,8 @@ class Layout:
 
         Args:
             channels, bits: the format of all images; see :class:`PixelFormat`.
-            mean, std: of each channel, in units of the files' values; ``"measured"`` over the training images; or None:
-                see :func:`deeplab_lit.data.channel_statistics.of_channels`.
+            mean, std: of each channel, or of each beyond the third, in units of the files' values; ``"measured"`` over
+                the training images; or None. See :func:`deeplab_lit.data.data_normalization.of_data`.
 
         Raises:
             UserError: a value is not possible.

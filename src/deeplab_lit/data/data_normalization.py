@@ -36,9 +36,9 @@ def of_data(normalization: Normalization, source: Layout, progress: Progress | N
         return kept
     if mean is None or mean == "measured":
         found = measured(source.split("train"), progress)
-        first = 3 if mean is None and pixels.channels > 3 else 0  # channels that keep what the weights say
-        mean, std = found[0][first:], found[1][first:]
-    means, stds = (
-        [*ours[: pixels.channels - len(theirs)], *theirs] for ours, theirs in ((kept.mean, mean), (kept.std, std))
-    )
-    return Normalization.of(means, stds, kept.bgr and pixels.channels >= 3, pixels.bits)
+        own = 3 if mean is None and pixels.channels > 3 else 0
+        mean, std = found[0][own:], found[1][own:]
+    assert mean is not None and std is not None  # they come together
+    first = pixels.channels - len(mean)  # channels that keep what the weights say
+    bgr = kept.bgr and pixels.channels >= 3
+    return Normalization.of([*kept.mean[:first], *mean], [*kept.std[:first], *std], bgr, pixels.bits)

@@ -35,10 +35,12 @@ class Folder(Layout):
         val_share: the share of validation images where neither lists nor train/ and val/ say which they are.
         train_masks: a folder with ID.png for each training image, used instead of ``masks``, such as pseudo-labels.
         binary: masks hold 0 and 255 (or 0 and 1), and 255 is the second class instead of void.
-        channels: the number of channels of each image; with other than 3 channels of 8 bits, files are read as they
-            are (:func:`deeplab_lit.data.channel_files.read_pixels`).
+        channels: the channels of each image. Other images than 3 channels of 8 bits are PNGs, TIFFs or .npy files
+            (H, W, C), and are read as they are.
         bits: 8, or 16 for files whose 16 bits are kept.
-        mean, std: of each channel; see :meth:`Layout.take_channels`.
+        mean: of each channel, or of each beyond the third, in units of the files' values; or ``"measured"`` over the
+            training images. None: the first three have that of the weights, others are measured.
+        std: the standard deviation, as ``mean``.
 
     Raises:
         UserError: a folder does not exist, one list is given without the other, ``val_share`` is not between 0 and 1,

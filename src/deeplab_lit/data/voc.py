@@ -37,10 +37,12 @@ class VOC(Layout):
         train_list: a text file with the ids of the training images to use, which need only have an image and a mask;
             None: all that ``train`` names. Its lines are as those of ``train``.
         val_list: such a file with the images to evaluate on; None: all that ``val`` names.
-        channels: the number of channels of each image; with other than 3 channels of 8 bits, files are read as they
-            are (:func:`deeplab_lit.data.channel_files.read_pixels`).
+        channels: the channels of each image. Other images than 3 channels of 8 bits are PNGs, TIFFs or .npy files
+            (H, W, C), and are read as they are.
         bits: 8, or 16 for files whose 16 bits are kept.
-        mean, std: of each channel; see :meth:`Layout.take_channels`.
+        mean: of each channel, or of each beyond the third, in units of the files' values; or ``"measured"`` over the
+            training images. None: the first three have that of the weights, others are measured.
+        std: the standard deviation, as ``mean``.
 
     Attributes:
         labels: the class names and the palette.
