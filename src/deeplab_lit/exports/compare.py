@@ -14,7 +14,7 @@ from torch import Tensor
 
 from deeplab_lit.data.channel_files import read_pixels
 from deeplab_lit.data.normalization import Normalization
-from deeplab_lit.data.pixel_format import PixelFormat
+from deeplab_lit.data.pixel_format import RGB, PixelFormat
 from deeplab_lit.data.source import open_source
 from deeplab_lit.data.transforms import EvalTransform
 from deeplab_lit.inference.photographs import find_images
@@ -89,7 +89,7 @@ def compare(
 
 
 def images_to_check(
-    given: str | None, data: Mapping[str, Any] | None, eval_size: int, pixels: PixelFormat
+    given: str | None, data: Mapping[str, Any] | None, eval_size: int, pixels: PixelFormat = RGB
 ) -> dict[str, Pixels]:
     """Three images (H, W, C) in a format, by name: one of its own size, one reduced, and one enlarged.
 
