@@ -169,7 +169,7 @@ def test_the_metadata_says_how_to_use_it_and_nothing_of_this_machine(graph):
     folder, _ = graph
     model, about = onnx.load(folder / "msc.onnx"), about_of(folder / "msc.onnx")
     assert about["labels"] == {"names": ["sky", "road", "wall"], "palette": [[1, 2, 3], [4, 5, 6], [7, 8, 9]]}
-    assert about["normalization"] == {"mean": list(NORM.mean), "std": list(NORM.std), "bgr": True}
+    assert about["normalization"] == {"mean": list(NORM.mean), "std": list(NORM.std), "bgr": True, "bits": 8}
     assert about["network"]["scales"] == [0.5, 1.0]
     names = [
         [side.dim_param or side.dim_value for side in each.type.tensor_type.shape.dim]
