@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 
 from deeplab_lit.cli.docstrings import arguments_of
 from deeplab_lit.config.hydra_store import SCHEMAS
-from deeplab_lit.config.paths import conf_folder, experiments_folder
+from deeplab_lit.config.paths import conf_folder, experiments_folder, sweeper_of
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -123,15 +123,15 @@ def choices(group: str) -> list[Choice]:
 
 
 def about_table(table: str) -> tuple[str, str]:
-    """What a table of the papers shows, and the arguments that run it."""
-    sweeper = _read(experiments_folder() / f"{table}.yaml")["hydra"]["sweeper"]
+    """What a table of the papers, or all of them, shows, and the arguments that run it."""
+    sweeper = sweeper_of(table)
     return sweeper["about"], f"experiments={table} {sweeper['roots']}"
 
 
 def rows_of_table(table: str) -> list[RowOfTable]:
     """The rows of a table in its order, then the other rows of its folder, from which rows of the table start."""
     folder = experiments_folder() / table
-    first = _read(folder.with_suffix(".yaml"))["hydra"]["sweeper"]["rows"]
+    first = sweeper_of(table)["rows"]
     others = sorted(file.stem for file in folder.glob("*.yaml") if file.stem not in first)
     rows = []
     for name in [*first, *others]:

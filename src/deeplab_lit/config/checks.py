@@ -10,7 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from deeplab_lit.config.compose import choices
-from deeplab_lit.config.paths import tables
+from deeplab_lit.config.paths import PAPER, tables
 from deeplab_lit.config.recipes import RECIPES, BackboneRecipe, ModelRecipe, recipe
 from deeplab_lit.config.schemas import LossConfig, PolyConfig, StepConfig, TrainConfig
 from deeplab_lit.utils.errors import UserError
@@ -87,6 +87,8 @@ def _check_no_table() -> None:
             f"experiments={chosen} is a table: one at a time is run, as experiments={chosen} without -m; "
             f"one row of it is experiments={chosen}/ROW."
         )
+    if chosen == PAPER:
+        raise UserError(f"experiments={PAPER} is all tables: type it without -m.")
 
 
 def _check_pair(cfg: DictConfig) -> None:

@@ -14,6 +14,7 @@ from hydra.plugins.launcher import Launcher
 from deeplab_lit.cli.error_messages import explain
 from deeplab_lit.config.compose import compose
 from deeplab_lit.config.hydra_private import combinations, failures_as_results
+from deeplab_lit.config.paths import sweeper_of, tables
 from deeplab_lit.config.schemas import RowConfig, TrainConfig
 from deeplab_lit.sweeps.prerequisites import settle_start
 from deeplab_lit.training.own_process import launched_outside
@@ -87,14 +88,33 @@ def rows_with_options(name: str, rows: Sequence[str], overrides: Sequence[Overri
     return [[f"experiments={name}/{row}", *options] for row in chosen for options in combinations(others)]
 
 
+def rows_of_tables(name: str, tables: Sequence[str], overrides: Sequence[Override]) -> list[list[str]]:
+    """The overrides of each row of several tables, with the options that the user typed.
+
+    Args:
+        name: of the experiment, for messages.
+        tables: the names of the tables.
+        overrides: as of :func:`rows_with_options`.
+
+    Raises:
+        UserError: ``rows=`` is among the overrides, since each table has rows of its own.
+    """
+    if any(each.get_key_element() == "rows" for each in overrides):
+        raise UserError(
+            f"rows= chooses among the rows of one table, but experiments={name} has {len(tables)}: leave it out, or "
+            f"type experiments=TABLE, one of {', '.join(tables)}."
+        )
+    return [row for table in tables for row in rows_with_options(table, sweeper_of(table)["rows"], overrides)]
+
+
 def run_table(name: str, rows: Sequence[list[str]], launcher: Launcher) -> list[Job]:
-    """Run a whole table, print the state and scores of each row, and return the jobs.
+    """Run a whole table, or several, print the state and scores of each row, and return the jobs.
 
     If the config of a row has ``preview=true``, nothing is trained and a preview is printed instead.
 
     Args:
-        name: of the table.
-        rows: the overrides of each row, from :func:`rows_with_options`.
+        name: of the experiment.
+        rows: the overrides of each row, from :func:`rows_with_options` or :func:`rows_of_tables`.
         launcher: Hydra's launcher, which runs the jobs.
 
     Raises:
@@ -120,7 +140,8 @@ def run_table(name: str, rows: Sequence[list[str]], launcher: Launcher) -> list[
         for job in jobs:
             if job.state == "waiting":
                 job.start = settle_start(job.config, job.overrides, compose)
-    _show(name, jobs)
+    for of, its_jobs in _by_table(name, jobs).items():
+        _show(of, its_jobs)
     failed = [job for job in jobs if job.state == "failed"]
     if failed:
         raise UserError(f"{len(failed)} of {len(jobs)} rows of {name} failed: the same command tries them again.")
@@ -135,11 +156,11 @@ def plan(rows: Sequence[list[str]]) -> list[Job]:
     jobs: list[Job] = []
     for overrides in rows:
         _add(jobs, overrides)
-    before: set[tuple[frozenset[str], frozenset[str]]] = set()
+    before: set[tuple[str, frozenset[str], frozenset[str]]] = set()
     for job in jobs:
         lacks, marks = set(job.row.lacks or ()), set(job.row.marks)
         options = frozenset(each for each in job.overrides if not each.startswith("experiments="))
-        left = (options, frozenset(marks - lacks))
+        left = (job.row.table, options, frozenset(marks - lacks))
         if lacks & marks and left in before:
             job.state = "no data"
         before.add(left)
@@ -195,6 +216,16 @@ def _preview(jobs: list[Job]) -> None:
         planned.append(Planned(job.name, job.config, trains))
         trained.add(job.mark)
     preview(planned)
+
+
+def _by_table(name: str, jobs: list[Job]) -> dict[str, list[Job]]:
+    """The jobs of each table; the rows that a single table starts from are listed with its own."""
+    if name in tables():
+        return {name: jobs}
+    found: dict[str, list[Job]] = {}
+    for job in jobs:
+        found.setdefault(job.row.table, []).append(job)
+    return found
 
 
 def _count(jobs: list[Job], state: str) -> int:
