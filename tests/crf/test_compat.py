@@ -281,13 +281,18 @@ def test_in_processes_and_threads_as_people_call_it():
 
 
 def uses_several_threads(_):
-    return compat.DenseCRF2D(4, 3, 2)._parallel
+    return compat.DenseCRF2D(400, 300, 2)._parallel
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")
 def test_a_child_process_takes_one_thread():
     with ProcessPoolExecutor(1, get_context("fork")) as processes:
         assert uses_several_threads(0) and list(processes.map(uses_several_threads, [0])) == [False]
+
+
+def test_threads_are_not_started_for_a_few_pixels():
+    """On a busy machine their start takes 50 times as long as pydensecrf2 takes in all."""
+    assert not compat.DenseCRF2D(40, 30, 2)._parallel and compat.DenseCRF2D(200, 150, 2)._parallel
 
 
 def test_neither_the_crf_nor_its_other_interface_imports_torch():

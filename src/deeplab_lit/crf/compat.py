@@ -72,6 +72,7 @@ class NormalizationType(IntEnum):
 
 CONST_KERNEL, DIAG_KERNEL, FULL_KERNEL = KernelType
 NO_NORMALIZATION, NORMALIZE_BEFORE, NORMALIZE_AFTER, NORMALIZE_SYMMETRIC = NormalizationType
+_FEW = 16384  # labels of variables that one thread is through with before others would have started
 _IMPOSSIBLE = np.float32(1e30)  # in place of infinity, with which 0 * energy would be NaN
 _NAMES = dict(zip(NormalizationType, ("none", "before", "after", "symmetric"), strict=True))
 
@@ -98,7 +99,7 @@ class DenseCRF:
         nlabels: the number of labels.
 
     Attributes:
-        threads: None: all cores, but one in a child process of multiprocessing; 1: one.
+        threads: None: all cores, but one in a child process of multiprocessing or for a few variables; 1: one.
     """
 
     def __init__(self, nvar: int, nlabels: int) -> None:
@@ -203,7 +204,7 @@ class DenseCRF:
 
     @property
     def _parallel(self) -> bool:
-        return self.threads is None and parent_process() is None
+        return self.threads is None and parent_process() is None and self._count * self._labels >= _FEW
 
 
 class DenseCRF2D(DenseCRF):
