@@ -16,7 +16,7 @@ class UseConfig:
     checkpoint: str | None = key("a trained network: its run directory, its file, or its URL", None)
     fusion: str = key("over the scales: max_scores, mean_scores, max_probabilities or mean_probabilities", "max_scores")
     flip: bool = key("the mean of the image's and its mirror's probabilities, after the fusion", False)
-    flip_scales: bool = key("or the mean of the image and its mirror at each scale, of what is fused", False)
+    flip_scales: Any = key("true: or the mean of image and mirror at each scale, of what is fused; sum: the sum", False)
     max_side: int | None = key("pixels; the longest side of a scaled image; null: no bound", None)
     window: int = key("pixels; images with a longer side are looked at in windows that overlap", 1025)
     overlap: int = key("of the windows, pixels", 256)
