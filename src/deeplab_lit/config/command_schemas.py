@@ -74,6 +74,10 @@ class ScoreFilesConfig:
     )
     array: str | None = key("the name of the array in a dict or .npz file; null: the first known name", None)
     align_corners: bool = key("how smaller maps are enlarged bilinearly: whether corner pixels are aligned", False)
+    confidences: str | None = key(
+        "a folder of grey pictures beside masks, the probabilities that their pixels are right; null: they are certain",
+        None,
+    )
 
 
 @dataclass(kw_only=True)
@@ -81,7 +85,7 @@ class RefineConfig(ScoreFilesConfig):
     """The config of `python -m deeplab_lit.refine`."""
 
     images: str = key("a folder")
-    probabilities: str = key("a folder with NAME.npy, .npz, .pkl or .pth for each image")
+    probabilities: str = key("a folder with NAME.npy, .npz, .pkl or .pth, or a mask NAME.png, for each image")
     out: str = key("folder for the labels", decides=False)
     classes: str | None = key("a class list for the palette; null: VOC's palette", None, decides=False)
     save_probabilities: bool = key("also the refined ones, float16 .npz", False, decides=False)
@@ -99,7 +103,10 @@ _TAGS_ZERO_IS = "the class that 0 means in tags: foreground, the first class beh
 class PseudoConfig(ScoreFilesConfig):
     """The config of `python -m deeplab_lit.pseudo`."""
 
-    cams: str = key("a folder with NAME.npy, .npz, .pkl or .pth for each image: activation maps, from 0 to 1")
+    cams: str = key(
+        "a folder with NAME.npy, .npz, .pkl or .pth for each image: activation maps, from 0 to 1; or masks, NAME.png, "
+        "with background=given"
+    )
     images: str = key("a folder")
     out: str = key("folder for the masks and their list, train.txt", decides=False)
     values: str = key("with background=given: probabilities, or logits", "probabilities")
