@@ -151,3 +151,11 @@ def test_a_list_of_images_to_evaluate_on(tmp_path, voc_and_sbd):
     mine.write_text("000000000003\n")
     with pytest.raises(UserError, match="names '000000000003', which is none of the 2 validation images of"):
         source.split("val")
+
+
+def test_a_list_of_an_editor_of_windows(tmp_path):
+    root = write_voc(tmp_path / "voc")
+    (tmp_path / "mine.txt").write_bytes(b"\xef\xbb\xbfpicture_0 3\r\npicture_1\r\n")
+    source = VOC(root, train_list=tmp_path / "mine.txt")
+    assert source.split("train").ids == ["picture_0", "picture_1"]
+    assert source.tags("train") == {"picture_0": (3,), "picture_1": ()}

@@ -195,7 +195,8 @@ def read_list(path: Path) -> list[str]:
         UserError: the file is not text, has no line, or has the same line twice.
     """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        text = path.read_text(encoding="utf-8-sig")  # editors of Windows begin with a BOM
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not a text file ({error}): it holds one image id a line.") from error
     if not lines:
