@@ -189,8 +189,10 @@ def _shown(value: Any, values: Mapping[str, Any]) -> str:
         return "" if "" in cells else f"[{','.join(cells)}]"
     if isinstance(value, dict):
         return ""
-    told = re.fullmatch(r"\$\{unless:.*,(\$\{[\w.]+\})\}", str(value))
-    value = told[1] if told else value
+    if told := re.fullmatch(r"\$\{unless:\$\{([\w.]+)\},(\$\{[\w.]+\})\}", str(value)):
+        if _select(values, told[1], None) is not None:
+            return "null"
+        value = told[2]
     refers = re.fullmatch(r"\$\{(?:oc\.select:)?([\w.]+)(?:,(\w+))?\}", str(value))
     if refers:
         return _shown(_select(values, refers[1], yaml.load(refers[2] or "''", LOADER)), values)
@@ -213,9 +215,11 @@ def _follows(command: str) -> dict[str, Any]:
 
 
 def _values_of(choices: Mapping[str, str | None]) -> dict[str, Any]:
+    """The content of each chosen group, and the keys outside of groups that an experiment or a recipe sets."""
     files = {group: conf_folder() / group / f"{choice}.yaml" for group, choice in choices.items()}
     told = keys_set(choices)
-    return {group: merged(_values(file), told.get(group) or {}) for group, file in files.items() if file.is_file()}
+    of_groups = {group: merged(_values(file), told.get(group) or {}) for group, file in files.items() if file.is_file()}
+    return {**told, **of_groups}
 
 
 def _values(file: Path) -> dict[str, Any]:
