@@ -138,7 +138,7 @@ def test_the_keys_have_few_values():
 def test_folders_of_score_files(tmp_path):
     with pytest.raises(UserError, match="scores=.*nowhere is not a folder"):
         find_scores(str(tmp_path / "nowhere"), "scores")
-    with pytest.raises(UserError, match=r"holds no \.npy, \.npz, \.pkl, \.pth or \.pt file"):
+    with pytest.raises(UserError, match=r"holds no \.npy, \.npz, \.pkl, \.pth, \.pt or \.png file"):
         find_scores(str(tmp_path))
     (tmp_path / "sub").mkdir()
     for name in ("b.npy", "sub/b.npz", ".b-x.npz"):

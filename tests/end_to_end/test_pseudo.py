@@ -192,6 +192,35 @@ def test_mistakes_are_answered_in_one_sentence(user, arguments, words):
     assert done.stderr.startswith("error: ") and len(done.stderr.strip().splitlines()) == 1
 
 
+def test_masks_with_confidences_are_made_void_or_refined(user, tmp_path):
+    """The masks of `truth` with some void, and confidences that fall off from left to right."""
+    given, sure = {}, {}
+    for name in ("masks", "confidences"):
+        (tmp_path / name).mkdir()
+    for file in sorted((user / "truth").glob("*.png")):
+        given[file.stem] = np.array(Image.open(file))
+        given[file.stem][:5] = 255
+        sure[file.stem] = (
+            np.linspace(255, 0, given[file.stem].shape[1]).astype(np.uint8)[None].repeat(len(given[file.stem]), 0)
+        )
+        Image.fromarray(given[file.stem]).save(tmp_path / "masks" / file.name)
+        Image.fromarray(sure[file.stem]).save(tmp_path / "confidences" / file.name)
+    both = f"background=given cams=masks images={user / 'images'}"
+    use("pseudo", tmp_path, f"{both} out=same")
+    use("pseudo", tmp_path, f"{both} out=sure confidences=confidences uncertain=0.6")
+    use("pseudo", tmp_path, f"{both} out=crf confidences=confidences crf=v2_resnet101")
+    use("refine", tmp_path, f"probabilities=masks confidences=confidences images={user / 'images'} out=refined")
+    refined = masks(tmp_path / "refined")
+    for name, mask in given.items():
+        np.testing.assert_array_equal(masks(tmp_path / "same")[name], mask)
+        np.testing.assert_array_equal(
+            masks(tmp_path / "sure")[name], np.where(sure[name] / np.float32(255) < 0.6, 255, mask)
+        )
+        np.testing.assert_array_equal(masks(tmp_path / "crf")[name], refined[name])
+        assert 255 not in refined[name] and {*np.unique(refined[name])} <= {*np.unique(mask), 0}
+    use("pseudo", tmp_path, f"cams=masks images={user / 'images'} out=no", expect=1)
+
+
 def test_an_audit_leaves_numbers_and_a_page(user):
     use("pseudo", user, "cams=irn images=images out=audited")
     done = use("audit", user, "masks=audited/masks images=images out=report truth=truth tags=tags.txt pictures=3")

@@ -16,7 +16,7 @@ class UseConfig:
     checkpoint: str | None = key("a trained network: its run directory, its file, or its URL", None)
     fusion: str = key("over the scales: max_scores, mean_scores, max_probabilities or mean_probabilities", "max_scores")
     flip: bool = key("the mean of the image's and its mirror's probabilities, after the fusion", False)
-    flip_scales: bool = key("or the mean of the image and its mirror at each scale, of what is fused", False)
+    flip_scales: Any = key("true: or the mean of image and mirror at each scale, of what is fused; sum: the sum", False)
     max_side: int | None = key("pixels; the longest side of a scaled image; null: no bound", None)
     window: int = key("pixels; images with a longer side are looked at in windows that overlap", 1025)
     overlap: int = key("of the windows, pixels", 256)
@@ -74,6 +74,10 @@ class ScoreFilesConfig:
     )
     array: str | None = key("the name of the array in a dict or .npz file; null: the first known name", None)
     align_corners: bool = key("how smaller maps are enlarged bilinearly: whether corner pixels are aligned", False)
+    confidences: str | None = key(
+        "a folder of grey pictures beside masks, the probabilities that their pixels are right; null: they are certain",
+        None,
+    )
 
 
 @dataclass(kw_only=True)
@@ -81,7 +85,7 @@ class RefineConfig(ScoreFilesConfig):
     """The config of `python -m deeplab_lit.refine`."""
 
     images: str = key("a folder")
-    probabilities: str = key("a folder with NAME.npy, .npz, .pkl or .pth for each image")
+    probabilities: str = key("a folder with NAME.npy, .npz, .pkl or .pth, or a mask NAME.png, for each image")
     out: str = key("folder for the labels", decides=False)
     classes: str | None = key("a class list for the palette; null: VOC's palette", None, decides=False)
     save_probabilities: bool = key("also the refined ones, float16 .npz", False, decides=False)
@@ -99,7 +103,10 @@ _TAGS_ZERO_IS = "the class that 0 means in tags: foreground, the first class beh
 class PseudoConfig(ScoreFilesConfig):
     """The config of `python -m deeplab_lit.pseudo`."""
 
-    cams: str = key("a folder with NAME.npy, .npz, .pkl or .pth for each image: activation maps, from 0 to 1")
+    cams: str = key(
+        "a folder with NAME.npy, .npz, .pkl or .pth for each image: activation maps, from 0 to 1; or masks, NAME.png, "
+        "with background=given"
+    )
     images: str = key("a folder")
     out: str = key("folder for the masks and their list, train.txt", decides=False)
     values: str = key("with background=given: probabilities, or logits", "probabilities")

@@ -267,6 +267,9 @@ class TrainConfig:
     ema: float | None = key(
         "decay of a moving average of the weights, which is validated and kept; 0.99 to 0.9999", None
     )
+    keep: str = key(
+        'the checkpoint that is kept as best.ckpt and scored: that of the "best" validation, or the "last" one', "best"
+    )
     channels_last: bool | None = key("memory order of images and weights; null: with bf16", None, decides=False)
     tf32: bool = key("GPUs compute float32 in TF32, which is faster and coarser", True)
     compile: str = key(

@@ -72,6 +72,8 @@ class NormalizationType(IntEnum):
 
 CONST_KERNEL, DIAG_KERNEL, FULL_KERNEL = KernelType
 NO_NORMALIZATION, NORMALIZE_BEFORE, NORMALIZE_AFTER, NORMALIZE_SYMMETRIC = NormalizationType
+_FEW = 16384  # labels of variables that one thread is through with before others would have started
+_IMPOSSIBLE = np.float32(1e30)  # in place of infinity, with which 0 * energy would be NaN
 _NAMES = dict(zip(NormalizationType, ("none", "before", "after", "symmetric"), strict=True))
 
 
@@ -79,7 +81,7 @@ class ConstUnary:
     """Unary energies (labels, variables)."""
 
     def __init__(self, energies: ArrayLike) -> None:
-        self.energies = _array(energies, "ConstUnary")
+        self.energies: Floats = np.ascontiguousarray(energies, np.float32)
 
 
 class LogisticUnary(ConstUnary):
@@ -97,7 +99,7 @@ class DenseCRF:
         nlabels: the number of labels.
 
     Attributes:
-        threads: None: all cores, but one in a child process of multiprocessing; 1: one.
+        threads: None: all cores, but one in a child process of multiprocessing or for a few variables; 1: one.
     """
 
     def __init__(self, nvar: int, nlabels: int) -> None:
@@ -109,17 +111,23 @@ class DenseCRF:
         self._filters: list[Lattice] = []
 
     def setUnaryEnergy(self, u: ArrayLike) -> None:
-        """Set the unary energies (labels, variables): negative log-probabilities, or any other finite numbers.
+        """Set the unary energies (labels, variables): negative log-probabilities, or any other numbers.
+
+        An energy of infinity makes a label impossible, such as one whose probability is 0.
 
         Raises:
-            UserError: they have another shape, or are not finite.
+            UserError: they have another shape, hold NaN or minus infinity, or leave a variable no label.
         """
-        energies = _array(u, "unary energy")
+        energies = np.ascontiguousarray(u, np.float32)
         if energies.shape != (self._labels, self._count):
             raise UserError(
                 f"the unary energy is {energies.shape}: give ({self._labels}, {self._count}), labels by variables."
             )
-        self._energies = energies
+        if not (energies > -np.inf).all():
+            raise UserError("the unary energy holds NaN or minus infinity.")
+        if not (energies < np.inf).any(0).all():
+            raise UserError("the unary energy of a variable is infinite for all labels: no label is possible there.")
+        self._energies = np.minimum(energies, _IMPOSSIBLE)
 
     def setUnary(self, u: ConstUnary) -> None:
         """Set the unary energies from a :class:`ConstUnary` or :class:`LogisticUnary`."""
@@ -196,7 +204,7 @@ class DenseCRF:
 
     @property
     def _parallel(self) -> bool:
-        return self.threads is None and parent_process() is None
+        return self.threads is None and parent_process() is None and self._count * self._labels >= _FEW
 
 
 class DenseCRF2D(DenseCRF):

@@ -27,10 +27,11 @@ def unary_from_softmax(sm: ArrayLike, scale: float | None = None, clip: float | 
     if scale is not None:
         if not 0 < scale <= 1:
             raise UserError(f"scale={scale}: it is above 0 and at most 1.")
-        p = scale * p + (1 - scale) / len(p)
+        p = scale * p + (1 - scale) * np.full(p.shape, 1 / len(p))  # in double precision, as pydensecrf computes it
     if clip is not None:
         p = np.clip(p, clip, 1)
-    return np.ascontiguousarray(-np.log(p).reshape(len(p), -1), np.float32)
+    with np.errstate(divide="ignore"):  # a probability of 0 is an infinite energy
+        return np.ascontiguousarray(-np.log(p).reshape(len(p), -1), np.float32)
 
 
 def unary_from_labels(labels: ArrayLike, n_labels: int, gt_prob: float, zero_unsure: bool = True) -> Floats:
@@ -43,17 +44,19 @@ def unary_from_labels(labels: ArrayLike, n_labels: int, gt_prob: float, zero_uns
         zero_unsure: 0 stands for pixels whose labels are equally probable; the labels are 1 to ``n_labels``.
 
     Raises:
-        UserError: ``gt_prob`` is out of range, or a label is.
+        UserError: ``gt_prob`` is out of range, or a label is, or labels are no whole numbers.
     """
     if not 0 < gt_prob < 1:
         raise UserError(f"gt_prob={gt_prob}: it is between 0 and 1.")
-    flat = np.asarray(labels).ravel() - (1 if zero_unsure else 0)
+    given = np.asarray(labels)
+    if given.dtype.kind not in "biu":
+        raise UserError(f"the labels are {given.dtype}: give whole numbers.")
+    flat = given.ravel().astype(np.int64) - (1 if zero_unsure else 0)  # of unsigned numbers 0 - 1 would be 255
     lowest = -1 if zero_unsure else 0
     if len(flat) and not lowest <= flat.min() <= flat.max() < n_labels:
         first, last = (0, n_labels) if zero_unsure else (0, n_labels - 1)
-        found = np.asarray(labels)
         raise UserError(
-            f"the labels run from {found.min()} to {found.max()}: with n_labels={n_labels}, {first} to {last}."
+            f"the labels run from {given.min()} to {given.max()}: with n_labels={n_labels}, {first} to {last}."
         )
     others = (1 - gt_prob) / max(n_labels - 1, 1)
     probabilities = np.full((n_labels, len(flat)), others, np.float64)
@@ -71,9 +74,9 @@ def compute_unary(labels: ArrayLike, M: int, GT_PROB: float = 0.5) -> Floats:
 
 
 def softmax_to_unary(sm: ArrayLike, GT_PROB: float = 1) -> Floats:
-    """The old name of :func:`unary_from_softmax`, with ``GT_PROB`` as its scale."""
+    """The old name of :func:`unary_from_softmax`, with ``GT_PROB`` as its scale and without a clip."""
     warnings.warn("softmax_to_unary is the old name of unary_from_softmax.", DeprecationWarning, stacklevel=2)
-    return unary_from_softmax(sm, None if GT_PROB == 1 else GT_PROB)
+    return unary_from_softmax(sm, None if GT_PROB == 1 else GT_PROB, clip=None)
 
 
 def create_pairwise_gaussian(sdims: float | Sequence[float], shape: Sequence[int]) -> Floats:

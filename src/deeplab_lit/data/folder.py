@@ -39,6 +39,8 @@ class Folder(Layout):
             or ``binary`` is set for more than two classes.
     """
 
+    list_key = "data.train"
+
     def __init__(
         self,
         root: str | Path,

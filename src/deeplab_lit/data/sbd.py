@@ -37,7 +37,8 @@ class VOCAug(VOC):
     Args:
         root: the folder of VOC 2012, as in :class:`VOC`.
         sbd: the folder that holds SBD's cls, img, train.txt and val.txt, or one that holds benchmark_RELEASE/dataset;
-            None: the folder that ``download`` fills; False: train on VOC's own list and masks alone.
+            None: the folder that ``download`` fills, or none if both ``train_list`` and ``train_masks`` are given;
+            False: train on VOC's own list and masks alone.
         converted: the folder for the PNGs made of SBD's masks; None: one in the cache folder.
         val: the VOC list to evaluate on; its images are left out of the training.
         train_masks: as in :class:`VOC`; SBD's masks are then not needed.
@@ -59,7 +60,8 @@ class VOCAug(VOC):
         val_list: str | Path | None = None,
     ) -> None:
         super().__init__(root, "train", val, None, train_masks, download, train_list, val_list)
-        self._without_sbd = sbd is False
+        # a list and a folder of masks say which images are trained on, and with what
+        self._without_sbd = sbd is False or (sbd is None and train_list is not None and train_masks is not None)
         self._sbd_given = Path(sbd).expanduser() if sbd else cache_folder() / "sbd"
         self._converted = cache_folder() / "sbd_masks" if converted is None else Path(converted).expanduser()
 
@@ -115,7 +117,8 @@ class VOCAug(VOC):
                 raise UserError(
                     f"{path} does not exist: give data.sbd=FOLDER (roots.sbd=FOLDER for a row of a table), the one "
                     "that holds SBD's train.txt, val.txt and cls (benchmark_RELEASE/dataset in its archive), or "
-                    "data.download=true."
+                    "data.download=true. Without SBD, data.sbd=false trains on VOC's own list, and data.train_list= "
+                    "with data.train_masks= on yours."
                 )
             lists.append([inside(id, path) for id in read_list(path)])
         return trainaug(lists[0], lists[1], self._own(), self._held_out())

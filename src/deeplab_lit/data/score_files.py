@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from deeplab_lit.config.command_schemas import ScoreFilesConfig
 from deeplab_lit.data.array_files import ENDINGS, read_arrays
 from deeplab_lit.data.labels import VOID
+from deeplab_lit.data.mask_scores import read_mask_scores
 from deeplab_lit.utils.arrays import Floats
 from deeplab_lit.utils.errors import UserError, closest
 
@@ -52,7 +53,7 @@ def check_form(form: ScoreFilesConfig) -> None:
 
 
 def find_scores(given: str, key: str = "probabilities") -> dict[str, Path]:
-    """The score files in a folder and all folders below it, by their names without ending.
+    """The score files in a folder and all folders below it, by their names without ending; masks where none is there.
 
     Raises:
         UserError: there is none, or two files have the same name.
@@ -61,7 +62,8 @@ def find_scores(given: str, key: str = "probabilities") -> dict[str, Path]:
     if not folder.is_dir():
         raise UserError(f"{key}={folder} is not a folder: give one that holds NAME.npy or NAME.npz.")
     found: dict[str, Path] = {}
-    for file in sorted(each for ending in ENDINGS for each in folder.rglob(f"*{ending}")):
+    files = [each for ending in ENDINGS for each in folder.rglob(f"*{ending}")] or folder.rglob("*.png")
+    for file in sorted(files):
         if file.name.startswith("."):  # left by a process that was killed while it wrote
             continue
         name = file.relative_to(folder).with_suffix("").as_posix()
@@ -69,7 +71,7 @@ def find_scores(given: str, key: str = "probabilities") -> dict[str, Path]:
             raise UserError(f"{found[name]} and {file} are both probabilities of {name}: take one away.")
         found[name] = file
     if not found:
-        raise UserError(f"{key}={folder} holds no {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]} file.")
+        raise UserError(f"{key}={folder} holds no {', '.join(ENDINGS)} or .png file.")
     return found
 
 
@@ -79,7 +81,7 @@ def read_scores(path: Path, size: tuple[int, int], form: ScoreFilesConfig) -> Sc
     The file holds an array (C, h, w) or (1, C, h, w) of all classes, in a dict under one of the known names or that of
     ``form.array``; or a dict of ``keys``, the indices of some classes, and such a name with the maps (K, h, w) of them;
     or a dict from class indices to maps (h, w). Numbers are float16, float32, float64, or uint8 from 0 to 255, which
-    becomes 0 to 1.
+    becomes 0 to 1. A .png file is a mask (:func:`deeplab_lit.data.mask_scores.read_mask_scores`).
 
     Args:
         path: the file.
@@ -90,6 +92,10 @@ def read_scores(path: Path, size: tuple[int, int], form: ScoreFilesConfig) -> Sc
         UserError: the file is no such file, or its maps have another aspect ratio than the image; the message does not
             name the file. A WrongForm: the form does not say what the file holds.
     """
+    if path.suffix == ".png":
+        return ScoreMaps(*read_mask_scores(path, size, form.confidences), 0.0, True)
+    if form.confidences is not None:
+        raise WrongForm(f"confidences={form.confidences} belongs to masks, NAME.png, and it is none: leave it out.")
     content = read_arrays(path, _most(size))
     if not isinstance(content, Mapping):
         return _scores(_all_classes(content, size), None, size, form)

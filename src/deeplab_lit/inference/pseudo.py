@@ -17,6 +17,7 @@ from deeplab_lit.data.background_scores import AUTO, BackgroundMethod, backgroun
 from deeplab_lit.data.class_list import labels_of
 from deeplab_lit.data.image_files import read_image
 from deeplab_lit.data.image_tags import check_tags, read_tags
+from deeplab_lit.data.labels import VOID
 from deeplab_lit.data.mask_files import read_mask
 from deeplab_lit.data.score_files import find_scores
 from deeplab_lit.inference.cam_masks import mask_between, mask_of
@@ -98,7 +99,10 @@ def _maker(
         kept = np.arange(len(scores), dtype=np.uint8)
         if folder.tags is not None:
             kept = kept[np.isin(kept, [0, *folder.tags[name]])]
-        return image, mask_of(image, scores[kept], kept, crf, config.uncertain)
+        mask = mask_of(image, scores[kept], kept, crf, config.uncertain)
+        if folder.files[name].suffix == ".png" and (crf is None or len(kept) == 1):
+            mask[read_mask(folder.files[name]) == VOID] = VOID  # nothing has found their classes
+        return image, mask
 
     def of_cams(name: str) -> tuple[Bytes, Bytes]:
         image, cams = folder.read(name)

@@ -17,6 +17,9 @@ from deeplab_lit.models.resize import resize, scaled_size
 Fusion = Literal["max_scores", "mean_scores", "max_probabilities", "mean_probabilities"]
 """Over the scales, the maximum or the mean, of the scores or of the probabilities, at each pixel and class."""
 
+Mirrored = Literal[False, True, "sum"]
+"""Whether the mirror image is taken too: True for the mean of both, ``"sum"`` for their sum."""
+
 
 class FusedScales(nn.Module):
     """A network at several scales of its input, each upsampled to the image before the scales are fused.
@@ -25,7 +28,8 @@ class FusedScales(nn.Module):
         network: the network.
         scales: factors of the input size, above 1 too.
         fusion: what is fused over the scales, and how.
-        mirrored: take at each scale the mean over the input and its mirror image, of what is fused.
+        mirrored: take at each scale the mean over the input and its mirror image, of what is fused; or the sum, which
+            doubles scores.
         max_side: the longest side in pixels of a scaled input; larger ones are scaled to it. Scales that are equal then
             count once. None: no bound.
 
@@ -38,7 +42,7 @@ class FusedScales(nn.Module):
         network: DeepLab,
         scales: Sequence[float],
         fusion: Fusion = "max_scores",
-        mirrored: bool = False,
+        mirrored: Mirrored = False,
         max_side: int | None = None,
     ) -> None:
         super().__init__()
@@ -75,7 +79,8 @@ class FusedScales(nn.Module):
         views = [self._upsampled(x, image)]
         if self.mirrored:
             views.append(self._upsampled(x.flip(-1), image).flip(-1))
-        return torch.stack([view.softmax(1) if of_probabilities else view for view in views]).mean(0)
+        each = torch.stack([view.softmax(1) if of_probabilities else view for view in views])
+        return each.sum(0) if self.mirrored == "sum" else each.mean(0)
 
     def _upsampled(self, x: Tensor, image: Tensor) -> Tensor:
         return resize(self.network(x).float(), (image.shape[-2], image.shape[-1]), self.align_corners)

@@ -30,7 +30,7 @@ from deeplab_lit.weights.read import read
 
 
 def score_best(training: Training, command: str) -> Result:
-    """Score the best checkpoint of a training after its last step, and write result.json and pictures.
+    """Score the kept checkpoint of a training after its last step, and write result.json and pictures.
 
     Args:
         training: after its last step.
@@ -46,7 +46,8 @@ def score_best(training: Training, command: str) -> Result:
     if segmenter.validated_at != trainer.global_step:
         trainer.validate(segmenter, data, verbose=False)
         assert segmenter.scores is not None
-        if training.best.best_model_score is None or segmenter.scores.miou > training.best.best_model_score:
+        best = training.best.best_model_score
+        if training.config.keep == "last" or best is None or segmenter.scores.miou > best:
             trainer.save_checkpoint(run.best)
     trainer.save_checkpoint(run.last)
     trainer.strategy.barrier()
