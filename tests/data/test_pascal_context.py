@@ -238,8 +238,15 @@ def test_what_is_missing_or_wrong_is_said_in_one_sentence(root, tmp_path, how, w
     assert "\n" not in str(caught.value)
 
 
+def test_the_classes_are_known_without_the_data():
+    sizes = [len(PascalContext(classes=classes, background=b).labels) for classes in (59, 33) for b in (True, False)]
+    assert sizes == [60, 59, 34, 33]
+
+
 def test_more_classes_than_a_byte_holds(root):
-    with pytest.raises(UserError, match=r"data\.classes=459: masks are bytes, .*type data\.classes=59 or"):
+    with pytest.raises(
+        UserError, match=r"data\.classes=459: masks are bytes, .*type data\.classes=59, .* or data\.classes=33"
+    ):
         PascalContext(root, classes=459)
     with pytest.raises(UserError, match=r"data\.classes=60: choose 59 or 33"):
         PascalContext(root, classes=60)

@@ -66,7 +66,8 @@ class PascalContext(VOC2010):
 
     - ``trainval/ID.mat``: the variable LabelMap (H, W) with the numbers 1 to 459 of labels.txt, from the data set's
       trainval.tar.gz.
-    - ``SegmentationClassContext/ID.png``: 0 for the background, and 1 to 59 in the order of the names.
+    - ``SegmentationClassContext/ID.png``: 0 for the background, and 1 to 59 in the order of the names, as public
+      converters make of trainval_merged.json, which is not read itself.
     - ``59_context_labels/ID.png`` or ``33_context_labels/ID.png``: 0 for the background, and the numbers of
       59_labels.txt or 33_labels.txt, from the data set's archives of these names.
 
@@ -109,10 +110,10 @@ class PascalContext(VOC2010):
         if classes == CATEGORIES:
             raise UserError(
                 "data.classes=459: masks are bytes, whose value 255 is void, so a label set has 255 classes at most; "
-                "type data.classes=59 or data.classes=33 for the most frequent ones."
+                "type data.classes=59, the most frequent ones and background, or data.classes=33."
             )
         if classes not in (59, 33):
-            raise UserError(f"data.classes={classes}: choose 59 or 33, the most frequent classes.")
+            raise UserError(f"data.classes={classes}: choose 59 or 33.")
         self.forms = (_PNGS, _MATS, *((_OFFICIAL_33,) if classes == 33 else ()), _OFFICIAL_59)
         names = tuple(_NUMBERS) if classes == 59 else _LISTED_33
         self.labels = LabelSet((_BACKGROUND, *names) if background else names)
