@@ -61,3 +61,29 @@ def write_sbd(root, ids, train, seed=1):
     (root / "train.txt").write_text("\n".join(ids[:train]) + "\n")
     (root / "val.txt").write_text("\n".join(ids[train:]) + "\n")
     return masks
+
+
+def write_voc2010(root, sizes, train):
+    """VOC 2010's images of the given (height, width) and its own lists; the first ``train`` images are to train on."""
+    rng = np.random.default_rng(2)
+    (root / "JPEGImages").mkdir(parents=True)
+    (root / "ImageSets" / "Main").mkdir(parents=True)
+    ids = [f"2008_{number:06}" for number in range(len(sizes))]
+    for id, (height, width) in zip(ids, sizes, strict=True):
+        picture = Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8))
+        picture.save(root / "JPEGImages" / f"{id}.jpg")
+    for name, some in (("train", ids[:train]), ("val", ids[train:])):
+        (root / "ImageSets" / "Main" / f"{name}.txt").write_text("\n".join(some) + "\n")
+    return ids
+
+
+def part_annotation(objects):
+    """PASCAL-Part's anno: (class, class_ind, mask, [(part_name, mask), ...]) of each object."""
+    entries = np.empty((1, len(objects)), [("class", "O"), ("class_ind", "O"), ("mask", "O"), ("parts", "O")])
+    for number, (name, index, mask, parts) in enumerate(objects):
+        listed = np.zeros((0, 0))  # what MATLAB writes for an object without parts
+        if parts:
+            listed = np.empty((1, len(parts)), [("part_name", "O"), ("mask", "O")])
+            listed[0] = [(part, pixels) for part, pixels in parts]
+        entries[0, number] = (name, np.uint8(index), mask, listed)
+    return {"anno": {"imname": "2008_000000", "objects": entries}}

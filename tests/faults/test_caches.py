@@ -10,11 +10,13 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import savemat
 
 from deeplab_lit.data.coco import COCO
+from deeplab_lit.data.person_part import PersonPart
 from deeplab_lit.data.sbd import VOCAug
 from tests.conftest import write_voc
-from tests.data.layouts import write_sbd
+from tests.data.layouts import part_annotation, write_sbd, write_voc2010
 
 COUNT = 150
 
@@ -47,8 +49,24 @@ def coco(root):
     return f"COCO({str(root / 'coco')!r}, converted={str(root / 'made')!r})", masks
 
 
+def parts(root):
+    """Every third image has no person; the mask of another one is a torso of known size."""
+    ids = write_voc2010(root / "VOC2010", [(24, 30)] * COUNT, train=COUNT - 2)
+    (root / "VOC2010" / "Annotations_Part").mkdir()
+    masks = {}
+    for number, id in enumerate(ids):
+        mask = np.zeros((24, 30), bool)
+        mask[: 1 + number % 24] = True
+        persons = [("person", 15, mask, [("torso", mask)])] if number % 3 else []
+        savemat(root / "VOC2010" / "Annotations_Part" / f"{id}.mat", part_annotation([*persons, ("cat", 8, mask, [])]))
+        if persons:
+            masks[id] = 2 * mask.astype(np.uint8)
+    return f"PersonPart({str(root / 'VOC2010')!r}, converted={str(root / 'made')!r})", masks
+
+
 SCRIPT = """
 from deeplab_lit.data.coco import COCO
+from deeplab_lit.data.person_part import PersonPart
 from deeplab_lit.data.sbd import VOCAug
 if __name__ == "__main__":
     {source}.prepare()
@@ -61,7 +79,7 @@ def begin(script):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make", [sbd, coco])
+@pytest.mark.parametrize("make", [sbd, coco, parts])
 def test_masks_are_whole_whoever_is_killed(tmp_path, make):
     source, masks = make(tmp_path)
     script = tmp_path / "make.py"
@@ -81,9 +99,8 @@ def test_masks_are_whole_whoever_is_killed(tmp_path, make):
     for process in both:
         _, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
-    train = {"VOCAug": VOCAug, "COCO": COCO}
-    split = eval(source, train).listing("train")
-    assert len(split) >= COUNT
+    split = eval(source, {"VOCAug": VOCAug, "COCO": COCO, "PersonPart": PersonPart}).listing("train")
+    assert len(split) >= (len(masks) - 2 if make is parts else COUNT)
     for id, path in zip(split.ids, split.masks, strict=True):
         if id in masks:
             np.testing.assert_array_equal(np.array(Image.open(path)), masks[id])

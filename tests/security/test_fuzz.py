@@ -34,6 +34,8 @@ from deeplab_lit.data.image_tags import read_tags
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.mask_files import MaskCoding, read_mask
 from deeplab_lit.data.normalization import Normalization
+from deeplab_lit.data.pascal_context import PascalContext, read_label_map
+from deeplab_lit.data.person_part import read_parts
 from deeplab_lit.data.pixel_weights import read_pixel_weights
 from deeplab_lit.data.safe_pickle import read_pickle
 from deeplab_lit.data.sbd import read_sbd_mask
@@ -48,6 +50,7 @@ from deeplab_lit.weights.description import checked, describe, to_text
 from deeplab_lit.weights.initialize import initialize
 from deeplab_lit.weights.recognition import convert_state_dict
 from deeplab_lit.weights.state_dicts import known
+from tests.data.layouts import part_annotation
 from tests.weights import caffe_nets
 
 COUNT = int(os.environ.get("DEEPLAB_LIT_FUZZ", "40"))
@@ -155,6 +158,9 @@ def test_split_lists(content):
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "JPEGImages").mkdir()
         survives(reader, content, "ImageSets/Segmentation/train.txt", folder)
+        survives(
+            lambda path: PascalContext(path.parents[2]).listed_ids("train"), content, "ImageSets/Main/train.txt", folder
+        )
 
 
 @fuzz
@@ -181,6 +187,21 @@ def _mat(**options):
 @given(damaged([_mat(), _mat(do_compression=True)]))
 def test_sbd_masks(content):
     survives(read_sbd_mask, content)
+
+
+def _annotations(**options):
+    """A file of PASCAL-Context and one of PASCAL-Part."""
+    labels, parts = io.BytesIO(), io.BytesIO()
+    mask = np.array(_MASK) > 99
+    savemat(labels, {"LabelMap": np.array(_MASK).astype(np.uint16) + 200}, **options)
+    savemat(parts, part_annotation([("person", 15, mask, [("head", mask), ("neck", ~mask)])] * 2), **options)
+    return [labels.getvalue(), parts.getvalue()]
+
+
+@fuzz
+@given(damaged([*_annotations(), *_annotations(do_compression=True)]), st.sampled_from([read_label_map, read_parts]))
+def test_annotations_of_voc_2010(content, reader):
+    survives(reader, content)
 
 
 _JSON = st.recursive(

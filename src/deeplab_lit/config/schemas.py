@@ -192,6 +192,7 @@ class RootsConfig:
     """Root folders of the data sets, for all commands and rows; null: the folder that a download writes to."""
 
     voc: str | None = key("the folder that holds JPEGImages", None)
+    voc2010: str | None = key("VOC 2010's folder, which holds JPEGImages and ImageSets", None)
     sbd: Any = key("the folder that holds SBD's cls, train.txt, val.txt; false: train on VOC's own masks", None)
     coco: str | None = key("the folder that holds annotations, train2017, val2017", None)
     pascal_context: str | None = key("the folder of VOC 2010 with PASCAL-Context's annotations", None)

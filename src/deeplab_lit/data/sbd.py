@@ -7,18 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from deeplab_lit.data.base import Entry, inside, read_list
 from deeplab_lit.data.downloads import download_sbd, fetch_once
-from deeplab_lit.data.image_files import write_mask
-from deeplab_lit.data.labels import LabelSet
-from deeplab_lit.data.mat_files import byte_matrix
+from deeplab_lit.data.mask_conversion import convert_once
+from deeplab_lit.data.mat_files import read_mat, struct_entries
 from deeplab_lit.data.voc import VOC
 from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.errors import UserError
-from deeplab_lit.utils.files import replacing
 from deeplab_lit.utils.homes import cache_folder
-from deeplab_lit.utils.locks import one_at_a_time
-from deeplab_lit.utils.parallel import spread
 from deeplab_lit.utils.progress import Progress
 
 
@@ -90,19 +88,8 @@ class VOCAug(VOC):
     def _convert(self, progress: Progress | None) -> None:
         own = set(self._own())
         wanted = [id for id in self.ids() if id not in own]
-        try:
-            self._converted.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"{self._converted} cannot be made for the converted masks ({error}): choose another data.converted="
-                "FOLDER."
-            ) from error
-        with one_at_a_time(self._converted):
-            there = {file.stem for file in self._converted.glob("*.png")}
-            convert = partial(_convert, self.sbd / "cls", self._converted, self.labels)
-            jobs = [id for id in wanted if id not in there]
-            for _ in spread(convert, jobs, f"converting SBD's masks once into {self._converted}", progress):
-                pass
+        read = partial(_read, self.sbd / "cls")
+        convert_once(self._converted, wanted, read, self.labels, "SBD's masks", progress)
 
     def ids(self) -> list[str]:
         """The training ids of trainaug, from the lists of SBD and VOC.
@@ -160,30 +147,20 @@ class VOCAug(VOC):
         return Entry(entry.id, image, mask, entry.tags)
 
 
-_NOT_SBD = "it is not one of SBD's cls/*.mat files."
-
-
 def read_sbd_mask(path: Path) -> Bytes:
     """The class indices, uint8 (H, W), of an SBD .mat file.
 
     Raises:
         UserError: the file does not exist, cannot be read, or is not one of SBD's.
     """
-    if not path.is_file():
-        raise UserError(f"{path} does not exist, but SBD's lists name it: extract the archive again.")
-    try:
-        return byte_matrix(path.read_bytes(), "GTcls", "Segmentation")
-    except KeyError as error:
-        raise UserError(f"{path} has no GTcls with a Segmentation: it is not one of SBD's cls/*.mat files.") from error
-    except TypeError as error:
-        raise UserError(
-            f"{path}: GTcls.Segmentation is no byte image: it is not one of SBD's cls/*.mat files."
-        ) from error
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path} cannot be read as a .mat file: {error}.") from error
+    found = struct_entries(read_mat(path, "GTcls", "SBD's archive"))
+    if not found or "Segmentation" not in found[0]:
+        raise UserError(f"{path} has no GTcls with a Segmentation: it is not one of SBD's cls/*.mat files.")
+    mask = found[0]["Segmentation"]
+    if isinstance(mask, np.ndarray) and mask.dtype == np.uint8 and mask.ndim == 2:
+        return mask
+    raise UserError(f"{path}: GTcls.Segmentation is no byte image: it is not one of SBD's cls/*.mat files.")
 
 
-def _convert(mats: Path, folder: Path, labels: LabelSet, id: str) -> None:
-    mask = read_sbd_mask(mats / f"{id}.mat")
-    with replacing(folder / f"{id}.png", sync=False) as temporary:
-        write_mask(mask, labels.colours, temporary)
+def _read(folder: Path, id: str) -> Bytes:
+    return read_sbd_mask(folder / f"{id}.mat")
