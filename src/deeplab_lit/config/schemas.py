@@ -194,6 +194,7 @@ class RootsConfig:
     voc: str | None = key("the folder that holds JPEGImages", None)
     sbd: Any = key("the folder that holds SBD's cls, train.txt, val.txt; false: train on VOC's own masks", None)
     coco: str | None = key("the folder that holds annotations, train2017, val2017", None)
+    cityscapes: str | None = key("the folder that holds leftImg8bit and gtFine", None)
 
 
 @dataclass
