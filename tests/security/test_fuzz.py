@@ -9,6 +9,7 @@ import json
 import os
 import pickle
 import pickletools
+import tarfile
 import tempfile
 import time
 import zipfile
@@ -41,6 +42,7 @@ from deeplab_lit.data.pixel_weights import read_pixel_weights
 from deeplab_lit.data.safe_pickle import read_pickle
 from deeplab_lit.data.sbd import read_sbd_mask
 from deeplab_lit.data.voc import VOC
+from deeplab_lit.inference import cityscapes_server, voc_server
 from deeplab_lit.inference.cams import read_cam_scores
 from deeplab_lit.inference.distributions import read_distribution
 from deeplab_lit.inference.trained import load
@@ -175,6 +177,26 @@ def test_split_lists(content):
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "JPEGImages").mkdir()
         survives(reader, content, "ImageSets/Segmentation/train.txt", folder)
+
+
+def _packages():
+    """A package for each test server."""
+    mask, tar, zipped = saved(_MASK, "PNG"), io.BytesIO(), io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w:gz") as package:
+        member = tarfile.TarInfo("results/VOC2012/Segmentation/comp6_test_cls/a.png")
+        member.size = len(mask)
+        package.addfile(member, io.BytesIO(mask))
+    with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as other:
+        other.writestr("berlin_000000_000000.png", saved(_NOISE.convert("L"), "PNG"))
+    return [tar.getvalue(), zipped.getvalue()]
+
+
+@fuzz
+@given(damaged(_packages()))
+def test_packages_for_servers(content):
+    images = {"a": Path("a.png"), "berlin_000000_000000": Path("berlin_000000_000000.png")}
+    survives(lambda path: voc_server.validate(path, images, LabelSet.voc(), 6), content)
+    survives(lambda path: cityscapes_server.validate(path, images), content)
 
 
 @fuzz
