@@ -9,7 +9,7 @@ from torch import nn
 
 from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.inference.predictor import Predictor
-from deeplab_lit.models import ASPP, DeepLab, ResNet
+from deeplab_lit.models import ASPP, VGG16, DeepLab, ResNet
 from deeplab_lit.models.analysis import field_of_view
 from deeplab_lit.models.folding import folds
 from deeplab_lit.models.heads import FieldOfView
@@ -183,7 +183,18 @@ def test_windows_cover_each_side_and_overlap_enough(window, overlap):
         )
         if window - overlap >= 32:
             assert not any(start % 32 for start in starts)
-    assert predictor()._places(2048) == [0, 512, 1024] and predictor()._places(1024) == [0]
+
+
+def test_windows_by_default_show_each_pixel_of_cityscapes_what_largefov_sees():
+    field = field_of_view(DeepLab(VGG16(), FieldOfView(512, 19, kernel_size=3, rate=12)))
+    p = predictor(window=1025, overlap=256)
+    assert field == 419 and p._places(2048) == [0, 512, 1024] and p._places(1024) == [0]
+    inside = np.zeros(2048, int)  # pixels to where the window ends that ends farthest away
+    for start in p._places(2048):
+        x = np.arange(start, min(2048, start + 1025))
+        left, right = (x - start if start else 2048), (start + 1024 - x if start < 1024 else 2048)
+        inside[x] = np.maximum(inside[x], np.minimum(left, right))
+    assert inside.min() == 256 > field / 2
 
 
 def most_memory(work):

@@ -19,7 +19,7 @@ class UseConfig:
     flip_scales: bool = key("or the mean of the image and its mirror at each scale, of what is fused", False)
     max_side: int | None = key("pixels; the longest side of a scaled image; null: no bound", None)
     window: int = key("pixels; images with a longer side are looked at in windows that overlap", 1025)
-    overlap: int = key("of the windows, pixels", 256)
+    overlap: int = key("of neighbouring windows, pixels, at least", 256)
     device: str = key("or cpu, cuda, cuda:1, mps", "auto", decides=False)
     precision: str = key("or 32-true, bf16-mixed, 16-mixed", "auto", decides=False)
     tf32: bool = key("GPUs compute float32 in TF32", True, decides=False)

@@ -48,7 +48,9 @@ class Predictor:
         window: the longest side in pixels of an image that is processed whole; larger images are processed in windows
             of this size.
         overlap: the least number of pixels by which neighbouring windows overlap; the weights of their probabilities
-            fall off there.
+            fall off there. V2 gives none. With 256, each pixel of an image of 2048 x 1024 lies at least 256 pixels
+            from where one of its windows ends inside the image: more than half of the field of view of VGG-16 with
+            LargeFOV, which is 419.
         device: ``"auto"``, or PyTorch's name of a device; see :func:`deeplab_lit.utils.device.own_device`.
         precision: ``"auto"`` (bf16 where the device has it in hardware), or Lightning's name of a precision.
 
