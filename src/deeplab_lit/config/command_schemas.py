@@ -19,7 +19,7 @@ class UseConfig:
     flip_scales: Any = key("true: or the mean of image and mirror at each scale, of what is fused; sum: the sum", False)
     max_side: int | None = key("pixels; the longest side of a scaled image; null: no bound", None)
     window: int = key("pixels; images with a longer side are looked at in windows that overlap", 1025)
-    overlap: int = key("of the windows, pixels", 256)
+    overlap: int = key("of neighbouring windows, pixels, at least", 256)
     device: str = key("or cpu, cuda, cuda:1, mps", "auto", decides=False)
     precision: str = key("or 32-true, bf16-mixed, 16-mixed", "auto", decides=False)
     tf32: bool = key("GPUs compute float32 in TF32", True, decides=False)
@@ -53,12 +53,14 @@ class PredictConfig(UseConfig):
 
     images: str = key("a file, a folder with all below it, or a pattern such as 'a/*.jpg'", decides=False)
     out: str = key("folder for the labels", decides=False)
-    format: str = key("or voc_server: a package for the PASCAL VOC test server", "png", decides=False)
+    format: str = key(
+        "or voc_server, cityscapes_server: a package for the test server of that data set", "png", decides=False
+    )
     overlays: bool = key("also the images with the labels painted over them", True, decides=False)
     probabilities: bool = key("also float16 .npz, (classes, height, width)", False, decides=False)
     shard: str | None = key(_SHARD, None, decides=False)
     overwrite: bool = key("write files that are there already", False, decides=False)
-    comp: int = key("the server's competition: 6 with other training data than VOC's, 5 without", 6, decides=False)
+    comp: int = key("VOC's server's competition: 6 with other training data than VOC's, 5 without", 6, decides=False)
     list: str | None = key("of the ids that the package must hold; null: all images", None, decides=False)
     validate: str | None = key("a package to check instead of predicting", None, decides=False)
 

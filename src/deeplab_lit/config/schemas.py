@@ -195,8 +195,6 @@ class RootsConfig:
     voc2010: str | None = key("VOC 2010's folder, which holds JPEGImages and ImageSets", None)
     sbd: Any = key("the folder that holds SBD's cls, train.txt, val.txt; false: train on VOC's own masks", None)
     coco: str | None = key("the folder that holds annotations, train2017, val2017", None)
-    pascal_context: str | None = key("the folder of VOC 2010 with PASCAL-Context's annotations", None)
-    person_part: str | None = key("the folder of VOC 2010 with PASCAL-Part's annotations", None)
     cityscapes: str | None = key("the folder that holds leftImg8bit and gtFine", None)
 
 

@@ -32,7 +32,8 @@ class Layout:
 
     Args:
         train_masks: a folder with ID.png for each training example, used instead of the data set's own masks, such as
-            pseudo-labels; None: the data set's own masks.
+            pseudo-labels; None: the data set's own masks. Their pixel values are class indices, also where the data
+            set's own masks hold other numbers (``coding.values``).
         train_list: a text file with the training examples to use, one a line (see
             :func:`deeplab_lit.data.list_lines.parse_line`); None: all.
         val_list: such a file with the examples to evaluate on; None: all.
@@ -77,11 +78,12 @@ class Layout:
         where, entries, own = self._chosen(name)
         if name == "train" and self._own_lists:
             self._refuse_held_out(where, entries, own)
-        masks = [entry.mask for entry in entries]
+        masks, coding = [entry.mask for entry in entries], self.coding
         if name == "train" and self.train_masks is not None:
             masks = [self.train_masks / f"{entry.id}.png" for entry in entries]
+            coding = replace(coding, values=())
         ids, images = [entry.id for entry in entries], [entry.image for entry in entries]
-        return Split(ids, images, masks, len(self.labels), where, self.coding)
+        return Split(ids, images, masks, len(self.labels), where, coding)
 
     def tags(self, name: str) -> dict[str, tuple[int, ...]]:
         """The image tags in the list of ``"train"`` or ``"val"``: the id of each example -> the numbers in its line.

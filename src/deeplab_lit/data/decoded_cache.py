@@ -6,12 +6,12 @@ import hashlib
 import mmap
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from deeplab_lit.data.mask_files import INDICES, MaskCoding
+from deeplab_lit.data.mask_files import MaskCoding
 from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.files import replacing, write_text
 from deeplab_lit.utils.homes import cache_folder
@@ -36,16 +36,14 @@ class DecodedCache:
         folder: the folder of the files, best on a local disk or below /dev/shm.
         bound: the largest size of all files in the folder together, in bytes. Files of other data sets are deleted to
             make room, the oldest first.
-        files: the image and mask files of the examples of all splits. An example whose file changes is decoded again.
+        files: the image and mask files of the examples of all splits, each pair with how the pixels of its mask stand
+            for classes. An example whose file changes is decoded again.
         num_classes: the number of classes that the masks were checked against.
-        coding: how the pixels of masks stand for classes.
     """
 
-    def __init__(
-        self, folder: Path, bound: int, files: Iterable[Pair], num_classes: int, coding: MaskCoding = INDICES
-    ) -> None:
+    def __init__(self, folder: Path, bound: int, files: Mapping[Pair, MaskCoding], num_classes: int) -> None:
         self._folder, self._bound, self._full = folder, bound, False
-        self._names = {pair: f"{_key(pair, num_classes, coding)}.raw" for pair in files}
+        self._names = {pair: f"{_key(pair, num_classes, coding)}.raw" for pair, coding in files.items()}
         folder.mkdir(parents=True, exist_ok=True)
         with one_at_a_time(self._used):
             write_text(self._used, str(self._evict()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,7 @@ def _predictor(training: Training) -> Predictor:
         training.segmenter.network.eval(),
         training.plan.normalization,
         training.config.eval_size,
+        window=sys.maxsize,  # the validation takes images whole
         device=str(training.trainer.strategy.root_device),
         precision=precision if precision in PRECISIONS else "auto",
     )
