@@ -125,4 +125,5 @@ class VOC2010(Layout):
         return ids
 
     def image(self, id: str) -> Path:
+        """The file of an image."""
         return self.root / "JPEGImages" / f"{id}.jpg"
