@@ -12,8 +12,8 @@ os.environ["WANDB_SILENT"] = "true"
 # a tenth of the start of a command is the compilation of the sources, which is kept
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-import lightning  # before the hook, under which libraries are compiled from their sources
-import torchvision
+import lightning  # noqa: F401 -- before the hook, under which libraries are compiled from their sources
+import torchvision  # noqa: F401
 from jaxtyping import install_import_hook
 
 install_import_hook(

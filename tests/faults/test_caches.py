@@ -120,7 +120,6 @@ def test_masks_are_whole_whoever_is_killed(tmp_path, make):
         if id in masks:
             np.testing.assert_array_equal(np.array(Image.open(path)), masks[id])
 
-
     train = {"VOCAug": VOCAug, "COCO": COCO, "Cityscapes": Cityscapes}
     split = eval(source, train).listing("train")
     assert len(split) >= COUNT

@@ -97,7 +97,7 @@ def _check_no_table() -> None:
             f"one row of it is experiments={chosen}/ROW."
         )
     if chosen == PAPER:
-        raise UserError(f"experiments={PAPER} is all tables: type it without -m.")
+        raise UserError(f"experiments={PAPER} is all tables: type it alone, with rows=TABLE,TABLE for some of them.")
 
 
 def _check_pair(cfg: DictConfig) -> None:

@@ -281,7 +281,11 @@ class TrainConfig:
     preview: bool = key(
         "true: say what the training, or each row of a table, would take here, and end", False, decides=False
     )
-    rows: str | None = key("of a table: those of its rows that run, as baseline,msc; null: all", None, decides=False)
+    rows: str | None = key(
+        "those rows of a table that run, as baseline,msc, or those tables of experiments=paper; null: all",
+        None,
+        decides=False,
+    )
     output: str = key("folder that holds the run directories", "runs", decides=False)
     resume: str | None = key('"auto", or a run directory or checkpoint', decides=False)
     roots: RootsConfig = key("where data lie", decides=False)

@@ -78,33 +78,37 @@ def rows_with_options(name: str, rows: Sequence[str], overrides: Sequence[Overri
     Raises:
         UserError: the table has no such row.
     """
-    typed = [each for each in overrides if each.get_key_element() == "rows"]
-    # the words behind the key, whichever way the list is written
-    wanted = [row for each in combinations(typed[-1:]) for one in each for row in re.findall(r"[\w-]+", one)[1:]]
-    if unknown := [row for row in wanted if row not in rows and row != "null"]:
-        raise UserError(f"rows={unknown[0]}: the rows of {name} are {', '.join(rows)}.{closest(unknown[0], rows)}")
-    chosen = [row for row in rows if row in wanted] or rows
     others = [each for each in overrides if each.get_key_element() not in ("experiments", "rows")]
+    chosen = _chosen(name, rows, overrides, "rows")
     return [[f"experiments={name}/{row}", *options] for row in chosen for options in combinations(others)]
 
 
+def _chosen(name: str, known: Sequence[str], overrides: Sequence[Override], what: str) -> Sequence[str]:
+    """Those of the known rows, or tables, that ``rows=`` among the overrides names; all of them without it."""
+    typed = [each for each in overrides if each.get_key_element() == "rows"]
+    # the words behind the key, whichever way the list is written
+    wanted = [one for each in combinations(typed[-1:]) for text in each for one in re.findall(r"[\w-]+", text)[1:]]
+    if unknown := [each for each in wanted if each not in known and each != "null"]:
+        raise UserError(
+            f"rows={unknown[0]}: the {what} of {name} are {', '.join(known)}.{closest(unknown[0], list(known))}"
+        )
+    return [each for each in known if each in wanted] or known
+
+
 def rows_of_tables(name: str, tables: Sequence[str], overrides: Sequence[Override]) -> list[list[str]]:
-    """The overrides of each row of several tables, with the options that the user typed.
+    """The overrides of each row of several tables.
 
     Args:
         name: of the experiment, for messages.
         tables: the names of the tables.
-        overrides: as of :func:`rows_with_options`.
+        overrides: as of :func:`rows_with_options`, but ``rows=TABLE,TABLE`` names some of the tables.
 
     Raises:
-        UserError: ``rows=`` is among the overrides, since each table has rows of its own.
+        UserError: ``rows=`` names no table.
     """
-    if any(each.get_key_element() == "rows" for each in overrides):
-        raise UserError(
-            f"rows= chooses among the rows of one table, but experiments={name} has {len(tables)}: leave it out, or "
-            f"type experiments=TABLE, one of {', '.join(tables)}."
-        )
-    return [row for table in tables for row in rows_with_options(table, sweeper_of(table)["rows"], overrides)]
+    others = [each for each in overrides if each.get_key_element() != "rows"]
+    chosen = _chosen(name, tables, overrides, "tables")
+    return [row for table in chosen for row in rows_with_options(table, sweeper_of(table)["rows"], others)]
 
 
 def run_table(name: str, rows: Sequence[list[str]], launcher: Launcher) -> list[Job]:
