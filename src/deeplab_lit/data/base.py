@@ -44,6 +44,7 @@ class Layout:
     labels: LabelSet
     root: Path
     coding: MaskCoding = INDICES
+    _mend = "add what is missing or take it off the list"  # what to do about missing files
 
     def __init__(
         self,
@@ -138,7 +139,7 @@ class Layout:
         Raises:
             UserError: the list or a listed file does not exist, the list is empty or names a file twice.
         """
-        return self.listing(name).checked()
+        return self.listing(name).checked(self._mend)
 
 
 def _known(line: str, by_id: dict[str, Entry], where: Path) -> Entry | None:
