@@ -213,3 +213,10 @@ def test_masks_drawn_by_earlier_versions_stay(tmp_path):
         digest = hashlib.file_digest(file, "sha256")
     digest.update(json.dumps([1, "coco", False, COCO_CLASSES]).encode())
     assert source._folder("train").name == f"instances_train2017-coco-{digest.hexdigest()[:12]}"
+
+
+def test_the_json_of_another_tool_is_named(tmp_path):
+    root = write_coco(tmp_path / "coco", [annotation(1, [SQUARE])])
+    (root / "annotations" / "instances_train2017.json").write_text('{"shapes": [], "imagePath": "a.jpg"}')
+    with pytest.raises(UserError, match=r"has no list 'images': .*; it is labelme's JSON of one image: .*data\.masks="):
+        COCO(root, converted=tmp_path / "png").prepare()

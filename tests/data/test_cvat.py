@@ -52,5 +52,6 @@ def test_the_class_list_may_be_named_below_the_root(tmp_path):
     root = write_cvat(tmp_path / "cvat", MASKS)
     given = {"images": "JPEGImages", "masks": "SegmentationClass"}
     assert Folder(root, "labelmap.txt", **given).labels.names == CLASSES
+    assert VOC(root, "default", "default", "labelmap.txt").labels.names == CLASSES
     with pytest.raises(UserError, match=r"class list labels\.txt does not exist"):
         Folder(root, "labels.txt", **given)

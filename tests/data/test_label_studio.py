@@ -196,14 +196,14 @@ COCO = {"images": [], "annotations": [], "categories": []}
         ([task(1, "a.jpg", [CRACK | {"value": 3}])], "has the labels None: a region has one"),
         (
             [task(1, "a.jpg", [result("keypointlabels", "crack", SIZE, x=1, y=2, width=1)])],
-            "type keypointlabels",
+            "type 'keypointlabels'",
         ),
         ([task(1, "a.jpg", [result("brushlabels", "crack", SIZE, rle=[0, 1, 1])])], "has a brush code of another size"),
         (
             [task(1, "a.jpg", [result("polygonlabels", "crack", SIZE, points=[[1, 2]])])],
             "a polygon without three",
         ),
-        ([task(1, "a.jpg", [result("rectanglelabels", "crack", SIZE, **HALF | {"x": None})])], "'None' where a number"),
+        ([task(1, "a.jpg", [result("rectanglelabels", "crack", SIZE, **HALF | {"x": None})])], "None where a number"),
         ([task(1, "a.jpg", [result("bitmasklabels", "crack", SIZE, imageDataURL="x")])], "no PNG in base64"),
         ([task(1, "a.jpg", [result("ellipselabels", "crack", SIZE, x=1, y=1, radiusX=0, radiusY=3)])], "the radii 0"),
     ],

@@ -132,6 +132,20 @@ def test_labels_of_no_class_are_counted_in_all_files(tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_a_key_for_pngs_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"data\.binary=true is for PNGs, but .* has annotations of JSON: leave it out"):
+        opened(write_labelme(tmp_path, MASKS), ["background", "crack"], binary=True)
+
+
+def test_bad_files_are_counted_and_the_others_are_drawn(tmp_path):
+    root = write_labelme(tmp_path, MASKS)
+    for id in ("a", "d"):
+        (root / f"{id}.json").write_text(labelme_json([labelme_shape("crack", SQUARE, "line")], (24, 32)))
+    with pytest.raises(UserError, match=r"is a line, .* \(1 other annotation\(s\) are bad too\)"):
+        opened(root)
+    assert len(list((root / ".masks").rglob("*.png"))) == len(MASKS) - 2
+
+
 def test_masks_are_drawn_once_and_anew_when_a_file_or_the_list_changes(tmp_path):
     root = write_labelme(tmp_path, MASKS)
     masks = read(opened(root))
@@ -182,7 +196,7 @@ COCO = {"images": [], "annotations": [], "categories": []}
         (json.dumps([{"id": 1, "annotations": []}]), r"Label Studio's JSON of all tasks: .*data\.masks=FILE"),
         (json.dumps({"_via_settings": {}}), r"VGG Image Annotator's JSON: .*data=coco"),
         (json.dumps({"regions": 1, "name": 2}), r"no JSON of labelme, .*it holds 'name', 'regions'\.$"),
-        ("[]", r"it is '\[\]'"),
+        ("[]", r"it is \[\]\.$"),
         (labelme_json([labelme_shape("crack", SQUARE)], (16, 21)), r"is of an image of 21x16 .*a\.png has 20x16"),
         (labelme_json([], (16, 20.5)), "a side of 20.5 pixels"),
         (labelme_json([labelme_shape(3, SQUARE)], (16, 20)), "shape 1 has no label"),

@@ -24,7 +24,7 @@ def test_colour_masks_with_cvats_list_and_binary_masks(tmp_path):
         Image.fromarray(np.array([(0, 0, 0), (250, 50, 83)], np.uint8)[mask]).save(file)
     for file in (root / "masks" / "val").iterdir():
         Image.fromarray(np.array(Image.open(file)) * 255).save(file)
-    arguments = ["data=folder", "data.root=mine", "data.classes=mine/labelmap.txt", "data.binary=true"]
+    arguments = ["data=folder", "data.root=mine", "data.classes=labelmap.txt", "data.binary=true"]
     done = use("check_data", tmp_path, *arguments)
     assert "bad files: 0" in done.stdout and "findings: 0" in done.stdout and "each 30x20" in done.stdout
     assert f"{100 * np.mean(shares):.2f} %" in done.stdout
@@ -36,12 +36,11 @@ def test_colour_masks_with_cvats_list_and_binary_masks(tmp_path):
     assert "crack" in done.stdout
 
 
-VOC_LIST = "data.classes=mine/labelmap.txt"
 TOOLS = {
     "cvat": (write_cvat, ["data=cvat"]),
     "cvat as voc": (
         write_cvat,
-        ["data=voc", "data.train=default", "data.val=default", "data.classes=mine/labelmap.txt"],
+        ["data=voc", "data.train=default", "data.val=default", "data.classes=labelmap.txt"],
     ),
     "labelme": (write_labelme, ["data=labelme", "data.classes=labels.txt"]),
     "label studio": (write_label_studio, ["data=folder", "data.masks=export.json", "data.classes=classes.txt"]),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deeplab_lit.data.regions import Region
-from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.errors import UserError, brief
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def whose(content: Any) -> str:
         if all("annotation_id" in each for each in content):
             return "it is Label Studio's JSON-MIN: export JSON instead, and give that file, data.masks=FILE"
         return f"it is a list of objects that hold {_some(sorted(map(str, content[0])))}"
-    return f"it is {str(content)[:40]!r}"
+    return f"it is {brief(content)}"
 
 
 def side(value: Any, where: str) -> int:
@@ -80,9 +80,9 @@ def side(value: Any, where: str) -> int:
         UserError: it is no whole number above 0.
     """
     if type(value) not in (int, float) or not 0 < value < 1 << 31 or value % 1:
-        raise UserError(f"{where}: an image has a side of {str(value)[:40]} pixels: it is a whole number above 0.")
+        raise UserError(f"{where}: an image has a side of {brief(value)} pixels: it is a whole number above 0.")
     return int(value)
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(repr(name[:30]) for name in names[:4]) + (", ..." if len(names) > 4 else "") or "nothing"
+    return ", ".join(brief(name) for name in names[:4]) + (", ..." if len(names) > 4 else "") or "nothing"

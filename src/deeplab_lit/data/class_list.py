@@ -55,6 +55,13 @@ def read_class_list(given: object) -> tuple[LabelSet, MaskCoding]:
     return labels, coloured(labels, void) if colours else INDICES
 
 
+def beside(given: str | Path | Sequence[str], root: Path) -> str | Path | Sequence[str]:
+    """A class list, or the file of that path below ``root`` if it exists there alone."""
+    if not isinstance(given, (str, Path)) or Path(given).expanduser().is_file():
+        return given
+    return root / given if (root / given).is_file() else given
+
+
 def label_values(given: object) -> tuple[dict[str, int], int | None]:
     """The mask value of each label that a region of an annotation may have, and that of the pixels outside all regions.
 

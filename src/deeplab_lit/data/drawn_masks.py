@@ -16,7 +16,7 @@ from deeplab_lit.data.coco_masks import check_size
 from deeplab_lit.data.image_files import image_sizes, read_image, write_mask
 from deeplab_lit.data.labels import VOID, LabelSet
 from deeplab_lit.utils.arrays import Bytes
-from deeplab_lit.utils.errors import UserError, closest
+from deeplab_lit.utils.errors import UserError, brief, closest
 from deeplab_lit.utils.files import replacing
 from deeplab_lit.utils.locks import one_at_a_time
 from deeplab_lit.utils.parallel import spread
@@ -50,7 +50,7 @@ class Job:
 
 
 def draw_missing(drawing: Drawing, jobs: Sequence[Job], folder: Path, progress: Progress | None = None) -> None:
-    """Draw the masks that do not exist, on all cores.
+    """Draw the masks that do not exist, on all cores. Masks that can be drawn are, whatever the others lack.
 
     Args:
         drawing: how annotations become masks.
@@ -59,8 +59,8 @@ def draw_missing(drawing: Drawing, jobs: Sequence[Job], folder: Path, progress: 
         progress: told how many masks are drawn.
 
     Raises:
-        UserError: the folder cannot be made, an annotation is malformed or does not fit its image, or labels have no
-            value. The last message counts the labels of all annotations.
+        UserError: the folder cannot be made, annotations are malformed or do not fit their images, or labels have no
+            value. The message names the first annotation and their number, or a label and the number of its regions.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -70,30 +70,45 @@ def draw_missing(drawing: Drawing, jobs: Sequence[Job], folder: Path, progress: 
         ) from error
     with one_at_a_time(folder):
         left = [job for job in jobs if not job.mask.is_file() or job.mask.stat().st_size == 0]
-        unknown: Counter[str] = Counter()
-        first: dict[str, str] = {}
-        what = f"drawing masks once into {folder}"
-        for job, labels in zip(left, spread(partial(_draw_one, drawing), left, what, progress), strict=True):
-            unknown.update(labels)
-            for label in labels:
-                first.setdefault(label, str(job.image))
-    if unknown:
-        label, count = unknown.most_common(1)[0]
-        rest = f" ({len(unknown) - 1} other label(s) too)" if len(unknown) > 1 else ""
-        raise UserError(
-            f"{count} region(s) have the label {label[:60]!r}, the first on {first[label]}, which data.classes does "
-            f"not name{rest}: add the line `{label[:60]}`, or `255 {label[:60]}` for void, or rename it there."
-            f"{closest(label, drawing.values)}"
-        )
+        work = partial(_draw_one, drawing)
+        found = list(spread(work, left, f"drawing masks once into {folder}", progress))
+    if problems := [each for each in found if isinstance(each, str)]:
+        rest = f" ({len(problems) - 1} other annotation(s) are bad too)" if len(problems) > 1 else ""
+        raise UserError(f"{problems[0]}{rest}")
+    unknown = {str(job.image): labels for job, labels in zip(left, found, strict=True) if isinstance(labels, dict)}
+    if any(unknown.values()):
+        raise UserError(_no_classes(unknown, drawing))
 
 
-def _draw_one(drawing: Drawing, job: Job) -> dict[str, int]:
-    """Write the mask of one image, unless regions have labels without a value, which are returned with their number."""
-    annotated = drawing.read(job.source)
-    unknown = Counter(each.label for each in annotated.regions if each.label not in drawing.values)
-    if unknown:
-        return dict(unknown)
-    mask = drawn(annotated, _size(annotated, job.image), drawing.values, drawing.outside)
+def _no_classes(labels: Mapping[str, Mapping[str, int]], drawing: Drawing) -> str:
+    """What is wrong with labels without a value, of which each image has numbers of regions."""
+    total: Counter[str] = Counter()
+    for each in labels.values():
+        total.update(each)
+    label, count = total.most_common(1)[0]
+    shown = brief(label)[1:-1]
+    first = next(image for image, each in labels.items() if label in each)
+    rest = f" ({len(total) - 1} other label(s) too)" if len(total) > 1 else ""
+    return (
+        f"{count} region(s) have the label {brief(label)}, the first on {first}, which data.classes does not name{rest}"
+        f": add the line `{shown}`, or `255 {shown}` for void, or rename it there.{closest(label, drawing.values)}"
+    )
+
+
+def _draw_one(drawing: Drawing, job: Job) -> dict[str, int] | str:
+    """Write the mask of one image, or return what keeps it from that.
+
+    Returns:
+        The number of regions with each label that has no value; empty if the mask was written. A text: what is wrong.
+    """
+    try:
+        annotated = drawing.read(job.source)
+        unknown = Counter(each.label for each in annotated.regions if each.label not in drawing.values)
+        if unknown:
+            return dict(unknown)
+        mask = drawn(annotated, _size(annotated, job.image), drawing.values, drawing.outside)
+    except UserError as error:
+        return str(error)
     with replacing(job.mask, sync=False) as temporary:
         write_mask(mask, drawing.labels.colours, temporary)
     return {}

@@ -12,7 +12,7 @@ from pathlib import Path
 from deeplab_lit.data.annotation_files import read_json, whose
 from deeplab_lit.data.annotations import Annotations, label_studio_annotations, labelme_annotations
 from deeplab_lit.data.base import Entry, Layout, find_list, inside, read_list, refuse_doubles
-from deeplab_lit.data.class_list import read_class_list
+from deeplab_lit.data.class_list import beside, read_class_list
 from deeplab_lit.data.image_files import pictures_below
 from deeplab_lit.data.labelme import is_labelme
 from deeplab_lit.data.list_lines import parse_line
@@ -79,10 +79,7 @@ class Folder(Layout):
         self.root = Path(root).expanduser()
         if not self.root.is_dir():
             raise UserError(f"data.root='{root}' is not a folder: give the one that holds {images} and {masks}.")
-        self._classes: str | Path | Sequence[str] = classes
-        if isinstance(classes, (str, Path)) and not Path(classes).expanduser().is_file():
-            below = self.root / classes
-            self._classes = below if below.is_file() else classes
+        self._classes = beside(classes, self.root)
         self._converted, self._leaves_out = converted, missing_masks == "leave_out"
         self.labels, self.coding = read_class_list(self._classes)
         if binary and len(self.labels) != 2:
@@ -113,6 +110,8 @@ class Folder(Layout):
         Raises:
             UserError: an annotation is malformed, does not fit its image, or has labels that are no classes.
         """
+        if self.coding.binary and self._annotations.masks:
+            raise UserError(f"data.binary=true is for PNGs, but {self.masks} has annotations of JSON: leave it out.")
         own = [name for name in self._lists if name == "val" or self.train_masks is None]
         self._annotations.draw([entry for name in own for entry in self.entries(name)[1]], progress)
 

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from deeplab_lit.data.annotation_files import Annotated, Labelled, read_json, side, whose
 from deeplab_lit.data.brush_codes import Brush
 from deeplab_lit.data.regions import Bitmap, Ellipse, Polygon, Region, number, points
-from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.errors import UserError, brief
 
 _UPLOADED = re.compile(r"[0-9a-f]{8}-")  # what Label Studio puts before the names of files that it is given
 _DATA_URL = "data:image/png;base64,"
@@ -62,9 +62,9 @@ def read_tasks(path: Path, images: Mapping[str, Path], folder: Path) -> dict[str
         results = _results(task["annotations"])
         if results is None:
             continue
-        where, id = f"{path}: task {str(task.get('id'))[:20]}", _image(task, by_name)
+        where, id = f"{path}: task {brief(task.get('id'))}", _image(task, by_name)
         if id is None:
-            lost.append(f"{where} of {str(task.get('data'))[:80]}")
+            lost.append(f"{where} of {brief(task.get('data'))}")
         elif id in found:
             raise UserError(
                 f"{where} and {found[id].where.removeprefix(f'{path}: ')} are of the same image, {images[id]}: delete "
@@ -117,11 +117,15 @@ def _paths(text: str) -> Iterable[str]:
 def _results(annotations: Iterable[Any]) -> tuple[Any, ...] | None:
     """The results of the annotation that counts; None if there is none."""
     done = [each for each in annotations if isinstance(each, dict) and not each.get("was_cancelled")]
-    done.sort(key=lambda each: (bool(each.get("ground_truth")), str(each.get("created_at") or "")))
+    done.sort(key=lambda each: (bool(each.get("ground_truth")), _text(each.get("created_at"))))
     if not done:
         return None
     results = done[-1].get("result")
     return tuple(results) if isinstance(results, list) else ()
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def read_label_studio(task: Task) -> Annotated:
@@ -150,11 +154,11 @@ def _labelled(result: Mapping[str, Any], kind: str, size: tuple[int, int], where
     value = result.get("value")
     labels = value.get(kind) if isinstance(value, dict) else None
     if not isinstance(labels, list) or len(labels) != 1 or not isinstance(labels[0], str):
-        raise UserError(f"{where} has the labels {str(labels)[:60]}: a region has one.")
-    where = f"{where} ({labels[0][:40]!r})"
+        raise UserError(f"{where} has the labels {brief(labels)}: a region has one.")
+    where = f"{where} ({brief(labels[0])})"
     if result.get("image_rotation"):
         raise UserError(
-            f"{where} was drawn on an image turned by {str(result['image_rotation'])[:20]} degrees in Label Studio: "
+            f"{where} was drawn on an image turned by {brief(result['image_rotation'])} degrees in Label Studio: "
             "turn the image file instead."
         )
     assert isinstance(value, dict)
@@ -183,7 +187,7 @@ def _region(value: Mapping[str, Any], kind: str, size: tuple[int, int], where: s
     if "width" in value and "height" in value:
         return _rectangle(across("x"), down("y"), across("width"), down("height"), angle)
     raise UserError(
-        f"{where} is of the type {kind[:40]}, which covers no pixels: delete it, or draw a polygon instead."
+        f"{where} is of the type {brief(kind)}, which covers no pixels: delete it, or draw a polygon instead."
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from deeplab_lit.data.annotation_files import Annotated, Labelled, read_json, side, whose
 from deeplab_lit.data.regions import Bitmap, Ellipse, Point, Polygon, Region, points
-from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.errors import UserError, brief
 
 _WITHOUT_AREA = ("line", "linestrip", "point", "points")
 _KINDS = ("polygon", "oriented_rectangle", "rectangle", "circle", "mask")
@@ -43,12 +43,12 @@ def _labelled(shape: Mapping[str, Any], where: str) -> Labelled:
     label = shape.get("label")
     if not isinstance(label, str):
         raise UserError(f"{where} has no label.")
-    where = f"{where} ({label[:40]!r})"
+    where = f"{where} ({brief(label)})"
     kind = shape.get("shape_type") or "polygon"
     if kind in _WITHOUT_AREA:
         raise UserError(f"{where} is a {kind}, which covers no pixels: delete it, or draw a polygon instead.")
     if kind not in _KINDS:
-        raise UserError(f"{where} is a {str(kind)[:40]!r}: shapes that are drawn are {', '.join(_KINDS)}.")
+        raise UserError(f"{where} is a {brief(kind)}: shapes that are drawn are {', '.join(_KINDS)}.")
     return Labelled(label, _region(kind, points(shape.get("points"), where), shape.get("mask"), where), where)
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from deeplab_lit.data.coco_masks import polygon_code
 from deeplab_lit.data.image_files import reason
-from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.errors import UserError, brief
 
 Pixels = NDArray[np.bool_]
 """The pixels (H, W) of an image that a region covers."""
@@ -73,8 +73,9 @@ class Ellipse:
         x = np.arange(width)[None] + 0.5 - self.centre[0]
         y = np.arange(height)[:, None] + 0.5 - self.centre[1]
         cosine, sine = math.cos(math.radians(self.angle)), math.sin(math.radians(self.angle))
-        along, across = (x * cosine + y * sine) / self.radii[0], (y * cosine - x * sine) / self.radii[1]
-        inside: Pixels = along**2 + across**2 <= 1
+        with np.errstate(over="ignore"):
+            along, across = (x * cosine + y * sine) / self.radii[0], (y * cosine - x * sine) / self.radii[1]
+            inside: Pixels = along**2 + across**2 <= 1
         return inside
 
 
@@ -132,7 +133,7 @@ def number(value: Any, where: str) -> float:
         UserError: ``value`` is no finite number.
     """
     if type(value) not in (int, float) or not abs(value) < math.inf:
-        raise UserError(f"{where} has {str(value)[:40]!r} where a number is needed.")
+        raise UserError(f"{where} has {brief(value)} where a number is needed.")
     return float(min(max(value, -1e9), 1e9))
 
 
@@ -143,5 +144,5 @@ def points(values: Any, where: str) -> tuple[Point, ...]:
         UserError: ``values`` is no list of pairs of numbers.
     """
     if not isinstance(values, list) or not all(isinstance(each, list) and len(each) == 2 for each in values):
-        raise UserError(f"{where} has the points {str(values)[:60]}: they are a list of [x, y] pairs.")
+        raise UserError(f"{where} has the points {brief(values)}: they are a list of [x, y] pairs.")
     return tuple((number(x, where), number(y, where)) for x, y in values)

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from deeplab_lit.data.base import Entry, Layout, find_list, inside, read_list, refuse_doubles
-from deeplab_lit.data.class_list import read_class_list
+from deeplab_lit.data.class_list import beside, read_class_list
 from deeplab_lit.data.downloads import download_voc, fetch_once
 from deeplab_lit.data.image_files import pictures_below
 from deeplab_lit.data.labels import LabelSet
@@ -29,8 +29,8 @@ class VOC(Layout):
         train: the list to train on: its name without ``.txt``, or a path. Its lines are ids, or pairs of paths below
             root (image, mask) as in the lists of the released nets, with or without image tags.
         val: the list to evaluate on.
-        classes: a class list (see :func:`read_class_list`); PASCAL VOC's 21 classes unless given. With a list, images
-            may have any ending that images have, as in CVAT's exports.
+        classes: a class list (see :func:`read_class_list`); PASCAL VOC's 21 classes unless given. A file may be
+            given by its path below ``root``. With a list, images may have any ending, as in CVAT's exports.
         train_masks: a folder with ID.png for each training image, used instead of SegmentationClass, such as
             pseudo-labels.
         download: fetch VOC 2012 into root if it is not there.
@@ -69,7 +69,7 @@ class VOC(Layout):
         self.coding = coloured(self.labels)
         self._has_own_classes = classes is not None
         if classes is not None:
-            self.labels, self.coding = read_class_list(classes)
+            self.labels, self.coding = read_class_list(beside(classes, self._given))
         self._lists = {"train": train, "val": val}
 
     @property
