@@ -152,3 +152,24 @@ def write_label_studio(root, masks, ending=".jpg"):
     (root / "export.json").write_text(json.dumps(tasks))
     (root / "classes.txt").write_text("".join(f"{name}\n" for name in CLASSES))
     return root
+
+
+def write_coco_export(root, masks, ending=".jpg"):
+    """COCO's JSON for train and val, with one object of several polygons for each class of an image."""
+    images, annotations = [], []
+    for name in ("train", "val"):
+        (root / name).mkdir(parents=True)
+    for number, (id, mask) in enumerate(masks.items()):
+        images.append({"id": number, "file_name": f"{id}{ending}", "height": mask.shape[0], "width": mask.shape[1]})
+        for name in ("train", "val"):
+            picture(number, *mask.shape).save(root / name / f"{id}{ending}")
+        for value in range(1, len(CLASSES)):
+            polygons = [[a, y, b, y, b, y + 1, a, y + 1] for y, a, b in runs(mask == value)]
+            about = {"id": len(annotations), "image_id": number, "category_id": value, "iscrowd": 0}
+            annotations += [about | {"segmentation": polygons}] if polygons else []
+    content = {"images": images, "annotations": annotations}
+    content["categories"] = [{"id": value, "name": name} for value, name in enumerate(CLASSES) if value]
+    (root / "annotations").mkdir()
+    for name in ("train", "val"):
+        (root / "annotations" / f"instances_{name}.json").write_text(json.dumps(content))
+    return root

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.exports import CLASSES, blocks, write_cvat, write_label_studio, write_labelme
+from tests.data.exports import CLASSES, blocks, write_coco_export, write_cvat, write_label_studio, write_labelme
 from tests.data.layouts import write_pairs
 from tests.end_to_end.running import train, use
 from tests.end_to_end.test_train import TINY, run_folder
@@ -42,6 +42,7 @@ TOOLS = {
         write_cvat,
         ["data=voc", "data.train=default", "data.val=default", "data.classes=labelmap.txt"],
     ),
+    "coco": (write_coco_export, ["data=coco", "data.train=train", "data.val=val", "data.classes=file"]),
     "labelme": (write_labelme, ["data=labelme", "data.classes=labels.txt"]),
     "label studio": (write_label_studio, ["data=folder", "data.masks=export.json", "data.classes=classes.txt"]),
 }
@@ -59,7 +60,7 @@ def test_what_annotation_tools_write_is_checked_trained_on_and_evaluated(tmp_pat
     pixels = np.bincount(np.concatenate([mask.ravel() for mask in masks.values()]), minlength=len(CLASSES))
     report = json.loads(next(tmp_path.glob("checks/*/*/report.json")).read_text())["splits"]
     found = [list(report[name]["pixels"].values()) for name in ("train", "val")]
-    assert (np.sum(found, 0) == pixels * (2 if tool == "cvat as voc" else 1)).all()
+    assert (np.sum(found, 0) == pixels * (2 if tool in ("cvat as voc", "coco") else 1)).all()
     done = train(tmp_path, *TINY[2:], *arguments, "data.root=mine", "max_steps=2")
     assert "warning" not in done.stdout, done.stdout
     run = run_folder(tmp_path)
