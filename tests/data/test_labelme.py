@@ -52,13 +52,13 @@ def test_files_in_a_folder_of_their_own_beside_pngs(tmp_path):
         target = tmp_path / "masks" / file.relative_to(root)
         target.parent.mkdir(parents=True, exist_ok=True)
         file.rename(target)
-    Image.fromarray(blocks(9)).save(tmp_path / "masks" / "a.png")  # the JSON comes first
+    Image.fromarray(blocks(9)).save(tmp_path / "masks" / "a.png")  # a PNG comes first
     (tmp_path / "masks" / "d.json").unlink()
     Image.fromarray(blocks(8)).save(tmp_path / "masks" / "d.png")
     source = Folder(tmp_path, root / "labels.txt", converted=tmp_path / "drawn")
     source.prepare()
     found = read(source)
-    for id, mask in (MASKS | {"d": blocks(8)}).items():
+    for id, mask in (MASKS | {"a": blocks(9), "d": blocks(8)}).items():
         np.testing.assert_array_equal(found[id], mask)
 
 
@@ -228,8 +228,11 @@ def test_files_without_an_image_are_named(tmp_path):
     with pytest.raises(UserError, match=r"gone\.json is a mask without an image: .*no picture called 'gone'"):
         opened(root)
     (root / "gone.json").write_text(json.dumps(COCO))
-    with pytest.raises(UserError, match=r"gone\.json is no JSON of labelme; it is COCO's JSON: .*; otherwise move"):
-        opened(root)
+    assert set(read(opened(root))) == set(MASKS)  # beside masks it may be anything
+    for id in MASKS:
+        (root / f"{id}.json").unlink()
+    with pytest.raises(UserError, match=r"gone\.json is no JSON of labelme; it is COCO's JSON: .*data=coco"):
+        opened(root).split("val")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="folders that are files")

@@ -15,6 +15,7 @@ from deeplab_lit.data.class_list import label_values, read_class_list
 from deeplab_lit.data.drawn_masks import Drawing, Job, draw_missing
 from deeplab_lit.data.label_studio import read_label_studio, read_tasks
 from deeplab_lit.data.labelme import read_labelme
+from deeplab_lit.utils.homes import cache_folder
 from deeplab_lit.utils.progress import Progress
 
 # part of the names of drawn masks: raise it whenever the same annotations give other masks
@@ -49,24 +50,36 @@ class Annotations:
             draw_missing(self.drawing, jobs, self.folder, progress)
 
 
-def labelme_annotations(folder: Path, classes: object, cache: Path) -> Annotations:
-    """The annotations in labelme's files ID.json in a folder, drawn anew when a file or the class list changes."""
-    drawing, digest = _drawing(read_labelme, classes, folder)
-    target, sources, masks = cache / f"labelme-{digest}", {}, {}
-    for file in sorted(folder.rglob("*.json")):
-        relative = file.relative_to(folder)
-        if not any(part.startswith(".") for part in relative.parts):
-            about = file.stat()
-            id = relative.with_suffix("").as_posix()
-            stamp = _digest(about.st_size, about.st_mtime_ns)
-            sources[id], masks[id] = file, target / f"{id}-{stamp}.png"
-    return Annotations(drawing, target, sources, masks)
+def labelme_annotations(
+    files: Mapping[str, Path], folder: Path, classes: object, converted: str | Path | None
+) -> Annotations:
+    """The annotations in labelme's files, by the id of their image. A file is drawn anew when it changes.
+
+    Args:
+        files: the file of each image.
+        folder: the folder that they lie below.
+        classes: the class list. All masks are drawn anew when it changes.
+        converted: the folder for the masks; None: the cache folder.
+    """
+    drawing, digest = _drawing(read_labelme, classes, str(folder.absolute()))
+    target, masks = cache_folder(converted) / f"labelme-{digest}", {}
+    for id, file in files.items():
+        about = file.stat()
+        masks[id] = target / f"{id}-{_digest(about.st_size, about.st_mtime_ns)}.png"
+    return Annotations(drawing, target, files, masks)
 
 
 def label_studio_annotations(
-    file: Path, images: Mapping[str, Path], folder: Path, classes: object, cache: Path
+    file: Path, images: Mapping[str, Path], folder: Path, classes: object, converted: str | Path | None
 ) -> Annotations:
     """The annotations in Label Studio's export, drawn anew when the file or the class list changes.
+
+    Args:
+        file: the export.
+        images: the image files by id.
+        folder: the folder of the images.
+        classes: the class list.
+        converted: the folder for the masks; None: the cache folder.
 
     Raises:
         UserError: as :func:`read_tasks`.
@@ -74,15 +87,15 @@ def label_studio_annotations(
     tasks = read_tasks(file, images, folder)
     with file.open("rb") as content:
         drawing, digest = _drawing(read_label_studio, classes, hashlib.file_digest(content, "sha256").hexdigest())
-    target = cache / f"label_studio-{digest}"
+    target = cache_folder(converted) / f"label_studio-{digest}"
     return Annotations(drawing, target, tasks, {id: target / f"{id}.png" for id in tasks})
 
 
-def _drawing(read: Callable[[Any], Annotated], classes: object, of: object) -> tuple[Drawing, str]:
+def _drawing(read: Callable[[Any], Annotated], classes: object, of: str) -> tuple[Drawing, str]:
     """How annotations become masks, and a digest of that and of what is drawn."""
     labels, _ = read_class_list(classes)
     values, outside = label_values(classes)
-    return Drawing(read, values, outside, labels), _digest(_VERSION, values, outside, labels.palette, str(of))
+    return Drawing(read, values, outside, labels), _digest(_VERSION, values, outside, labels.palette, of)
 
 
 def _digest(*parts: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,6 @@ from deeplab_lit.data.image_files import pictures_below
 from deeplab_lit.data.labelme import is_labelme
 from deeplab_lit.data.list_lines import parse_line
 from deeplab_lit.utils.errors import UserError, closest
-from deeplab_lit.utils.homes import cache_folder
 from deeplab_lit.utils.progress import Progress
 
 _MISSING = ("refuse", "leave_out")
@@ -27,9 +26,9 @@ _BRUSH_PNG = re.compile(r"task-\d+-annotation-\d+-by-")
 class Folder(Layout):
     """A data set of a folder of images, and their masks.
 
-    The mask of the image ID is ID.png in the folder of the masks (see :func:`read_mask`), or labelme's ID.json, which
-    comes before ID.png. One JSON file of Label Studio may stand in the place of that folder. Annotations are drawn once
-    into index PNGs, each region above those before it.
+    The mask of the image ID is ID.png in the folder of the masks (see :func:`read_mask`) or, without that, labelme's
+    ID.json. One JSON file of Label Studio may stand in the place of that folder. Annotations are drawn once into index
+    PNGs, each region above those before it.
 
     ``train`` and ``val`` name the lists of the splits. Without lists, the splits are the subfolders train/ and val/, if
     the image folder has both. Otherwise the hash of its name puts an image into a split, so that added images leave the
@@ -101,7 +100,9 @@ class Folder(Layout):
             return found
         if not found.is_dir():
             what = "Label Studio's JSON file" if found.suffix == ".json" else "a folder"
-            raise UserError(f"{found} is not {what}: give data.{key}= the one inside data.root={self.root}, or a path.")
+            raise UserError(
+                f"{found} is not {what}: give data.{key}= the one inside data.root={self.root}, or an absolute path."
+            )
         return found
 
     def prepare(self, progress: Progress | None = None) -> None:
@@ -110,17 +111,28 @@ class Folder(Layout):
         Raises:
             UserError: an annotation is malformed, does not fit its image, or has labels that are no classes.
         """
-        if self.coding.binary and self._annotations.masks:
+        if self._annotations is None:
+            return
+        if self.coding.binary:
             raise UserError(f"data.binary=true is for PNGs, but {self.masks} has annotations of JSON: leave it out.")
         own = [name for name in self._lists if name == "val" or self.train_masks is None]
         self._annotations.draw([entry for name in own for entry in self.entries(name)[1]], progress)
 
     @cached_property
-    def _annotations(self) -> Annotations:
-        cache = cache_folder(self._converted)
-        if self.masks.is_dir():
-            return labelme_annotations(self.masks, self._classes, cache)
-        return label_studio_annotations(self.masks, self._images, self.images, self._classes, cache)
+    def _annotations(self) -> Annotations | None:
+        """The annotations of images that have no PNG; None if there are none."""
+        if not self.masks.is_dir():
+            return label_studio_annotations(self.masks, self._images, self.images, self._classes, self._converted)
+        files = {id: file for id, file in self._jsons.items() if id in self._images and id not in self._pngs}
+        return labelme_annotations(files, self.masks, self._classes, self._converted) if files else None
+
+    @cached_property
+    def _pngs(self) -> dict[str, Path]:
+        return {} if self.masks == self.images else _files_below(self.masks, ".png")
+
+    @cached_property
+    def _jsons(self) -> dict[str, Path]:
+        return _files_below(self.masks, ".json")
 
     def entries(self, name: str) -> tuple[str | Path, list[Entry]]:
         where, entries = self._all_entries(name)
@@ -159,7 +171,11 @@ class Folder(Layout):
         return [id for id in (masked if self.train_masks is None else images) if id not in val]
 
     def _has_mask(self, id: str) -> bool:
-        return id in self._annotations.masks or (self.masks != self.images and (self.masks / f"{id}.png").is_file())
+        return id in self._drawn or id in self._pngs
+
+    @property
+    def _drawn(self) -> Mapping[str, Path]:
+        return {} if self._annotations is None else self._annotations.masks
 
     def _listed(self, line: str, images: dict[str, Path], where: Path) -> Entry:
         parsed = parse_line(line, where)
@@ -169,8 +185,8 @@ class Folder(Layout):
         return replace(entry, tags=tags)
 
     def _entry(self, id: str, image: Path) -> Entry:
-        drawn, ending = self._annotations.masks.get(id), ".json" if self.masks == self.images else ".png"
-        return Entry(id, image, drawn or self.masks / f"{id}{ending}")
+        ending = ".json" if self.masks == self.images else ".png"
+        return Entry(id, image, self._drawn.get(id, self.masks / f"{id}{ending}"))
 
     @cached_property
     def _images(self) -> dict[str, Path]:
@@ -183,23 +199,32 @@ class Folder(Layout):
         return found
 
     def _refuse_lonely_masks(self, images: dict[str, Path]) -> None:
-        if not self.masks.is_dir():
+        for id, file in self._pngs.items():
+            if _BRUSH_PNG.match(file.name):
+                raise UserError(
+                    f"{file} is one of Label Studio's brush PNGs, which do not name their images: export JSON there, "
+                    "which has the same strokes, and give that file, data.masks=FILE."
+                )
+            if id not in images:
+                raise _without_image(file, self.images)
+        lonely = next((file for id, file in self._jsons.items() if id not in images), None)
+        if lonely is None:
             return
-        pngs = [] if self.masks == self.images else sorted(self.masks.rglob("*.png"))
-        ids = {file: file.relative_to(self.masks).with_suffix("").as_posix() for file in pngs}
-        lonely = [file for file, id in ids.items() if id not in images]
-        lonely += [file for id, file in self._annotations.sources.items() if id not in images]
-        if not lonely:
-            return
-        file = lonely[0]
-        if file.suffix == ".json" and not is_labelme(content := read_json(file)):
-            raise UserError(f"{file} is no JSON of labelme; {whose(content)}; otherwise move it out of {self.masks}.")
-        if _BRUSH_PNG.match(file.name):
-            raise UserError(
-                f"{file} is one of Label Studio's brush PNGs, which do not name their images: export JSON there, which "
-                "has the same strokes, and give that file, data.masks=FILE."
-            )
-        raise UserError(f"{file} is a mask without an image: {self.images} has no picture called {file.stem!r}.")
+        if is_labelme(content := read_json(lonely)):
+            raise _without_image(lonely, self.images)
+        if not any(map(self._has_mask, images)):  # beside masks it may hold anything
+            raise UserError(f"{lonely} is no JSON of labelme; {whose(content)}.")
+
+
+def _files_below(folder: Path, ending: str) -> dict[str, Path]:
+    """The files with this ending in a folder and below it, by their path without it, without what is hidden."""
+    found = {file.relative_to(folder): file for file in sorted(folder.rglob(f"*{ending}"))}
+    is_hidden = {name: any(part.startswith(".") for part in name.parts) for name in found}
+    return {name.with_suffix("").as_posix(): file for name, file in found.items() if not is_hidden[name]}
+
+
+def _without_image(file: Path, images: Path) -> UserError:
+    return UserError(f"{file} is a mask without an image: {images} has no picture called {file.stem!r}.")
 
 
 def _fraction(id: str) -> float:
