@@ -10,6 +10,7 @@ from PIL import Image
 from deeplab_lit.data.folder import Folder
 from deeplab_lit.utils.errors import UserError
 from tests.data.exports import CLASSES, blocks, labelme_json, labelme_shape, picture, write_labelme
+from tests.data.layouts import write_pairs
 
 MASKS = {id: blocks(number) for number, id in enumerate(["a", "b 1", "day 2/c", "d", "e"])}
 SQUARE = [[2, 3], [10, 3], [10, 9], [2, 9]]
@@ -130,6 +131,15 @@ def test_labels_of_no_class_are_counted_in_all_files(tmp_path):
     with pytest.raises(UserError, match=words) as caught:
         opened(root)
     assert "\n" not in str(caught.value)
+
+
+def test_json_of_any_kind_may_lie_beside_pngs(tmp_path):
+    root = write_pairs(tmp_path, [f"{i}" for i in range(4)])
+    (root / "masks" / "0.json").write_text("[1, 2")
+    (root / "masks" / "meta.json").write_text("// no JSON")
+    source = Folder(root, root / "classes.txt")
+    source.prepare()
+    assert set(read(source)) == {"0", "1", "2", "3"}
 
 
 def test_a_key_for_pngs_is_refused(tmp_path):

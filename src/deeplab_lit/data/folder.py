@@ -208,11 +208,12 @@ class Folder(Layout):
             if id not in images:
                 raise _without_image(file, self.images)
         lonely = next((file for id, file in self._jsons.items() if id not in images), None)
-        if lonely is None:
+        is_without_masks = not any(map(self._has_mask, images))
+        if lonely is None or not (self._annotations or is_without_masks):
             return
         if is_labelme(content := read_json(lonely)):
             raise _without_image(lonely, self.images)
-        if not any(map(self._has_mask, images)):  # beside masks it may hold anything
+        if is_without_masks:  # beside masks it may hold anything
             raise UserError(f"{lonely} is no JSON of labelme; {whose(content)}.")
 
 
