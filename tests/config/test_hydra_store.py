@@ -21,6 +21,8 @@ def test_every_config_composes_alone():
         "coco": ["data.root=x"],
         "coco_voc": ["data.root=x"],
         "folder": ["data.root=x", "data.classes=x"],
+        "labelme": ["data.root=x", "data.classes=x"],
+        "cvat": ["data.root=x"],
         "checkpoint": ["init.path=x"],
         "kazuto": ["init.path=x"],
         "l2g_coco": ["init.path=x", "data.root=x"],

@@ -4,6 +4,7 @@
 of processor time and 4 GB: what one takes beyond is an error too.
 """
 
+import base64
 import io
 import json
 import os
@@ -28,10 +29,12 @@ from scipy.io import savemat
 
 from deeplab_lit.config.command_schemas import ScoreFilesConfig
 from deeplab_lit.config.schemas import CheckpointConfig
+from deeplab_lit.data.brush_codes import Brush
 from deeplab_lit.data.cityscapes import Cityscapes
 from deeplab_lit.data.class_list import read_class_list
 from deeplab_lit.data.coco import COCO
 from deeplab_lit.data.coco_masks import draw as drawn
+from deeplab_lit.data.folder import Folder
 from deeplab_lit.data.half_size import write_half
 from deeplab_lit.data.image_files import read_image
 from deeplab_lit.data.image_tags import read_tags
@@ -41,6 +44,7 @@ from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.data.pascal_context import PascalContext, read_label_map
 from deeplab_lit.data.person_part import read_parts
 from deeplab_lit.data.pixel_weights import read_pixel_weights
+from deeplab_lit.data.regions import Bitmap
 from deeplab_lit.data.safe_pickle import read_pickle
 from deeplab_lit.data.sbd import read_sbd_mask
 from deeplab_lit.data.voc import VOC
@@ -55,6 +59,7 @@ from deeplab_lit.weights.description import checked, describe, to_text
 from deeplab_lit.weights.initialize import initialize
 from deeplab_lit.weights.recognition import convert_state_dict
 from deeplab_lit.weights.state_dicts import known
+from tests.data import exports
 from tests.data.layouts import part_annotation
 from tests.weights import caffe_nets
 
@@ -316,6 +321,81 @@ def test_coco_annotations(content, classes):
         survives(reader, content, "annotations/instances_a.json", folder)
         outside = [file for file in Path(folder).rglob("*.png") if Path(folder, "out") not in file.parents]
         assert not outside
+
+
+_SHAPES = [
+    exports.labelme_shape("road", [[0, 0], [3, 0], [3, 3]]),
+    exports.labelme_shape("road", [[1, 1], [4, 3]], "circle"),
+    exports.labelme_shape("sky", [[1, 1], [3, 2]], "mask", mask=exports.base64_png(np.ones((2, 3), bool))),
+]
+_LABELME = json.loads(exports.labelme_json(_SHAPES, (4, 5)))
+_RESULTS = [
+    exports.result("polygonlabels", "road", (4, 5), points=[[0, 0], [60, 0], [60, 75]]),
+    exports.result("brushlabels", "road", (4, 5), format="rle", rle=exports.brush_of(np.ones((4, 5), bool))),
+    exports.result("ellipselabels", "sky", (4, 5), x=50, y=50, radiusX=20, radiusY=30, rotation=30),
+    exports.result("bitmasklabels", "sky", (4, 5), imageDataURL=exports.base64_png(np.ones((4, 5), bool))),
+]
+_TASKS = [exports.task(1, "a.png", _RESULTS)]
+
+
+@st.composite
+def changed(draw, whole):
+    """A JSON file some of whose values, however deep, are others or gone."""
+    content = json.loads(json.dumps(whole))
+    for _ in range(draw(st.integers(0, 3))):
+        place = content
+        while True:
+            keys = sorted(place) if isinstance(place, dict) else list(range(len(place)))
+            if not keys:
+                break
+            key = draw(st.sampled_from(keys))
+            if isinstance(place[key], (dict, list)) and draw(st.booleans()):
+                place = place[key]
+                continue
+            if draw(st.booleans()):
+                place[key] = draw(_JSON)
+            else:
+                del place[key]
+            break
+    return json.dumps(content).encode()
+
+
+def _drawn(path, masks):
+    """Draw the mask of a.png beside an annotation."""
+    _NOISE.crop((0, 0, 5, 4)).save(path.parent / "a.png")
+    (path.parent / "list.txt").write_text("a\n")
+    source = Folder(
+        path.parent, ["background", "road", "255 sky"], ".", masks, "list", "list", converted=path.parent / "out"
+    )
+    source.prepare()
+    mask = source.split("train")[0].mask
+    assert mask.shape == (4, 5) and set(np.unique(mask)) <= {0, 1, 255}
+
+
+@fuzz
+@given(st.one_of(changed(_LABELME), damaged([json.dumps(_LABELME).encode()])))
+def test_labelme_files(content):
+    survives(lambda path: _drawn(path, "."), content, "a.json")
+
+
+@fuzz
+@given(st.one_of(changed(_TASKS), damaged([json.dumps(_TASKS).encode()])))
+def test_label_studio_files(content):
+    survives(lambda path: _drawn(path, path.name), content, "export.json")
+
+
+@fuzz
+@given(damaged([bytes(exports.brush_of(np.eye(40, 50) > 0)), bytes(exports.brush_of(np.ones((40, 50), bool)))]))
+def test_brush_codes(content):
+    with one_way_or_the_other():
+        Brush(list(content)).pixels(40, 50, "it")
+
+
+@fuzz
+@given(damaged(PICTURES))
+def test_bitmaps(content):
+    with one_way_or_the_other():
+        Bitmap(base64.b64encode(content).decode()).pixels(9, 12, "it")
 
 
 def _caffe_seeds():

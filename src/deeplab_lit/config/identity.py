@@ -40,7 +40,7 @@ _OF_EARLIER_RELEASES: dict[str, dict[str, Any]] = {
     },
     "schedule": {"every": 1},
     "init": {"rates": None},
-    "data": {"val_list": None, "crowds": "void"},
+    "data": {"val_list": None, "crowds": "void", "missing_masks": "refuse"},
     "crf": {"certainty": None, "image": "rgb"},
 }  # fmt: skip
 """Keys of a training's groups that configs of earlier releases lack, with the values at which they train as those did.
