@@ -36,8 +36,8 @@ def read_tasks(path: Path, images: Mapping[str, Path], folder: Path) -> dict[str
     """The annotated tasks of an export, by the id of their image.
 
     A task belongs to the image whose path below ``folder`` ends the path or URL in its data, with or without the eight
-    digits that Label Studio puts before the names of uploads. Of several annotations of a task, the ground truth
-    counts, otherwise the last one. Tasks without an annotation and skipped ones are left out.
+    hexadecimal digits that Label Studio puts before the names of uploads. Of several annotations of a task, the ground
+    truth counts, otherwise the last one. Tasks without an annotation and skipped ones are left out.
 
     Args:
         path: the JSON file.
