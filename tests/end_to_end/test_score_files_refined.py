@@ -51,7 +51,8 @@ def test_masks_are_those_of_the_crf(user, form, keys):
     ("form", "keys", "words"),
     [
         ("logits", "", "so it holds no probabilities: type values=logits"),
-        ("dicts", "", "0 may be the background or the first foreground class: type zero_is="),
+        ("dicts", "", "type zero_is=background if 0 is the background"),
+        ("cams", "", "there is no background: make masks with the command pseudo."),
         (
             "cams",
             "zero_is=foreground",
