@@ -2,7 +2,7 @@
 
 import pytest
 
-from deeplab_lit.data.score_files import WrongForm
+from deeplab_lit.data.score_files import Contradiction, WrongForm
 from deeplab_lit.inference.unusable_files import Fault, look_at_first, refuse
 from deeplab_lit.utils.errors import UserError
 
@@ -71,6 +71,10 @@ def test_some_are_looked_at_before_anything_is_written(tmp_path):
     )
     few = {"0": files["0"]}
     assert told(look_at_first, few, reads(UserError("it is cut."), files)).startswith("the file cannot be used: ")
-    # a key that is wrong for one file is wrong for all
-    one = told(look_at_first, files, reads(WrongForm("type values=logits."), ["20"]))
-    assert one == f"{tmp_path}/20.npy: type values=logits. Nothing was written."
+    # a key that is wrong for the first file is most likely wrong for all
+    assert len(look_at_first(files, reads(WrongForm("type values=logits."), ["20"]))) == 9
+    one = told(look_at_first, files, reads(WrongForm("type values=logits."), ["0"]))
+    assert one == f"{tmp_path}/0.npy: type values=logits. Nothing was written."
+    # one that other files may fit by chance is wrong
+    one = told(look_at_first, files, reads(Contradiction("type zero_is=background."), ["20"]))
+    assert one == f"{tmp_path}/20.npy: type zero_is=background. Nothing was written."

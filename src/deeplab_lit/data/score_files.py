@@ -27,6 +27,10 @@ class WrongForm(UserError):
     """The keys do not say what a file holds, so that they are most likely wrong for all files of its folder."""
 
 
+class Contradiction(WrongForm):
+    """A file shows that the keys are wrong, which other files of its folder may fit by chance."""
+
+
 @dataclass(frozen=True)
 class ScoreMaps:
     """The maps of a score file.

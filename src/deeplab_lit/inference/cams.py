@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deeplab_lit.config.command_schemas import ScoreFilesConfig
 from deeplab_lit.data.image_files import read_image
-from deeplab_lit.data.score_files import ScoreMaps, WrongForm, read_scores
+from deeplab_lit.data.score_files import Contradiction, ScoreMaps, read_scores
 from deeplab_lit.inference.distributions import add_up_to_one, resized
 from deeplab_lit.utils.arrays import Bytes, Floats
 from deeplab_lit.utils.errors import UserError
@@ -69,8 +69,8 @@ def read_cam_scores(
 
     Raises:
         UserError: the file is no such file, or has values outside of 0 to 1; the message does not name the file. A
-            WrongForm: it holds probabilities, has a map of the background or of a class that there is not, or none of
-            the tags.
+            Contradiction: it holds probabilities, has a map of the background or of a class that there is not, or none
+            of the tags.
     """
     scores = read_scores(path, size, form)
     _check(scores, classes)
@@ -78,7 +78,7 @@ def read_cam_scores(
         return scores
     kept = [place for place, each in enumerate(scores.classes) if each in tags]
     if scores.indexed and scores.classes and tags and not kept:
-        raise WrongForm(
+        raise Contradiction(
             f"it has maps of the classes {sorted(scores.classes)}, and the image's tags are {sorted(tags)}: where one "
             "of them counts otherwise, type zero_is=background or tags_zero_is=background; else correct these tags."
         )
@@ -86,9 +86,9 @@ def read_cam_scores(
 
 
 def _check(scores: ScoreMaps, classes: int) -> None:
-    """Raise UserError if the maps are no activation maps of foreground classes below ``classes``."""
+    """Raise UserError unless the maps are activation maps of foreground classes below ``classes``."""
     if len(scores.maps) > 1 and add_up_to_one(scores):
-        raise WrongForm(
+        raise Contradiction(
             f"its {len(scores.maps)} maps add up to 1 at each pixel, so it holds a network's probabilities: type "
             "background=given zero_is=background, where class index 0 is the background."
         )
@@ -98,12 +98,12 @@ def _check(scores: ScoreMaps, classes: int) -> None:
         mend = "save it without that map"
         if is_beyond:
             mend = "if it holds scores before the softmax, type background=given values=logits"
-        raise WrongForm(
+        raise Contradiction(
             "it has a map of the background, which background=threshold, power and complement compute: "
             f"{mend}; if class index 0 is the first foreground class, type zero_is=foreground."
         )
     if max(scores.classes, default=0) >= classes:
-        raise WrongForm(
+        raise Contradiction(
             f"it has a map of class {max(scores.classes)}, and there are {classes} classes with the background: give "
             "the class list, classes=FILE; if map 0 is the background, type background=given."
         )
@@ -121,7 +121,7 @@ def refuse_background_first(scores: Sequence[ScoreMaps]) -> None:
     """
     told = [each.classes for each in scores if each.indexed and each.classes]
     if len(told) > 2 and all(1 in classes and len(classes) > 1 for classes in told):
-        raise WrongForm(
+        raise Contradiction(
             f"each of the {len(told)} files that were looked at has a map of the class index 0 beside others: type "
             "zero_is=background if that is the background, or zero_is=foreground if it is the first class beside it."
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -61,5 +61,5 @@ def _next(config: PseudoConfig) -> list[str]:
     return [f"next: deeplab-lit audit {_words(look)}", f"then: deeplab-lit train ... {_words(train)}"]
 
 
-def _words(keys: dict[str, object]) -> str:
+def _words(keys: Mapping[str, object]) -> str:
     return " ".join(shlex.quote(f"{key}={value}") for key, value in keys.items())

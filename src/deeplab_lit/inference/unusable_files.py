@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from deeplab_lit.data.score_files import WrongForm
+from deeplab_lit.data.score_files import Contradiction, WrongForm
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import write_text
 
@@ -48,16 +48,17 @@ def look_at_first(files: Mapping[str, Path], read: Callable[[str], Found]) -> li
         What ``read`` returned of those that can be used.
 
     Raises:
-        UserError: none of them can be used, or the keys do not say what one of them holds.
+        UserError: none of them can be used, the keys do not say what the first one holds, or one contradicts the keys.
     """
     names, found, faults = list(files), [], []
     count = min(FIRST, len(names))
     for name in [names[i * len(names) // count] for i in range(count)]:
         try:
             found.append(read(name))
-        except WrongForm as error:
-            raise UserError(f"{files[name]}: {error} Nothing was written.") from error
         except UserError as error:
+            is_first = isinstance(error, WrongForm) and name == names[0]
+            if is_first or isinstance(error, Contradiction):
+                raise UserError(f"{files[name]}: {error} Nothing was written.") from error
             faults.append(Fault(name, f"{files[name]}: {error}"))
     if not found:
         refuse_all(faults, len(names))
