@@ -186,6 +186,11 @@ UTILS = {
     "bilateral": lambda u: u.create_pairwise_bilateral((2, 3), (4, 5, 6), IMAGE, 2),
     "bilateral, channels first": lambda u: u.create_pairwise_bilateral((2, 3), (4, 5, 6), IMAGE.transpose(2, 0, 1), 0),
     "bilateral, no channels": lambda u: u.create_pairwise_bilateral((2, 3, 4), (5,), IMAGE),
+    "bilateral, one deviation": lambda u: u.create_pairwise_bilateral((2, 3), 4, IMAGE, 2),
+    # the channels and dimensions behind the given ones have a deviation of 1
+    "bilateral, a deviation of two channels": lambda u: u.create_pairwise_bilateral((2, 3), (4, 5), IMAGE, 2),
+    "bilateral, a deviation of one channel": lambda u: u.create_pairwise_bilateral((2, 3), [4], IMAGE, 2),
+    "bilateral, a deviation of one dimension": lambda u: u.create_pairwise_bilateral((2,), (4, 5, 6), IMAGE, 2),
 }
 
 
@@ -211,7 +216,16 @@ def test_old_names_warn():
     probabilities = coarse_probabilities(IMAGE, 3)
     with pytest.warns(DeprecationWarning, match="unary_from_softmax"):
         found = compat.softmax_to_unary(probabilities, 0.8)
-    np.testing.assert_array_equal(found, compat.unary_from_softmax(probabilities, 0.8))
+    np.testing.assert_array_equal(found, compat.unary_from_softmax(probabilities, 0.8, clip=None))
+
+
+@pytest.mark.parametrize("certainty", [1, 0.9])
+def test_the_old_name_clips_no_probabilities(certainty):
+    reference = pytest.importorskip("pydensecrf.utils")
+    probabilities = np.array([[6.4e-7, 0.5, 1e-30], [1 - 6.4e-7, 0.5, 1]], np.float32)
+    with pytest.warns(DeprecationWarning):
+        found = compat.softmax_to_unary(probabilities, certainty)
+    np.testing.assert_allclose(found, reference.softmax_to_unary(probabilities, certainty), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("certainty", [1, 0.8])
@@ -324,6 +338,10 @@ MISTAKES = {
     "no constant": (lambda: compat.DenseCRF2D(4, 3, 2).addPairwiseGaussian(3, 3, normalization=7), "constants"),
     "gt_prob": (lambda: compat.unary_from_labels(np.zeros((2, 2), int), 2, 1.0), "between 0 and 1"),
     "void among labels": (lambda: compat.unary_from_labels(np.array([0, 255]), 21, 0.7), "255: with n_labels=21"),
+    "too many channels": (
+        lambda: compat.create_pairwise_bilateral(3, (1, 2, 3, 4), np.ones((4, 3, 3)), 2), "4 deviations for 3 channels",
+    ),
+    "too few dimensions": (lambda: compat.create_pairwise_gaussian((3,), (4, 5)), "1 deviations for 2 dimensions"),
     "fractions as labels": (lambda: compat.unary_from_labels(np.array([0.0, 1.0]), 2, 0.7), "float64: give whole"),
     "minus infinity": (lambda: compat.DenseCRF2D(4, 3, 2).setUnaryEnergy(np.full((2, 12), -np.inf)), "infinity"),
     "a pixel without a possible label": (

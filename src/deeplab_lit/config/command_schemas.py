@@ -126,12 +126,17 @@ class PseudoConfig(ScoreFilesConfig):
     foreground_threshold: float | None = key("of background=two_thresholds; null: 0.30", None)
     background_threshold: float | None = key("of background=two_thresholds; null: 0.05", None)
     uncertain: float | None = key("pixels whose highest probability is below it become void; null: none", None)
-    tags: str | None = key("a list of image tags, `ID 45 49 50`; other classes are left out; null: all are kept", None)
+    tags: str | None = key(
+        "a list of image tags, `ID 45 49 50`, or cls_labels.npy; other classes are left out; null: all are kept", None
+    )
     tags_zero_is: str = key(_TAGS_ZERO_IS, "foreground")
     masks: str | None = key(
         "a folder of true masks of some or all images, for the curve of the mIoU over thresholds", None, decides=False
     )
-    classes: str | None = key("a class list for the palette; null: VOC's palette", None, decides=False)
+    classes: str | None = key("a class list; null: VOC's 21 classes", None, decides=False)
+    confidence: bool = key(
+        "also the highest probability of each pixel, as grey PNGs, which loss.pixel_weights takes", False, decides=False
+    )
     overlays: bool = key("also the images with the labels painted over them", False, decides=False)
     shard: str | None = key(_SHARD, None, decides=False)
     overwrite: bool = key("write files that are there already", False, decides=False)
@@ -147,7 +152,7 @@ class AuditConfig:
     images: str = key("a folder")
     out: str = key("folder for audit.html and audit.json")
     truth: str | None = key("a folder of true masks of the same names; null: none are known", None)
-    tags: str | None = key("a list of image tags, `ID 45 49 50`; null: none are known", None)
+    tags: str | None = key("a list of image tags, `ID 45 49 50`, or cls_labels.npy; null: none are known", None)
     tags_zero_is: str = key(_TAGS_ZERO_IS, "foreground")
     classes: str | None = key("a class list; null: VOC's 21 classes", None)
     sample: int | None = key("look at so many masks, evenly spaced; null: all", None)

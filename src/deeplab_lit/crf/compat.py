@@ -1,6 +1,8 @@
-"""pydensecrf's interface on this library's engine: ``import deeplab_lit.crf.compat as dcrf`` is the one line to change.
+"""pydensecrf's interface on this library's engine: only the lines that import pydensecrf change.
 
-It offers what ``pydensecrf.densecrf`` and ``pydensecrf.utils`` offer, with their names, arguments and defaults:
+``import deeplab_lit.crf.compat as dcrf`` stands for ``import pydensecrf.densecrf as dcrf``, and
+``from deeplab_lit.crf.compat import unary_from_softmax`` for the same of ``pydensecrf.utils``. The module offers what
+both offer, with their names, arguments and defaults:
 ``NORMALIZE_SYMMETRIC``, no lower bound of the energies, no pruning of labels. Three differences: any type of number and
 any memory layout is accepted; bilateral images have any number of channels; results are arrays.
 """
@@ -260,10 +262,10 @@ class DenseCRF2D(DenseCRF):
         self.addPairwiseEnergy(features, compat, kernel, normalization)
 
 
-def _array(values: ArrayLike, what: str) -> Floats:
+def _array(values: ArrayLike, what: str, hint: str = "") -> Floats:
     found = np.ascontiguousarray(values, np.float32)
     if not np.isfinite(found).all():
-        raise UserError(f"{what}: it holds NaN or infinity.")
+        raise UserError(f"{what}: it holds NaN or infinity{hint}.")
     return found
 
 

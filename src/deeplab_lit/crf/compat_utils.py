@@ -85,10 +85,13 @@ def create_pairwise_gaussian(sdims: float | Sequence[float], shape: Sequence[int
     Args:
         sdims: the deviation along each dimension, or one for all.
         shape: the size along each dimension.
+
+    Raises:
+        UserError: there are more or fewer deviations than dimensions.
     """
-    deviations = np.broadcast_to(np.asarray(sdims, np.float32), (len(shape),))
-    positions = np.indices(shape, np.float32).reshape(len(shape), -1)
-    return positions / deviations[:, None]
+    if np.ndim(sdims) and np.size(sdims) != len(shape):
+        raise UserError(f"sdims={sdims}: {np.size(sdims)} deviations for {len(shape)} dimensions: give one for each.")
+    return _positions(sdims, shape)
 
 
 def create_pairwise_bilateral(
@@ -97,13 +100,31 @@ def create_pairwise_bilateral(
     """Features (dimensions + channels, variables): positions and the values of an image, over their deviations.
 
     Args:
-        sdims: the deviation along each dimension, or one for all.
-        schan: the deviation of each channel, or one for all.
+        sdims: the deviation along each dimension, or a number for all. Where it lists fewer, the others have 1.
+        schan: the deviation of each channel, in the same way.
         img: of any number of dimensions.
         chdim: the dimension of its channels; -1: it has none, and is one channel.
+
+    Raises:
+        UserError: there are more deviations than dimensions or channels.
     """
     image = np.asarray(img)
     channels = image[None] if chdim == -1 else np.moveaxis(image, chdim, 0)
-    deviations = np.broadcast_to(np.asarray(schan, np.float32).ravel(), (len(channels),))
+    deviations = _deviations(schan, len(channels), "channels")
     colours = channels.reshape(len(channels), -1).astype(np.float32) / deviations[:, None]
-    return np.concatenate([create_pairwise_gaussian(sdims, channels.shape[1:]), colours])
+    return np.concatenate([_positions(sdims, channels.shape[1:]), colours])
+
+
+def _positions(sdims: float | Sequence[float], shape: Sequence[int]) -> Floats:
+    positions: Floats = np.indices(shape, np.float32).reshape(len(shape), -1)
+    return positions / _deviations(sdims, len(shape), "dimensions")[:, None]
+
+
+def _deviations(given: float | Sequence[float], count: int, of: str) -> Floats:
+    """The deviation of each of ``count`` features; those behind the given ones have 1, as in ``pydensecrf.utils``."""
+    values = np.asarray(given, np.float32)
+    if values.ndim == 0:
+        return np.full(count, values)
+    if len(values) > count:
+        raise UserError(f"{given}: {len(values)} deviations for {count} {of}.")
+    return np.concatenate([values, np.ones(count - len(values), np.float32)])

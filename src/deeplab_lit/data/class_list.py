@@ -83,6 +83,11 @@ def label_values(given: object) -> tuple[dict[str, int], int | None]:
     return values, VOID if outside is None and of_void else outside
 
 
+def classes_of(given: str | None) -> tuple[LabelSet, MaskCoding]:
+    """As :func:`read_class_list`; None: VOC's 21 classes, whose masks hold indices."""
+    return (LabelSet.voc(), INDICES) if given is None else read_class_list(given)
+
+
 def labels_of(given: str | None) -> LabelSet:
     """The label set of a class list; None: 255 numbered classes in VOC's colours.
 

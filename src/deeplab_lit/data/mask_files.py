@@ -142,9 +142,9 @@ def _of_colours(picture: Image.Image, coding: MaskCoding, path: Path) -> Bytes:
     packed = np.asarray(picture.convert("RGBA")).view("<u4")[..., 0] & np.uint32(0xFFFFFF)
     if not coding.colours:
         raise UserError(
-            f"{path} is a picture of mode {picture.mode}, with the colours {_listed(packed)}: masks of colours need "
-            "data.classes=FILE with the line `name R G B` for each class, such as `road 128 64 128`; other masks have "
-            "one channel, whose pixel values are class indices."
+            f"{path} is a picture of mode {picture.mode}, with the colours {_listed(packed)}: masks of colours need a "
+            "class list with the line `name R G B` for each class, such as `road 128 64 128` (data.classes=FILE of a "
+            "data set, or classes=FILE); other masks have one channel, whose pixel values are class indices."
         )
     indices = _table(coding).take(packed)
     # the table has void for unknown colours too
@@ -199,5 +199,5 @@ def _unknown(packed: Packed, coding: MaskCoding) -> str:
         f"has {pixels} pixel(s) of the colour {colour}"
         + (f", and {others} other colour(s)," if others else ",")
         + f" which no class has; the nearest is {tuple(known[nearest].tolist())} of {name}: add the line `name R G B` "
-        "to data.classes (`255 void R G B` for void), or save the mask without compression loss and smoothing."
+        "to the class list (`255 void R G B` for void), or save the mask without compression loss and smoothing."
     )

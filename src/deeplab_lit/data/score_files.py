@@ -28,6 +28,10 @@ class WrongForm(UserError):
     """The keys do not say what a file holds, so that they are most likely wrong for all files of its folder."""
 
 
+class Contradiction(WrongForm):
+    """A file shows that the keys are wrong, which other files of its folder may fit by chance."""
+
+
 @dataclass(frozen=True)
 class ScoreMaps:
     """The maps of a score file.
@@ -162,7 +166,8 @@ def _all_classes(array: Any, size: tuple[int, int]) -> Any:
 def _scores(maps: Any, indices: Sequence[int] | None, size: tuple[int, int], form: ScoreFilesConfig) -> ScoreMaps:
     if not isinstance(maps, np.ndarray) or maps.ndim != 3 or maps.dtype not in (np.uint8, *_FLOATS):
         what = f"{maps.dtype} {maps.shape}" if isinstance(maps, np.ndarray) else f"a {type(maps).__name__}"
-        raise UserError(f"it is {what}: give (C, H, W), float16, float32, float64 or uint8.")
+        one = f"; one map alone is array[None], of shape (1, {maps.shape[0]}, {maps.shape[1]})" if _is_map(maps) else ""
+        raise UserError(f"it is {what}: give (C, H, W), float16, float32, float64 or uint8{one}.")
     if maps.shape[0] and not _fits(maps.shape[1:], size):
         raise UserError(
             f"it is {maps.shape} for an image of {size}: give (C, H, W), or smaller maps of the whole image, which "
@@ -174,10 +179,17 @@ def _scores(maps: Any, indices: Sequence[int] | None, size: tuple[int, int], for
     with np.errstate(over="ignore"):  # becomes infinity, which is refused
         scaled = maps.astype(np.float32) / np.float32(255 if maps.dtype == np.uint8 else 1)
     if not np.isfinite(scaled).all():
-        raise UserError("it holds NaN or infinity.")
+        raise UserError(
+            "it holds NaN or infinity, which it must not: save it anew; most often it is a map of zeros divided by its "
+            "maximum, to which 1e-5 is added first."
+        )
     # eight bits round each class by up to half a step
     rounding = 0.5 / 255 if maps.dtype == np.uint8 else 0.0
     return ScoreMaps(classes, scaled, rounding, indices is not None)
+
+
+def _is_map(given: Any) -> bool:
+    return isinstance(given, np.ndarray) and given.ndim == 2
 
 
 def _fits(found: tuple[int, ...], size: tuple[int, int]) -> bool:
@@ -190,8 +202,9 @@ def _classes(indices: Sequence[int] | None, count: int, zero_is: str | None) -> 
     """The class index of each of ``count`` maps, 0 for the background."""
     if indices is not None and zero_is is None:
         raise WrongForm(
-            "its maps have class indices, and 0 may be the background or the first foreground class: type zero_is="
-            "foreground (CAMs of IRN, CLIP-ES, SEAM, MCTformer) or zero_is=background (SEAM's after its CRF)."
+            "its maps have class indices: type zero_is=background if 0 is the background (SEAM's after its CRF). Where "
+            "0 is the first foreground class (CAMs of IRN, CLIP-ES, SEAM, MCTformer), there is no background: make "
+            "masks with the command pseudo."
         )
     first = 1 if zero_is == "foreground" else 0
     found = [index + first for index in (range(count) if indices is None else indices)]

@@ -18,10 +18,11 @@ from deeplab_lit.data.image_files import read_image
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.inference import cityscapes_server, voc_server
 from deeplab_lit.inference.inputs import open_network, workers
-from deeplab_lit.inference.output_folder import Outputs, conclude
+from deeplab_lit.inference.output_folder import Filled, Outputs, conclude
 from deeplab_lit.inference.photographs import find_images
 from deeplab_lit.inference.predictor import Predictor
 from deeplab_lit.inference.server_package import Server
+from deeplab_lit.inference.unusable_files import Fault
 from deeplab_lit.utils.arrays import Bytes, Floats
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.locks import one_at_a_time
@@ -88,11 +89,12 @@ def predict(config: PredictConfig) -> None:
     settings = {key: value for key, value in asdict(config).items() if key in PREDICTION} | {"step": trained.step}
     out = Outputs(config.out, trained.labels, settings, config.overlays, config.probabilities, config.overwrite)
     names = shard.of(list(images))
-    waiting = {name: images[name] for name in names if not out.is_done(name)}
-    bad = _run(waiting, predictor, crf, out, workers(config.workers))
-    if server is not None and not bad:
+    there = {name: images[name] for name in names if out.is_done(name)}
+    waiting = {name: images[name] for name in names if name not in there}
+    faults = _run(waiting, predictor, crf, out, workers(config.workers))
+    if server is not None and not faults:
         _package(out, images, server, config.comp)
-    conclude(len(waiting) - len(bad), len(names) - len(waiting), bad, out.folder)
+    conclude(Filled(len(waiting) - len(faults), len(there), out.outdated(there), faults), out.folder, shard)
 
 
 def _package(out: Outputs, images: dict[str, Path], server: Server, comp: int) -> None:
@@ -121,9 +123,11 @@ def _listed(images: dict[str, Path], file: Path) -> dict[str, Path]:
     return {id: images[id] for id in ids}
 
 
-def _run(images: dict[str, Path], predictor: Predictor, crf: DenseCRF | None, out: Outputs, threads: int) -> list[str]:
-    """Predict and write the labels of images; return a sentence for each file that could not be read."""
-    bad: list[str] = []
+def _run(
+    images: dict[str, Path], predictor: Predictor, crf: DenseCRF | None, out: Outputs, threads: int
+) -> list[Fault]:
+    """Predict and write the labels of images; return the files that could not be read."""
+    bad: list[Fault] = []
 
     def read(item: tuple[str, Path]) -> tuple[str, Bytes | UserError]:
         try:
@@ -134,7 +138,7 @@ def _run(images: dict[str, Path], predictor: Predictor, crf: DenseCRF | None, ou
     def forward() -> Iterator[tuple[str, Bytes, Bytes | None, Floats | None]]:
         for name, image in ahead(read, images.items(), threads):
             if isinstance(image, UserError):
-                bad.append(str(image))
+                bad.append(Fault(name, str(image)))
             elif not out.keeps_probabilities and crf is None:
                 yield name, image, predictor.labels(image), None
             elif out.keeps_probabilities or predictor.refined_whole(image):
