@@ -77,16 +77,19 @@ def test_a_network_of_half_size_is_scored_on_masks_of_full_size(tmp_path):
     scores = "data=cityscapes data.root=city data.half_size=false scales=single scales.factors=[0.5] output=scores"
     use("evaluate", tmp_path, f"checkpoint={run_folder(tmp_path)}", scores + FAST)
     trained, split = deeplab_lit.load(run_folder(tmp_path)), Cityscapes(tmp_path / "city").split("val")
+    half = Cityscapes(tmp_path / "city", half_size=True, converted=tmp_path / "half")
 
     def labels_of(id):
-        x = trained.normalization(split[split.ids.index(id)].image, (513, 513))[None]
-        small = F.interpolate(x, (257, 257), mode="bilinear", align_corners=trained.network.align_corners)
+        # the input is what the network was trained on: the image of the converted folder, padded
+        small = half.split("val")[split.ids.index(id)].image
         with torch.inference_mode():
-            maps = trained.network(small)
+            maps = trained.network(trained.normalization(small, (257, 257))[None])
         scores = F.interpolate(maps, (513, 513), mode="bilinear", align_corners=trained.network.align_corners)
         return scores[0, :, : SIZE[0], : SIZE[1]].argmax(0).numpy().astype(np.uint8)
 
-    assert result(tmp_path / "scores")["miou"] == pytest.approx(Scores.of(matrix(tmp_path / "city", labels_of)).miou)
+    assert result(tmp_path / "scores")["miou"] == pytest.approx(
+        Scores.of(matrix(tmp_path / "city", labels_of)).miou, abs=2e-4
+    )
 
 
 @pytest.mark.slow

@@ -72,6 +72,22 @@ def test_probabilities_are_those_of_the_views_one_by_one(fusion, mirrored, align
     assert (found - other).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("align_corners", [True, False])
+@pytest.mark.parametrize("shape", [(41, 57), (40, 56)])
+def test_half_of_the_size_alone_is_the_mean_of_squares(align_corners, shape):
+    """What a network of images at half size was trained on."""
+    network, image = net(align_corners), torch.randn(2, 3, *shape)
+    height, width = (-(-side // 2) for side in shape)
+    small = torch.zeros(2, 3, height, width)
+    for y in range(height):
+        for x in range(width):
+            small[..., y, x] = image[..., 2 * y : 2 * y + 2, 2 * x : 2 * x + 2].mean((2, 3))
+    with torch.no_grad():
+        expected = F.interpolate(network(small), shape, mode="bilinear", align_corners=align_corners)
+        found = FusedScales(network, [0.5]).scores(image)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_a_sum_over_the_mirror_sharpens_scores(fusion):
     """Code bases that add both views: labels are those of the mean, probabilities those of doubled scores."""
