@@ -25,6 +25,7 @@ def test_every_config_composes_alone():
         "cvat": ["data.root=x"],
         "checkpoint": ["init.path=x"],
         "kazuto": ["init.path=x"],
+        "l2g": ["init.path=x"],
         "l2g_coco": ["init.path=x", "data.root=x"],
         "lpcam_coco": ["init.path=x", "data.root=x"],
         "rib_coco": ["data.root=x"],

@@ -24,7 +24,8 @@ assert Path(sys.prefix) in package.parents and conf_folder() == package / "conf"
 register_schemas()
 from hydra_plugins.deeplab_lit_tables import Table
 required = {"data/coco": ["data.root=x"], "data/coco_voc": ["data.root=x"], "init/checkpoint": ["init.path=x"],
-            "recipe/kazuto": ["init.path=x"], "recipe/l2g_coco": ["init.path=x", "data.root=x"],
+            "recipe/kazuto": ["init.path=x"], "recipe/l2g": ["init.path=x"],
+            "recipe/l2g_coco": ["init.path=x", "data.root=x"],
             "recipe/lpcam_coco": ["init.path=x", "data.root=x"], "recipe/rib_coco": ["data.root=x"],
             "data/folder": ["data.root=x", "data.classes=x"], "data/labelme": ["data.root=x", "data.classes=x"],
             "data/cvat": ["data.root=x"]}
