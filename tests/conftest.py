@@ -9,7 +9,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.envi
 os.environ.pop("COLUMNS", None)  # a worker of the tests has the width of a terminal, which its output is not
 os.environ["WANDB_MODE"] = "offline"
 os.environ["WANDB_SILENT"] = "true"
+# a tenth of the start of a command is the compilation of the sources, which is kept
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+import lightning  # noqa: F401 -- before the hook, under which libraries are compiled from their sources
+import torchvision  # noqa: F401
 from jaxtyping import install_import_hook
 
 install_import_hook(

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from deeplab_lit.cli.entry_point import entry_point
 from deeplab_lit.config.checks import check_numbers, check_training
-from deeplab_lit.config.compose import command_line, is_of_sweep, overrides, typed
+from deeplab_lit.config.compose import command_line, is_of_sweep, overrides, train_command, typed
 from deeplab_lit.training.own_process import takes_several_processes, train_in_own_process
 from deeplab_lit.training.runs import run_to_resume
 from deeplab_lit.utils.errors import Interrupted
@@ -41,7 +41,7 @@ def main(cfg: DictConfig) -> None:
     else:
         from deeplab_lit.training.train import train_or_exit
 
-        train_or_exit(config, command_line(sys.argv))
+        train_or_exit(config, train_command(overrides()) if is_of_sweep() else command_line(sys.argv))
 
 
 if __name__ == "__main__":

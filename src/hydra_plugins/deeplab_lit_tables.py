@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
@@ -29,6 +30,12 @@ class Table(Sweeper):  # type: ignore[misc]
         self.name, self.rows = name, list(rows)
         self.launcher: Launcher | None = None
 
+    def jobs(self, overrides: Sequence[Override]) -> list[list[str]]:
+        """The overrides of each job, from those that the user typed."""
+        from deeplab_lit.sweeps.run_table import rows_with_options
+
+        return rows_with_options(self.name, self.rows, overrides)
+
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context = hydra_context
         self.command = config.hydra.job.config_name
@@ -37,14 +44,32 @@ class Table(Sweeper):  # type: ignore[misc]
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from deeplab_lit.sweeps.run_table import rows_with_options, run_table
+        from deeplab_lit.sweeps.run_table import run_table
 
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        jobs = rows_with_options(self.name, self.rows, parser.parse_overrides(arguments))
+        jobs = self.jobs(parser.parse_overrides(arguments))
         assert self.launcher is not None
         if self.command == "train":
             return run_table(self.name, jobs, self.launcher)
         return [job.return_value for job in self.launcher.launch(jobs, initial_job_idx=0)]
+
+
+class Paper(Table):
+    """Runs the rows of several tables, as one table's.
+
+    Args:
+        tables: their names.
+        name, about, roots: as of :class:`Table`.
+    """
+
+    def __init__(self, name: str, tables: Sequence[str], about: str, roots: str) -> None:
+        super().__init__(name, [], about, roots)
+        self.tables = list(tables)
+
+    def jobs(self, overrides: Sequence[Override]) -> list[list[str]]:
+        from deeplab_lit.sweeps.run_table import rows_of_tables
+
+        return rows_of_tables(self.name, self.tables, overrides)
 
 
 class Sweep(Sweeper):  # type: ignore[misc]

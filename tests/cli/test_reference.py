@@ -53,6 +53,7 @@ def composed_keys(node, prefix=""):
         [],
         ["data=coco91", "optimizer=sgd", "schedule=step", "crf=v2_vgg16"],
         ["init=imagenet", "backbone=vgg16", "scales=msc"],
+        ["recipe=clims"],
     ],
 )
 def test_keys_are_those_that_hydra_composes(arguments):
@@ -64,6 +65,8 @@ def test_keys_are_those_that_hydra_composes(arguments):
 def with_every_choice():
     """Arguments that take every choice of the groups of values at least once."""
     groups = [each for each in groups_of("train") if each not in ("launcher", "experiments", "budget", "recipe")]
+    # an experiment, a budget and a recipe choose and set in other groups
+    yield from (["recipe=rib_coco"], ["experiments=table4_resnet101/aspp", "budget=subset"])
     for group in groups:
         for choice in choices(group):
             # heads that stand on fc6 or on poolings need VGG

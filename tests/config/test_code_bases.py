@@ -54,6 +54,13 @@ def test_recipes_on_coco_have_81_classes(recipe, start, lr, images, crop, steps,
     assert max(found.augment.scale_list) == most and found.backbone["depth"] == 101
 
 
+def test_l2g_is_kazuto_but_for_the_image_of_the_crf():
+    found, other = (config_of(f"recipe={recipe}", *FILE, "init.path=x").as_dict() for recipe in ("l2g", "kazuto"))
+    assert {key for key in found if found[key] != other[key]} == {"crf"}
+    assert {key for key in found["crf"] if found["crf"][key] != other["crf"][key]} == {"image"}
+    assert found["crf"]["image"] == "rgb" and found["crf"]["normalization"] == "symmetric"
+
+
 def test_l2g_with_vgg16_has_its_crop_and_its_crf():
     found = config_of("recipe=l2g_vgg16", *FILE)
     check_numbers(found)

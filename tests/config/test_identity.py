@@ -83,5 +83,12 @@ def test_a_run_of_a_release_without_a_key_is_found():
     ):
         for name in names:
             del before[group][name]
+    del before["keep"]
     assert fingerprint(before) == fingerprint(now)
     assert fingerprint(before) != fingerprint(composed("schedule.every=10"))
+    assert fingerprint(before) != fingerprint(composed("keep=last"))
+
+
+def test_a_folder_is_the_same_with_a_stroke_behind_it():
+    one, other = (composed("data=voc", f"data.root={root}", "data.train_masks=y/") for root in ("x", "x/"))
+    assert fingerprint(one) == fingerprint(other) != fingerprint(composed("data=voc", "data.root=x"))

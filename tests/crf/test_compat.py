@@ -179,12 +179,18 @@ UTILS = {
     "softmax": lambda u: u.unary_from_softmax(coarse_probabilities(IMAGE, 4)),
     "softmax, scaled": lambda u: u.unary_from_softmax(coarse_probabilities(IMAGE, 4), scale=0.7, clip=1e-3),
     "softmax, not clipped": lambda u: u.unary_from_softmax(coarse_probabilities(IMAGE, 4), clip=None),
+    "softmax in half precision": lambda u: u.unary_from_softmax(coarse_probabilities(IMAGE, 4).astype(np.float16), 0.5),
     "labels": lambda u: u.unary_from_labels(np.arange(12).reshape(3, 4) % 4, 3, 0.7),
     "labels, all sure": lambda u: u.unary_from_labels(np.arange(12).reshape(3, 4) % 4, 4, 0.7, zero_unsure=False),
     "gaussian": lambda u: u.create_pairwise_gaussian((2, 3, 4), (5, 6, 7)),
     "bilateral": lambda u: u.create_pairwise_bilateral((2, 3), (4, 5, 6), IMAGE, 2),
     "bilateral, channels first": lambda u: u.create_pairwise_bilateral((2, 3), (4, 5, 6), IMAGE.transpose(2, 0, 1), 0),
     "bilateral, no channels": lambda u: u.create_pairwise_bilateral((2, 3, 4), (5,), IMAGE),
+    "bilateral, one deviation": lambda u: u.create_pairwise_bilateral((2, 3), 4, IMAGE, 2),
+    # the channels and dimensions behind the given ones have a deviation of 1
+    "bilateral, a deviation of two channels": lambda u: u.create_pairwise_bilateral((2, 3), (4, 5), IMAGE, 2),
+    "bilateral, a deviation of one channel": lambda u: u.create_pairwise_bilateral((2, 3), [4], IMAGE, 2),
+    "bilateral, a deviation of one dimension": lambda u: u.create_pairwise_bilateral((2,), (4, 5, 6), IMAGE, 2),
 }
 
 
@@ -196,6 +202,13 @@ def test_functions_of_utils_are_pydensecrfs(name):
     np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-6)
 
 
+def test_unsure_labels_may_be_unsigned_bytes():
+    """pydensecrf computes 0 - 1 = 255 of them."""
+    labels = np.arange(12).reshape(3, 4) % 4
+    expected = compat.unary_from_labels(labels, 3, 0.7)
+    np.testing.assert_array_equal(compat.unary_from_labels(labels.astype(np.uint8), 3, 0.7), expected)
+
+
 def test_old_names_warn():
     labels = np.arange(12).reshape(3, 4) % 4
     with pytest.warns(DeprecationWarning, match="unary_from_labels"):
@@ -203,7 +216,48 @@ def test_old_names_warn():
     probabilities = coarse_probabilities(IMAGE, 3)
     with pytest.warns(DeprecationWarning, match="unary_from_softmax"):
         found = compat.softmax_to_unary(probabilities, 0.8)
-    np.testing.assert_array_equal(found, compat.unary_from_softmax(probabilities, 0.8))
+    np.testing.assert_array_equal(found, compat.unary_from_softmax(probabilities, 0.8, clip=None))
+
+
+@pytest.mark.parametrize("certainty", [1, 0.9])
+def test_the_old_name_clips_no_probabilities(certainty):
+    reference = pytest.importorskip("pydensecrf.utils")
+    probabilities = np.array([[6.4e-7, 0.5, 1e-30], [1 - 6.4e-7, 0.5, 1]], np.float32)
+    with pytest.warns(DeprecationWarning):
+        found = compat.softmax_to_unary(probabilities, certainty)
+    np.testing.assert_allclose(found, reference.softmax_to_unary(probabilities, certainty), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("certainty", [1, 0.8])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_old_function_does_not_clip(certainty):
+    theirs = pytest.importorskip("pydensecrf.utils")
+    probabilities = np.array([[0, 1e-9, 0.5], [1, 1 - 1e-9, 0.5]], np.float32)
+    with np.errstate(divide="ignore"):
+        expected = theirs.softmax_to_unary(probabilities, certainty)
+    np.testing.assert_allclose(compat.softmax_to_unary(probabilities, certainty), expected, rtol=1e-6)
+
+
+def test_impossible_labels():
+    """A probability of 0 is an infinite energy, as unary_from_softmax makes it without clip."""
+    reference = pytest.importorskip("pydensecrf.densecrf")
+    probabilities = coarse_probabilities(IMAGE, LABELS)
+    probabilities[0, :, 40:] = 0
+    probabilities[2, ::3] = 0
+    probabilities[4] = 0
+    energies = compat.unary_from_softmax(probabilities, clip=None)
+    assert np.isinf(energies).any()
+    for name in ("the usual two", "a matrix"):
+        for iterations in (0, 1, 5):
+            expected = np.array(field(reference, *TERMS[name], energies=energies).inference(iterations))
+            found = field(compat, *TERMS[name], energies=energies).inference(iterations)
+            assert np.quantile(np.abs(found - expected), 0.9999) < 1e-3
+            assert found[np.isinf(energies)].max() < 1e-20
+    crfs = [field(package, *TERMS["a matrix"], energies=energies) for package in (reference, compat)]
+    states = [crf.startInference() for crf in crfs]
+    for crf, state in zip(crfs, states, strict=True):
+        crf.stepInference(*state)
+    assert np.quantile(np.abs(states[1][0] - np.array(states[0][0])), 0.9999) < 1e-3
 
 
 def test_unaries_of_both_kinds():
@@ -241,13 +295,18 @@ def test_in_processes_and_threads_as_people_call_it():
 
 
 def uses_several_threads(_):
-    return compat.DenseCRF2D(4, 3, 2)._parallel
+    return compat.DenseCRF2D(400, 300, 2)._parallel
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")
 def test_a_child_process_takes_one_thread():
     with ProcessPoolExecutor(1, get_context("fork")) as processes:
         assert uses_several_threads(0) and list(processes.map(uses_several_threads, [0])) == [False]
+
+
+def test_threads_are_not_started_for_a_few_pixels():
+    """On a busy machine their start takes 50 times as long as pydensecrf2 takes in all."""
+    assert not compat.DenseCRF2D(40, 30, 2)._parallel and compat.DenseCRF2D(200, 150, 2)._parallel
 
 
 def test_neither_the_crf_nor_its_other_interface_imports_torch():
@@ -267,7 +326,7 @@ MISTAKES = {
     "no unaries": (lambda: compat.DenseCRF2D(4, 3, 2).inference(1), "call setUnaryEnergy first"),
     "no labels": (lambda: compat.DenseCRF(4, 0), "4 variables and 0 labels"),
     "another shape": (lambda: compat.DenseCRF2D(4, 3, 2).setUnaryEnergy(np.ones((12, 2))), r"give \(2, 12\)"),
-    "NaN": (lambda: compat.DenseCRF2D(4, 3, 2).setUnaryEnergy(np.full((2, 12), np.nan)), "NaN or infinity"),
+    "NaN": (lambda: compat.DenseCRF2D(4, 3, 2).setUnaryEnergy(np.full((2, 12), np.nan)), "NaN or minus"),
     "features of another size": (lambda: compat.DenseCRF(4, 2).addPairwiseEnergy(np.zeros((2, 5)), 3), r"\(2, 5\)"),
     "a vector of another length": (lambda: compat.DenseCRF2D(4, 3, 2).addPairwiseGaussian(3, np.ones(3)), r"\(2,\)"),
     "a weight of NaN": (lambda: compat.DenseCRF2D(4, 3, 2).addPairwiseGaussian(3, float("nan")), "not finite"),
@@ -279,6 +338,15 @@ MISTAKES = {
     "no constant": (lambda: compat.DenseCRF2D(4, 3, 2).addPairwiseGaussian(3, 3, normalization=7), "constants"),
     "gt_prob": (lambda: compat.unary_from_labels(np.zeros((2, 2), int), 2, 1.0), "between 0 and 1"),
     "void among labels": (lambda: compat.unary_from_labels(np.array([0, 255]), 21, 0.7), "255: with n_labels=21"),
+    "too many channels": (
+        lambda: compat.create_pairwise_bilateral(3, (1, 2, 3, 4), np.ones((4, 3, 3)), 2), "4 deviations for 3 channels",
+    ),
+    "too few dimensions": (lambda: compat.create_pairwise_gaussian((3,), (4, 5)), "1 deviations for 2 dimensions"),
+    "fractions as labels": (lambda: compat.unary_from_labels(np.array([0.0, 1.0]), 2, 0.7), "float64: give whole"),
+    "minus infinity": (lambda: compat.DenseCRF2D(4, 3, 2).setUnaryEnergy(np.full((2, 12), -np.inf)), "infinity"),
+    "a pixel without a possible label": (
+        lambda: compat.DenseCRF2D(4, 3, 2).setUnaryEnergy(np.full((2, 12), np.inf)), "no label is possible"
+    ),
     "scale": (lambda: compat.unary_from_softmax(np.ones((2, 3)) / 2, scale=2), "at most 1"),
 }  # fmt: skip
 

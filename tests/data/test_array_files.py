@@ -2,6 +2,7 @@
 
 import pickle
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,3 +73,17 @@ def test_what_are_no_files_of_arrays(tmp_path, name):
         with pytest.raises(UserError, match="it (cannot be read as an array|is a damaged pickle)") as caught:
             read_arrays(tmp_path / name, MOST)
         assert "\n" not in str(caught.value)
+
+
+def test_what_pytorch_does_not_read_without_running_code_is_named(tmp_path):
+    """NumPy's arrays among tensors, and anything else that is pickled by name."""
+    for content, name in (
+        ({"keys": A, "cam": torch.from_numpy(A)}, r"numpy\S*_reconstruct"),
+        ({"a": Path()}, "pathlib"),
+    ):
+        torch.save(content, tmp_path / "a.pt")
+        with pytest.raises(
+            UserError, match=rf"names {name}\S*, .* save NumPy's arrays with np.save, or as tensors"
+        ) as caught:
+            read_arrays(tmp_path / "a.pt", MOST)
+        assert "\x1b" not in str(caught.value) and len(str(caught.value)) < 250

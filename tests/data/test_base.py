@@ -29,8 +29,14 @@ def test_pseudo_labels_and_released_lists(tmp_path):
     (tmp_path / "released.txt").write_text("\n".join(lines))
     assert VOC(root, train=str(tmp_path / "released.txt")).split("train").ids == ["picture_2", "picture_0"]
     (pseudo / "picture_1.png").unlink()
-    with pytest.raises(UserError, match=r"lists 'picture_1', but .*pseudo/picture_1\.png does not exist"):
+    said = r"pseudo has no picture_1\.png, of the 2 .* mine\.txt: type data\.train_list=LIST\.txt"
+    with pytest.raises(UserError, match=said.replace(".* mine", ".*mine")):
         source.split("train")
+    (pseudo / "train.txt").write_text("picture_0\n")  # as the command pseudo leaves it beside its masks
+    with pytest.raises(UserError, match=r"type data\.train_list=.*pseudo/train\.txt, the ids"):
+        source.split("train")
+    with pytest.raises(UserError, match=r"pseudo/\.\. has no masks itself, but pseudo/ in it has: type data\.train_ma"):
+        VOC(root, train_masks=pseudo / "..").split("train")
     with pytest.raises(UserError, match="data.train_masks='nowhere' is not a folder"):
         VOC(root, train_masks="nowhere")
 
@@ -52,6 +58,13 @@ def test_every_data_set_may_train_on_masks_from_elsewhere(tmp_path, voc_and_sbd)
     (tmp_path / "some.txt").write_text("picture_2\n")  # of val
     with pytest.raises(UserError, match=r"some\.txt names 'picture_2', which is to evaluate on"):
         some.split("train")
+    # without SBD, a list and masks say all
+    (tmp_path / "some.txt").write_text("picture_1\n")
+    alone = VOCAug(folder, train_masks=pseudo, train_list=tmp_path / "some.txt")
+    alone.prepare()
+    assert alone.split("train").ids == ["picture_1"] and alone.split("train").masks[0].parent == pseudo
+    with pytest.raises(UserError, match=r"Without SBD, data\.sbd=false .* data\.train_list="):
+        VOCAug(folder, train_masks=pseudo).split("train")
     with pytest.raises(UserError, match="data.train_list=nowhere.txt does not exist"):
         VOC(folder, train_list="nowhere.txt")
     coco = write_coco(tmp_path / "coco", [annotation(1, [SQUARE])], ((1, 40, 50), (2, 40, 50)))
@@ -138,3 +151,11 @@ def test_a_list_of_images_to_evaluate_on(tmp_path, voc_and_sbd):
     mine.write_text("000000000003\n")
     with pytest.raises(UserError, match="names '000000000003', which is none of the 2 validation images of"):
         source.split("val")
+
+
+def test_a_list_of_an_editor_of_windows(tmp_path):
+    root = write_voc(tmp_path / "voc")
+    (tmp_path / "mine.txt").write_bytes(b"\xef\xbb\xbfpicture_0 3\r\npicture_1\r\n")
+    source = VOC(root, train_list=tmp_path / "mine.txt")
+    assert source.split("train").ids == ["picture_0", "picture_1"]
+    assert source.tags("train") == {"picture_0": (3,), "picture_1": ()}

@@ -10,6 +10,7 @@ from deeplab_lit.data.coco import COCO, COCO_CLASSES, COCO_IDS
 from deeplab_lit.data.coco_masks import draw
 from deeplab_lit.data.labels import VOC_CLASSES
 from deeplab_lit.utils.errors import UserError
+from tests.data.exports import CLASSES, blocks, write_coco_export
 from tests.data.layouts import SQUARE, annotation, write_coco
 
 
@@ -213,3 +214,19 @@ def test_masks_drawn_by_earlier_versions_stay(tmp_path):
         digest = hashlib.file_digest(file, "sha256")
     digest.update(json.dumps([1, "coco", False, COCO_CLASSES]).encode())
     assert source._folder("train").name == f"instances_train2017-coco-{digest.hexdigest()[:12]}"
+
+
+def test_the_json_of_another_tool_is_named(tmp_path):
+    root = write_coco(tmp_path / "coco", [annotation(1, [SQUARE])])
+    (root / "annotations" / "instances_train2017.json").write_text('{"shapes": [], "imagePath": "a.jpg"}')
+    with pytest.raises(UserError, match=r"has no list 'images': .*; it is labelme's JSON of one image: .*data\.masks="):
+        COCO(root, converted=tmp_path / "png").prepare()
+
+
+def test_its_masks_are_those_that_were_drawn(tmp_path):
+    masks = {id: blocks(number) for number, id in enumerate("abc")}
+    root = write_coco_export(tmp_path / "mine", masks)
+    source, found = coco_masks(root, tmp_path, train="train", val="val", classes="file")
+    assert source.labels.names == CLASSES
+    for id, mask in zip(source.split("train").ids, found, strict=True):
+        np.testing.assert_array_equal(mask, masks[id])

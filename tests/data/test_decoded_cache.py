@@ -31,8 +31,8 @@ def split(tmp_path):
 
 
 def keep(split, folder, bound=10**9):
-    pairs = zip(split.images, split.masks, strict=True)
-    split.decoded = DecodedCache(folder, bound, pairs, split.num_classes, split.coding)
+    pairs = dict.fromkeys(zip(split.images, split.masks, strict=True), split.coding)
+    split.decoded = DecodedCache(folder, bound, pairs, split.num_classes)
     return split
 
 

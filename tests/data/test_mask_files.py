@@ -136,3 +136,32 @@ def test_counts_follow_the_coding(tmp_path):
         for coding in (INDICES, BINARY)
     ]
     assert counts == [[[18, 0]], [[18, 6]]]
+
+
+OWN_NUMBERS = MaskCoding(values=((0, 255), (7, 0), (8, 1), (459, 2)))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32])
+def test_masks_of_a_data_sets_own_numbers(tmp_path, dtype):
+    values = np.array([[0, 7, 8], [8, 8, 0]], dtype)
+    if dtype is not np.uint8:
+        values[0, 0] = 459
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    read = read_mask(tmp_path / "a.tif", OWN_NUMBERS)
+    assert read.dtype == np.uint8
+    assert read.tolist() == [[255 if dtype is np.uint8 else 2, 0, 1], [1, 1, 255]]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (np.array([[7, 9, 9]], np.uint8), r"has 2 pixel\(s\) of the value 9, which no class has: .* 0, 7 to 8, 459;"),
+        (np.array([[7, 65535]], np.uint16), r"1 pixel\(s\) of the value 65535, which"),
+        (np.array([[-1, -1, 70000]], np.int32), r"2 pixel\(s\) of the value -1, and 1 other value\(s\), which"),
+        (np.array([[True, False]]), r"1 pixel\(s\) of the value 1, which"),
+    ],
+)
+def test_a_number_of_no_class_is_named_with_its_count(tmp_path, values, words):
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    with pytest.raises(UserError, match=words):
+        read_mask(tmp_path / "a.tif", OWN_NUMBERS)

@@ -99,8 +99,12 @@ def test_maps_of_another_aspect_ratio_are_refused(tmp_path, shape):
 @pytest.mark.parametrize(
     ("content", "form", "words"),
     [
-        ({4: MAPS[0]}, {}, "0 may be the background or the first foreground class: type zero_is=foreground .*IRN"),
-        ({"keys": [4], "cam": MAPS[:1]}, {}, "0 may be the background or the first foreground class"),
+        (
+            {4: MAPS[0]},
+            {},
+            "type zero_is=background if 0 is the background.* IRN.*: make masks with the command pseudo",
+        ),
+        ({"keys": [4], "cam": MAPS[:1]}, {}, "type zero_is=background if 0 is the background"),
         ({"keys": [4], "cam": MAPS}, FOREGROUND, "it has 2 maps for 1 class indices"),
         ({"keys": [4, 4], "cam": MAPS}, FOREGROUND, r"two maps of one class \(indices 4, 4\)"),
         ({"keys": [-1, 4], "cam": MAPS}, {"zero_is": "background"}, "classes from -1 to 4: they are numbered from 0"),
@@ -117,7 +121,8 @@ def test_maps_of_another_aspect_ratio_are_refused(tmp_path, shape):
         ({"segs": ALL}, {"array": "seg"}, "it holds segs, not array=seg. Did you mean 'segs'"),
         ({"cam": [1, 2]}, {}, "it is a list: give"),
         ([1, 2], {}, r"it is int64 \(2,\): give"),
-        (np.full((2, *SIZE), 1e300), {}, "it holds NaN or infinity"),
+        (MAPS[0], {}, r"it is float32 \(40, 56\): give .*; one map alone is array\[None\], of shape \(1, 40, 56\)\."),
+        (np.full((2, *SIZE), 1e300), {}, "it holds NaN or infinity.*: .*a map of zeros divided by its maximum"),
     ],
 )
 def test_what_is_not_clear_is_asked(tmp_path, content, form, words):
@@ -138,7 +143,7 @@ def test_the_keys_have_few_values():
 def test_folders_of_score_files(tmp_path):
     with pytest.raises(UserError, match="scores=.*nowhere is not a folder"):
         find_scores(str(tmp_path / "nowhere"), "scores")
-    with pytest.raises(UserError, match=r"holds no \.npy, \.npz, \.pkl, \.pth or \.pt file"):
+    with pytest.raises(UserError, match=r"holds no \.npy, \.npz, \.pkl, \.pth, \.pt or \.png file"):
         find_scores(str(tmp_path))
     (tmp_path / "sub").mkdir()
     for name in ("b.npy", "sub/b.npz", ".b-x.npz"):

@@ -9,6 +9,7 @@ from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.mask_files import coloured
 from deeplab_lit.data.split import Split
 from deeplab_lit.data.unseen_classes import unseen, unseen_classes
+from deeplab_lit.utils.errors import UserError
 
 LABELS = LabelSet(("ground", "crack", "leaf"))
 
@@ -33,6 +34,11 @@ def split_of(folder, masks):
 def test_the_sentence(tmp_path, masks, words):
     sentence = unseen_classes(split_of(tmp_path, masks), LABELS)
     assert sentence is None if words is None else words in sentence
+
+
+def test_masks_of_void_alone_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"the 2 training masks hold void \(255\) alone, such as .*0\.png"):
+        unseen_classes(split_of(tmp_path, [[255, 255], [255]]), LABELS)
 
 
 def test_masks_are_read_until_each_class_has_been_seen(tmp_path, monkeypatch):

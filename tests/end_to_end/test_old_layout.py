@@ -83,7 +83,7 @@ def test_it_resumes_to_the_weights_that_the_old_code_came_to(run, tmp_path, expe
         "models.backbones.ResNet", "models.backbones.VGG16", "models.efficientnet_lite0.EfficientNetLite0",
         "models.timm_trunk.TimmTrunk", "models.heads.FieldOfView", "models.heads.ASPP",
         "models.heads.MultiScaleFeatures", "data.voc.VOC", "data.sbd.VOCAug", "data.coco.COCO", "data.folder.Folder",
-        "data.shapes.dataset.Shapes",
+        "data.shapes.dataset.Shapes", "data.cityscapes.Cityscapes",
     ],
 )  # fmt: skip
 def test_every_class_that_checkpoints_name_is_where_they_look_for_it(target):

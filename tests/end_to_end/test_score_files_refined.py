@@ -40,6 +40,7 @@ def user(tmp_path_factory):
 def test_masks_are_those_of_the_crf(user, form, keys):
     done = use("refine", user, f"images=photos probabilities={form} out=of_{form} {keys} workers=1")
     assert "2 images written" in done.stdout
+    assert (user / f"of_{form}/train.txt").read_text() == "a\nb\n"
     for number, (name, size) in enumerate(NAMES.items()):
         image = photograph(*size, number)
         expected = np.array(PRESENT)[preset("v2_resnet101").labels(image, coarse_probabilities(image, 3))]
@@ -51,13 +52,15 @@ def test_masks_are_those_of_the_crf(user, form, keys):
     ("form", "keys", "words"),
     [
         ("logits", "", "so it holds no probabilities: type values=logits"),
-        ("dicts", "", "0 may be the background or the first foreground class: type zero_is="),
+        ("dicts", "", "type zero_is=background if 0 is the background"),
+        ("cams", "", "there is no background: make masks with the command pseudo."),
         (
             "cams",
             "zero_is=foreground",
             "without a background: make masks of it with the command pseudo, background=threshold.",
         ),
         ("dicts", "zero_is=background save_probabilities=true", "type classes=FILE, one class name a line."),
+        ("logits", "values=logits crf=none", "choose one of afa, clip_es_labels, irn_labels, kazuto, mctformer, seam"),
         ("dicts", "values=scores", "values=scores: choose probabilities or logits."),
     ],
 )

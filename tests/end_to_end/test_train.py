@@ -141,6 +141,15 @@ def test_a_run_that_is_extended_has_one_row_a_step_and_a_validation_at_its_end(t
     assert json.loads((run / "result.json").read_text())["steps"] == 7
 
 
+@pytest.mark.parametrize(("keep", "step"), [("best", 1), ("last", 2)])
+def test_the_best_or_the_last_checkpoint_is_scored(tmp_path, keep, step):
+    # nothing is learned, so the first validation is as good as the last
+    done = train(tmp_path, *TINIEST, "max_steps=2", "val_every=1", "optimizer.lr=0", f"keep={keep}")
+    (folder,) = tmp_path.glob("runs/*/*")
+    assert json.loads((folder / "result.json").read_text())["best_step"] == step and "mIoU" in done.stdout
+    assert torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)["global_step"] == step
+
+
 def test_a_new_run_beside_others_says_what_was_compared(tmp_path):
     train(tmp_path, *TINIEST, "max_steps=1")
     first = run_folder(tmp_path).relative_to(tmp_path)

@@ -24,9 +24,11 @@ assert Path(sys.prefix) in package.parents and conf_folder() == package / "conf"
 register_schemas()
 from hydra_plugins.deeplab_lit_tables import Table
 required = {"data/coco": ["data.root=x"], "data/coco_voc": ["data.root=x"], "init/checkpoint": ["init.path=x"],
-            "recipe/kazuto": ["init.path=x"], "recipe/l2g_coco": ["init.path=x", "data.root=x"],
+            "recipe/kazuto": ["init.path=x"], "recipe/l2g": ["init.path=x"],
+            "recipe/l2g_coco": ["init.path=x", "data.root=x"],
             "recipe/lpcam_coco": ["init.path=x", "data.root=x"], "recipe/rib_coco": ["data.root=x"],
-            "data/folder": ["data.root=x", "data.classes=x"]}
+            "data/folder": ["data.root=x", "data.classes=x"], "data/labelme": ["data.root=x", "data.classes=x"],
+            "data/cvat": ["data.root=x"]}
 with initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
     for file in sorted([*conf_folder().glob("*/*.yaml"), *(package / "experiments").glob("*.yaml")]):
         choice = f"{file.parent.name}/{file.stem}"

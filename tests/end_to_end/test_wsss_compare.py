@@ -34,6 +34,14 @@ def test_folders_of_masks_are_compared_over_seeds(tmp_path):
         "val_every=1", "data.classes=classes.txt", "experiments=wsss_compare", "seed=0,1",
     ]  # fmt: skip
     folders = "data.train_masks=labels/irn/masks,labels/seam/masks"
+    # all folders are looked at before the first training
+    missing = train(tmp_path, *arguments, f"{folders},nowhere", expect=1)
+    assert missing.stderr == (
+        "error: data.train_masks='nowhere' is not a folder: give one that holds ID.png for each training image.\n"
+    )
+    assert not list((tmp_path / "runs").rglob("metrics.csv"))
+    without = train(tmp_path, *arguments, expect=1)
+    assert "type data.train_masks=FOLDER,FOLDER" in without.stderr and "executing" not in without.stderr
     done = train(tmp_path, *arguments, folders)
     runs = sorted((tmp_path / "runs" / "wsss_compare").glob("*/result.json"))
     assert len(runs) == 4
@@ -56,5 +64,7 @@ def test_folders_of_masks_are_compared_over_seeds(tmp_path):
     again = train(tmp_path, *arguments, f"{folders},null")  # the data set's own masks beside them
     assert len(list((tmp_path / "runs" / "wsss_compare").glob("*/result.json"))) == 6
     assert again.stdout.count("is finished already") == 4
+    commands = [json.loads(path.read_text())["command"] for path in runs]
+    assert sorted(sum(f"labels/{name}/masks" in each for name in ("irn", "seam")) for each in commands) == [1, 1, 1, 1]
     assert "train_masks=null" in again.stdout and len(list((tmp_path / "runs" / "sweeps").glob("*"))) == 2
     assert again.stdout.count("warning: 1 masks in data.train_masks=labels/seam/masks are newer than") == 2

@@ -1,13 +1,15 @@
 """Masks of activation maps against the code bases' rules, written out in NumPy."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 
 from deeplab_lit.config.command_schemas import ScoreFilesConfig
 from deeplab_lit.crf import DenseCRF, preset
 from deeplab_lit.data.score_files import ScoreMaps
-from deeplab_lit.inference.cam_masks import mask_between, mask_of
-from deeplab_lit.inference.cams import CAMs, read_cam_scores
+from deeplab_lit.inference.cam_masks import mask_and_confidence, mask_between, mask_of
+from deeplab_lit.inference.cams import CAMs, read_cam_scores, refuse_background_first
 from deeplab_lit.utils.errors import UserError
 from tests.crf.test_dense import photograph
 
@@ -24,6 +26,7 @@ def blob(y, x):
 MAPS = np.stack([blob(12, 15), blob(28, 40)])
 CAM = CAMs.of(ScoreMaps((5, 15), MAPS, 0.0, True))
 KEYS = np.array([0, 5, 15], np.uint8)
+SHARES = RNG.dirichlet(np.ones(20), SIZE).transpose(2, 0, 1)
 WEAK = np.array([[[1]], [[1]], [[0.2]]], np.float32)  # a third map, above the lower threshold alone
 
 
@@ -95,12 +98,65 @@ def test_classes_that_are_no_tags_are_left_out(tmp_path):
     assert read(tmp_path, {4: MAPS[0]}, tags=set()).classes == ()
 
 
+def test_one_map_may_be_1_everywhere(tmp_path):
+    """As of an object that fills the image: only several maps that add up to 1 are probabilities."""
+    assert read(tmp_path, {4: np.ones(SIZE, np.float32)}).classes == (5,)
+    assert read(tmp_path, {}).classes == ()
+
+
+def test_confidences_are_the_highest_probabilities():
+    scores = np.concatenate([1 - MAPS.max(0, keepdims=True), MAPS])
+    mask, confidence = mask_and_confidence(IMAGE, scores, KEYS, None, 0.8)
+    np.testing.assert_allclose(confidence, (scores / scores.sum(0)).max(0), rtol=1e-6)
+    np.testing.assert_array_equal(mask, mask_of(IMAGE, scores, KEYS, None, 0.8))
+    crf = preset("seam_labels")
+    mask, confidence = mask_and_confidence(IMAGE, scores, KEYS, crf, None)
+    np.testing.assert_allclose(confidence, crf(IMAGE, scores / scores.sum(0)).max(0), rtol=1e-5)
+    np.testing.assert_array_equal(mask, mask_of(IMAGE, scores, KEYS, crf, None))
+    alone = mask_and_confidence(IMAGE, scores[:1], KEYS[:1], crf, 0.9)
+    assert not alone[0].any() and (alone[1] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("indices", "is_refused"),
+    [
+        ([(0, 1, 15), (0, 5), (0, 15, 20)], True),
+        ([(0, 1), (0, 5), (0, 15), ()], True),  # an image without a class
+        ([(0, 1), (0, 5)], False),  # too few to tell
+        ([(0, 1), (0, 5), (0,)], False),
+        ([(0, 1), (0, 5), (3, 4), (0, 7)], False),
+    ],
+)
+def test_an_index_0_in_every_file_may_be_the_background(indices, is_refused):
+    scores = [ScoreMaps(tuple(each + 1 for each in some), MAPS[:1], 0.0, True) for some in indices]
+    arrays = [ScoreMaps(each.classes, each.maps, 0.0, False) for each in scores]
+    refuse_background_first(arrays)  # arrays of all classes always have it
+    words = r"each of the \d files .* index 0 .* type zero_is=background .* zero_is=foreground"
+    with pytest.raises(UserError, match=words) if is_refused else nullcontext():
+        refuse_background_first(scores)
+
+
 @pytest.mark.parametrize(
     ("content", "more", "words"),
     [
         ({4: 3 * MAPS[0]}, {}, r"it runs from 0 to 3: activation maps are from 0 to 1; save each map"),
         ({4: MAPS[0] - 0.5}, {}, r"it runs from -0.5 to "),
-        ({0: MAPS[0], 5: MAPS[1]}, {"zero_is": "background"}, "has a map of the background, .* type background=given"),
+        (
+            {0: MAPS[0], 5: MAPS[1]},
+            {"zero_is": "background"},
+            "has a map of the background, .* save it without that map",
+        ),
+        ({0: 3 * MAPS[0], 5: MAPS[1]}, {"zero_is": "background"}, "values=logits"),
+        (
+            {0: 1 - MAPS[0], 5: MAPS[0]},
+            {},
+            "its 2 maps add up to 1 at each pixel, .* type background=given zero_is=backg",
+        ),
+        ({0: 1 - MAPS[0], 5: MAPS[0]}, {"zero_is": "background"}, "its 2 maps add up to 1 at each pixel"),
+        ({0: 1 - MAPS[0], 5: MAPS[0]}, {"tags": {6}}, "its 2 maps add up to 1 at each pixel"),
+        (SHARES, {}, "its 20 maps add up to 1 at each pixel, so it holds a network's probabilities"),
+        (np.round(SHARES * 255).astype(np.uint8), {}, "its 20 maps add up to 1 at each pixel"),
+        (SHARES.astype(np.float16), {}, "its 20 maps add up to 1 at each pixel"),
         (np.zeros((21, *SIZE), np.float32), {}, "a map of class 21, and there are 21 classes .*type background=given"),
         (
             {4: MAPS[0]},

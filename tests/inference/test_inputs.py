@@ -86,6 +86,7 @@ def test_the_network_is_tested_at_the_scales_and_with_the_fusion_of_the_config(t
     assert isinstance(found, FusedScales) and found.scales == (1.75, 0.5) and found.mirrored
     assert (found.fusion, found.max_side) == ("mean_scores", 600)
     assert tested(fusion="mean_probabilities").scales == trained.scales
+    assert tested(flip_scales="sum").mirrored == "sum"
     with pytest.raises(UserError, match="flip=true and flip_scales=true mirror the image twice"):
         tested(flip=True, flip_scales=True)
     with pytest.raises(UserError, match="fusion='mean' is not known"):

@@ -25,6 +25,9 @@ class Remembered:
     def probabilities(self, image):
         return self.known[image.tobytes()]
 
+    def refined_whole(self, image):
+        return True
+
 
 @pytest.fixture
 def split(tmp_path):

@@ -25,7 +25,8 @@ def package(tmp_path):
         images[f"2008_{number}"] = tmp_path / f"2008_{number}.png"
         Image.fromarray(image).save(images[f"2008_{number}"])
         out.write(f"2008_{number}", image, (image[..., 0] % 21).astype(np.uint8), None)
-    return pack(out, images, 6), images
+    pack(out, images, tmp_path / "results.tar.gz", 6)
+    return tmp_path / "results.tar.gz", images
 
 
 def rewrite(package, change):

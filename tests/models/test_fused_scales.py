@@ -72,12 +72,31 @@ def test_probabilities_are_those_of_the_views_one_by_one(fusion, mirrored, align
     assert (found - other).abs().max() > 1e-3
 
 
-def test_a_sum_over_the_mirror_has_the_labels_of_the_mean():
-    """Code bases that add both views instead: the labels are the same, the probabilities are sharper."""
+@pytest.mark.parametrize("align_corners", [True, False])
+@pytest.mark.parametrize("shape", [(41, 57), (40, 56)])
+def test_half_of_the_size_alone_is_the_mean_of_squares(align_corners, shape):
+    """What a network of images at half size was trained on."""
+    network, image = net(align_corners), torch.randn(2, 3, *shape)
+    height, width = (-(-side // 2) for side in shape)
+    small = torch.zeros(2, 3, height, width)
+    for y in range(height):
+        for x in range(width):
+            small[..., y, x] = image[..., 2 * y : 2 * y + 2, 2 * x : 2 * x + 2].mean((2, 3))
+    with torch.no_grad():
+        expected = F.interpolate(network(small), shape, mode="bilinear", align_corners=align_corners)
+        found = FusedScales(network, [0.5]).scores(image)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_a_sum_over_the_mirror_sharpens_scores(fusion):
+    """Code bases that add both views: labels are those of the mean, probabilities those of doubled scores."""
     network, image = net(), torch.randn(1, 3, 41, 57)
     with torch.no_grad():
-        mean = FusedScales(network, SCALES, "max_scores", mirrored=True).scores(image)
-    assert torch.equal((2 * mean).argmax(1), mean.argmax(1))
+        mean = slow(network, image, SCALES, fusion, True)
+        found = fused_at(network, SCALES, fusion, "sum").scores(image).softmax(1)
+    expected = mean if "probabilities" in fusion else mean**2 / (mean**2).sum(1, keepdim=True)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("most", [29, 57, 70])
@@ -109,6 +128,7 @@ def test_the_maximum_of_scores_in_training_is_taken_on_the_map_and_everything_el
         (([1.0], "max"), "fusion='max' is not known: choose one of max_scores, mean_scores"),
         (([0.0, 1.0], "mean_scores"), r"scales=\[0.0, 1.0\]: give different factors above 0"),
         (([1.5, 1.5],), r"scales=\[1.5, 1.5\]: give different"),
+        (([1.0], "max_scores", "twice"), "flip_scales='twice': choose true, sum or false"),
         (([1.0], "max_scores", False, 0), "max_side=0: it is a number of pixels, at least 1"),
     ],
 )

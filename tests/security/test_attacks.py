@@ -21,6 +21,7 @@ from deeplab_lit.data.downloads import _extract
 from deeplab_lit.data.folder import Folder
 from deeplab_lit.data.image_files import read_image
 from deeplab_lit.data.mask_files import read_mask
+from deeplab_lit.data.pascal_context import PascalContext
 from deeplab_lit.data.sbd import VOCAug, read_sbd_mask
 from deeplab_lit.data.source import open_source
 from deeplab_lit.data.voc import VOC
@@ -237,6 +238,9 @@ def test_lists_that_lead_outside_the_data_set(tmp_path, line):
             folder.split("train")
         with pytest.raises(UserError, match="leads out of the data set's folder"):
             VOCAug(tmp_path / "data", tmp_path / "data", tmp_path / "png").ids()
+        own = str(tmp_path / "data" / "train.txt")
+        with pytest.raises(UserError, match="leads out of the data set's folder"):
+            PascalContext(tmp_path / "data", train=own).listed_ids("train")
 
 
 def coco(root, file_name="a.jpg", segmentation=None, height=4):

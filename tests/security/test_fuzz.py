@@ -4,15 +4,18 @@
 of processor time and 4 GB: what one takes beyond is an error too.
 """
 
+import base64
 import io
 import json
 import os
 import pickle
 import pickletools
+import tarfile
 import tempfile
 import time
 import zipfile
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -28,20 +31,28 @@ from scipy.io import savemat
 
 from deeplab_lit.config.command_schemas import ScoreFilesConfig
 from deeplab_lit.config.schemas import CheckpointConfig
+from deeplab_lit.data.brush_codes import Brush
 from deeplab_lit.data.channel_files import read_pixels
+from deeplab_lit.data.cityscapes import Cityscapes
 from deeplab_lit.data.class_list import read_class_list
 from deeplab_lit.data.coco import COCO
 from deeplab_lit.data.coco_masks import draw as drawn
+from deeplab_lit.data.folder import Folder
+from deeplab_lit.data.half_size import write_half
 from deeplab_lit.data.image_files import read_image
 from deeplab_lit.data.image_tags import read_tags
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.mask_files import MaskCoding, read_mask
 from deeplab_lit.data.normalization import Normalization
+from deeplab_lit.data.pascal_context import PascalContext, read_label_map
+from deeplab_lit.data.person_part import read_parts
 from deeplab_lit.data.pixel_format import PixelFormat
 from deeplab_lit.data.pixel_weights import read_pixel_weights
+from deeplab_lit.data.regions import Bitmap
 from deeplab_lit.data.safe_pickle import read_pickle
 from deeplab_lit.data.sbd import read_sbd_mask
 from deeplab_lit.data.voc import VOC
+from deeplab_lit.inference import cityscapes_server, voc_server
 from deeplab_lit.inference.cams import read_cam_scores
 from deeplab_lit.inference.distributions import read_distribution
 from deeplab_lit.inference.trained import load
@@ -52,6 +63,8 @@ from deeplab_lit.weights.description import checked, describe, to_text
 from deeplab_lit.weights.initialize import initialize
 from deeplab_lit.weights.recognition import convert_state_dict
 from deeplab_lit.weights.state_dicts import known
+from tests.data import exports
+from tests.data.layouts import part_annotation
 from tests.weights import caffe_nets
 
 COUNT = int(os.environ.get("DEEPLAB_LIT_FUZZ", "40"))
@@ -124,6 +137,7 @@ def saved(picture, kind, **options):
 
 _NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8))
 _MASK = _NOISE.convert("L").convert("P")
+_PALETTE = np.zeros((256, 3), np.uint8)
 _EXIF = Image.Exif()
 _EXIF[0x0112] = 6
 PICTURES = [
@@ -138,8 +152,24 @@ def read_colours(path):
     return read_mask(path, MaskCoding(("sky", "road"), ((0, 0, 0), (1, 2, 3))))
 
 
+def read_own_numbers(path):
+    return read_mask(path, MaskCoding(values=((0, 255), (7, 0), (40000, 1))))
+
+
+def read_half(kind, path):
+    target = path.with_name("half.png")
+    write_half(MaskCoding(values=tuple((value, value % 20) for value in range(256))), _PALETTE, (kind, path, target))
+    assert np.array(Image.open(target)).size
+
+
 def read_weights(path):
     return read_pixel_weights(path, (3, 4))
+
+
+READERS = [
+    read_image, read_mask, read_colours, read_own_numbers, read_weights, partial(read_half, "image"),
+    partial(read_half, "mask"),
+]  # fmt: skip
 
 
 def _with_channels():
@@ -164,7 +194,7 @@ def test_images_of_other_channels(content):
 
 
 @fuzz
-@given(damaged(PICTURES), st.sampled_from([read_image, read_mask, read_colours, read_weights]))
+@given(damaged(PICTURES), st.sampled_from(READERS))
 def test_pictures_and_masks(content, reader):
     survives(reader, content)
 
@@ -180,6 +210,41 @@ def test_split_lists(content):
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "JPEGImages").mkdir()
         survives(reader, content, "ImageSets/Segmentation/train.txt", folder)
+        survives(
+            lambda path: PascalContext(path.parents[2]).listed_ids("train"), content, "ImageSets/Main/train.txt", folder
+        )
+
+
+def _packages():
+    """A package for each test server."""
+    mask, tar, zipped = saved(_MASK, "PNG"), io.BytesIO(), io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w:gz") as package:
+        member = tarfile.TarInfo("results/VOC2012/Segmentation/comp6_test_cls/a.png")
+        member.size = len(mask)
+        package.addfile(member, io.BytesIO(mask))
+    with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as other:
+        other.writestr("berlin_000000_000000.png", saved(_NOISE.convert("L"), "PNG"))
+    return [tar.getvalue(), zipped.getvalue()]
+
+
+@fuzz
+@given(damaged(_packages()))
+def test_packages_for_servers(content):
+    images = {"a": Path("a.png"), "berlin_000000_000000": Path("berlin_000000_000000.png")}
+    survives(lambda path: voc_server.validate(path, images, LabelSet.voc(), 6), content)
+    survives(lambda path: cityscapes_server.validate(path, images), content)
+
+
+@fuzz
+@given(
+    st.one_of(_TEXT, damaged([b"leftImg8bit/train/ulm/ulm_000000_000000_leftImg8bit.png\tx/y\nulm_000000_000001\n"]))
+)
+def test_lists_of_cityscapes(content):
+    with tempfile.TemporaryDirectory() as folder:
+        images = Path(folder) / "leftImg8bit" / "train" / "ulm"
+        images.mkdir(parents=True)
+        (images / "ulm_000000_000000_leftImg8bit.png").touch()
+        survives(lambda path: Cityscapes(folder, "train", "train", train_list=path).listing("train"), content)
 
 
 @fuzz
@@ -206,6 +271,21 @@ def _mat(**options):
 @given(damaged([_mat(), _mat(do_compression=True)]))
 def test_sbd_masks(content):
     survives(read_sbd_mask, content)
+
+
+def _annotations(**options):
+    """A file of PASCAL-Context and one of PASCAL-Part."""
+    labels, parts = io.BytesIO(), io.BytesIO()
+    mask = np.array(_MASK) > 99
+    savemat(labels, {"LabelMap": np.array(_MASK).astype(np.uint16) + 200}, **options)
+    savemat(parts, part_annotation([("person", 15, mask, [("head", mask), ("neck", ~mask)])] * 2), **options)
+    return [labels.getvalue(), parts.getvalue()]
+
+
+@fuzz
+@given(damaged([*_annotations(), *_annotations(do_compression=True)]), st.sampled_from([read_label_map, read_parts]))
+def test_annotations_of_voc_2010(content, reader):
+    survives(reader, content)
 
 
 _JSON = st.recursive(
@@ -266,6 +346,81 @@ def test_coco_annotations(content, classes):
         survives(reader, content, "annotations/instances_a.json", folder)
         outside = [file for file in Path(folder).rglob("*.png") if Path(folder, "out") not in file.parents]
         assert not outside
+
+
+_SHAPES = [
+    exports.labelme_shape("road", [[0, 0], [3, 0], [3, 3]]),
+    exports.labelme_shape("road", [[1, 1], [4, 3]], "circle"),
+    exports.labelme_shape("sky", [[1, 1], [3, 2]], "mask", mask=exports.base64_png(np.ones((2, 3), bool))),
+]
+_LABELME = json.loads(exports.labelme_json(_SHAPES, (4, 5)))
+_RESULTS = [
+    exports.result("polygonlabels", "road", (4, 5), points=[[0, 0], [60, 0], [60, 75]]),
+    exports.result("brushlabels", "road", (4, 5), format="rle", rle=exports.brush_of(np.ones((4, 5), bool))),
+    exports.result("ellipselabels", "sky", (4, 5), x=50, y=50, radiusX=20, radiusY=30, rotation=30),
+    exports.result("bitmasklabels", "sky", (4, 5), imageDataURL=exports.base64_png(np.ones((4, 5), bool))),
+]
+_TASKS = [exports.task(1, "a.png", _RESULTS)]
+
+
+@st.composite
+def changed(draw, whole):
+    """A JSON file some of whose values, however deep, are others or gone."""
+    content = json.loads(json.dumps(whole))
+    for _ in range(draw(st.integers(0, 3))):
+        place = content
+        while True:
+            keys = sorted(place) if isinstance(place, dict) else list(range(len(place)))
+            if not keys:
+                break
+            key = draw(st.sampled_from(keys))
+            if isinstance(place[key], (dict, list)) and draw(st.booleans()):
+                place = place[key]
+                continue
+            if draw(st.booleans()):
+                place[key] = draw(_JSON)
+            else:
+                del place[key]
+            break
+    return json.dumps(content).encode()
+
+
+def _drawn(path, masks):
+    """Draw the mask of a.png beside an annotation."""
+    _NOISE.crop((0, 0, 5, 4)).save(path.parent / "a.png")
+    (path.parent / "list.txt").write_text("a\n")
+    source = Folder(
+        path.parent, ["background", "road", "255 sky"], ".", masks, "list", "list", converted=path.parent / "out"
+    )
+    source.prepare()
+    mask = source.split("train")[0].mask
+    assert mask.shape == (4, 5) and set(np.unique(mask)) <= {0, 1, 255}
+
+
+@fuzz
+@given(st.one_of(changed(_LABELME), damaged([json.dumps(_LABELME).encode()])))
+def test_labelme_files(content):
+    survives(lambda path: _drawn(path, "."), content, "a.json")
+
+
+@fuzz
+@given(st.one_of(changed(_TASKS), damaged([json.dumps(_TASKS).encode()])))
+def test_label_studio_files(content):
+    survives(lambda path: _drawn(path, path.name), content, "export.json")
+
+
+@fuzz
+@given(damaged([bytes(exports.brush_of(np.eye(40, 50) > 0)), bytes(exports.brush_of(np.ones((40, 50), bool)))]))
+def test_brush_codes(content):
+    with one_way_or_the_other():
+        Brush(list(content)).pixels(40, 50, "it")
+
+
+@fuzz
+@given(damaged(PICTURES))
+def test_bitmaps(content):
+    with one_way_or_the_other():
+        Bitmap(base64.b64encode(content).decode()).pixels(9, 12, "it")
 
 
 def _caffe_seeds():

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import hydra
 import numpy as np
@@ -20,6 +21,7 @@ from deeplab_lit.config.hydra_store import register_schemas
 from deeplab_lit.config.paths import conf_folder
 from deeplab_lit.data.shapes.dataset import DOMAINS
 from deeplab_lit.models.heads import scaled_rate
+from deeplab_lit.reports.collect import Report, Row
 from deeplab_lit.sweeps.run_table import Job, _ready, plan, rows_with_options
 from deeplab_lit.training.result import Result
 from deeplab_lit.training.runs import fingerprint, new_run
@@ -57,6 +59,29 @@ table4_resnet101/aug 74.87
 table4_resnet101/largefov 75.54
 table4_resnet101/aspp 76.35
 table4_resnet101/crf 76.35 77.69
+table6_pascal_context/vgg16_largefov 37.6
+table6_pascal_context/vgg16_crf 37.6 39.6
+table6_pascal_context/baseline 39.6
+table6_pascal_context/msc 41.4
+table6_pascal_context/coco 42.9
+table6_pascal_context/largefov 43.5
+table6_pascal_context/aspp 44.7
+table6_pascal_context/crf 44.7 45.7
+table7_person_part/baseline 58.90
+table7_person_part/msc 63.10
+table7_person_part/coco 64.40
+table7_person_part/crf 64.40 64.94
+table7_person_part/largefov 62.18
+table7_person_part/aspp 62.76
+table9_cityscapes/vgg16_half 62.97
+table9_cityscapes/vgg16_half_crf 62.97 64.18
+table9_cityscapes/vgg16_largefov 64.89
+table9_cityscapes/vgg16_crf 64.89 65.94
+table9_cityscapes/baseline 66.6
+table9_cityscapes/largefov 69.2
+table9_cityscapes/aspp 70.4
+table9_cityscapes/aug 71.0
+table9_cityscapes/crf 71.0 71.4
 """
 
 
@@ -135,6 +160,22 @@ def test_a_row_of_table_4_is_the_one_before_and_one_thing_more(budget):
     ):  # fmt: skip
         different = {key for key in rows[name] if rows[name][key] != rows[before][key]} - {"row", "name"}
         assert different <= allowed, (name, different)
+
+
+def test_the_rows_of_the_other_data_sets_have_their_marks_and_nothing_else():
+    marks = {"MSC": {"scales", "loss"}, "Aug": {"augment"}, "LargeFOV": {"model"}, "ASPP": {"model"}, "CRF": {"crf"},
+             "Full": {"data", "crop_size", "eval_batch_size", "val_every"}, "COCO": set()}  # fmt: skip
+    for table in ("table6_pascal_context", "table7_person_part", "table9_cityscapes"):
+        configs = {name: row(f"{table}/{name}") for name in rows_of(table)}
+        rows = [Row(each["row"]["name"], "", each["row"]["marks"], {}) for each in configs.values()]
+        report = Report(table, rows)
+        extended = {each.name: before.name for each in rows if (before := report.extended(each))}
+        assert len(rows) - len(extended) == 1 + ("vgg16_crf" in configs)  # the first row of each trunk
+        for name, before in extended.items():
+            more = set(configs[name]["row"]["marks"]) - set(configs[before]["row"]["marks"])
+            different = {key for key in configs[name] if configs[name][key] != configs[before][key]} - {"row", "name"}
+            assert different <= set().union(*(marks[mark] for mark in more)), (table, name, different)
+            assert ("COCO" in configs[name]["row"]["marks"]) == bool(configs[name]["row"]["starts_from"])
 
 
 def test_the_miniature_keeps_the_papers_relations():
@@ -226,6 +267,43 @@ def test_all_seeds_of_a_table_start_from_one_training_and_it_ends_with_their_mea
     assert lines["coco_pretraining"] == "coco_pretraining 0 60.00"
     again = train(tmp_path, "experiments=table4_resnet101", "budget=mini", "seed=0", "rows=msc")
     assert len(trained) == 10 and "±" not in again.stdout
+
+
+@pytest.mark.slow
+def test_all_tables_run_at_once_and_the_report_has_one_page(tmp_path, monkeypatch):
+    """With trainings that only write down their results."""
+    trained = []
+
+    def write_down(config, command, watchers=()):
+        run = new_run(config)
+        run.checkpoints.mkdir()
+        run.best.touch()
+        Result(miou=0.5, per_class_iou={}, pixel_accuracy=1.0, mean_accuracy=1.0).write(run.result)
+        trained.append(f"{config.row.table}/{config.row.name}")
+
+    monkeypatch.setattr("deeplab_lit.training.train.train", write_down)
+    some = "rows=table7_person_part,table9_cityscapes"
+    done = train(tmp_path, "experiments=paper", some, "budget=mini", "logger=csv")
+    # a CRF's row has the training of the row before, and another table's pretraining is trained once
+    assert [name for name in trained if name.endswith("pretraining")] == ["table4_resnet101/coco_pretraining"]
+    assert len(trained) == len(set(trained)) and "table7_person_part/coco" in trained
+    states = {name: each["state"] for name, each in ends(tmp_path, "table9_cityscapes").items()}
+    # the embedded images have one size, so what full size adds cannot be seen
+    assert states == {**dict.fromkeys(rows_of("table9_cityscapes"), "done"), "vgg16_largefov": "no data",
+                      "vgg16_crf": "no data"}  # fmt: skip
+    assert {*ends(tmp_path, "table7_person_part")} == {*rows_of("table7_person_part")}
+    assert done.stdout.count("budget=mini: the published numbers are of other data") == 3
+    told = use("report", tmp_path).stdout
+    assert f"written: {Path('runs/paper.html')}" in told
+    page = (tmp_path / "runs" / "paper.html").read_text()
+    for table in TABLES:
+        run = table in ("table4_resnet101", "table7_person_part", "table9_cityscapes")
+        assert (f'href="{table}/report.html"' in page) == run and (f'id="{table}"' in page) == (table != "factorial")
+    assert "http://" not in page.replace("http://www.w3.org/2000/svg", "") and "64.40" in page
+    refused = train(tmp_path, "experiments=paper", "budget=mini", "rows=msc", expect=1)
+    assert "rows=msc: the tables of paper are v1_multiscale_features, table1_fov," in refused.stderr
+    several = train(tmp_path, "experiments=paper,factorial", "-m", expect=1)
+    assert "experiments=paper is all tables: type it alone" in several.stderr
 
 
 @pytest.mark.slow

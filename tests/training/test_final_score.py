@@ -2,10 +2,14 @@
 
 import json
 import time
+from types import SimpleNamespace as Namespace
 
+import numpy as np
 import pytest
 
+from deeplab_lit.data.normalization import Normalization
 from deeplab_lit.evaluate import main as evaluate
+from deeplab_lit.training import final_score
 from deeplab_lit.training.segmenter import Segmenter
 from deeplab_lit.training.train import train
 from tests.composing import config_of
@@ -49,3 +53,17 @@ def test_the_score_is_that_of_evaluate(tmp_path, monkeypatch):
     (written,) = (json.loads(file.read_text()) for file in tmp_path.glob("scores/**/result.json"))
     assert result.miou == pytest.approx(written["miou"], abs=1e-6)
     assert result.per_class_iou == pytest.approx(written["per_class_iou"], abs=1e-6)
+
+
+def test_the_crf_refines_what_the_validation_scored():
+    """An image of any size as a whole, where predict would take windows."""
+    from deeplab_lit.models import ASPP, DeepLab, ResNet
+
+    training = Namespace(
+        trainer=Namespace(precision="32-true", strategy=Namespace(root_device="cpu")),
+        segmenter=Namespace(network=DeepLab(ResNet(18), ASPP(512, 5), False)),
+        plan=Namespace(normalization=Normalization()),
+        config=Namespace(eval_size=65),
+    )
+    predictor = final_score._predictor(training)
+    assert predictor.fits(np.broadcast_to(np.uint8(0), (1024, 2048, 3)))

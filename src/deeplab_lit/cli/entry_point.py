@@ -25,7 +25,7 @@ from deeplab_lit.cli.help import help_text, table_text
 from deeplab_lit.cli.options import options_last
 from deeplab_lit.config.compose import is_of_sweep
 from deeplab_lit.config.hydra_store import SCHEMAS, register_schemas
-from deeplab_lit.config.paths import conf_folder, tables
+from deeplab_lit.config.paths import PAPER, conf_folder, tables
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.fetch import is_url, weights_file
 from deeplab_lit.utils.homes import existing, is_writable, lend_folders
@@ -157,7 +157,7 @@ def _end_without_reader(error: BrokenPipeError) -> NoReturn:
 
 def _table_of(arguments: list[str]) -> str | None:
     chosen = [each.split("=", 1)[1].split("/")[0] for each in arguments if each.startswith("experiments=")]
-    return chosen[-1] if chosen and chosen[-1] in tables() else None
+    return chosen[-1] if chosen and chosen[-1] in (*tables(), PAPER) else None
 
 
 def _check_schema(cfg: DictConfig, command: str) -> None:

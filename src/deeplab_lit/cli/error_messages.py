@@ -13,7 +13,8 @@ from pathlib import Path
 from hydra.errors import HydraException
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from deeplab_lit.cli.reference import all_keys, chosen, keys
+from deeplab_lit.cli.docstrings import arguments_of
+from deeplab_lit.cli.reference import all_keys, chosen, keys, keys_of_choices, target_of
 from deeplab_lit.config import known_keys
 from deeplab_lit.config.hydra_store import SCHEMAS
 from deeplab_lit.config.paths import conf_folder, experiments_folder
@@ -55,7 +56,7 @@ def explain(error: Exception, command: str) -> str:
         # a loader process wraps the message into its stack trace
         return text.rsplit("UserError: ", 1)[-1].strip()
     if isinstance(error, MissingMandatoryValue):
-        return f"{error.full_key} is required and has no default: type {error.full_key}=VALUE."
+        return _required(str(error.full_key), command)
     if match := re.search(r"Could not override '([^']+)'", text):
         return unknown_key(match[1], command)
     if match := re.search(r"Additional config directory '([^']+)' not found", text):
@@ -78,6 +79,12 @@ def explain(error: Exception, command: str) -> str:
     lines = [line.strip() for each in (error, error.__cause__) if each for line in str(each).splitlines()]
     told = [line for line in lines if line and not re.match(r"(full_key|object_type|reference_type):", line)]
     return "; ".join(dict.fromkeys(told)) + "."
+
+
+def _required(key: str, command: str) -> str:
+    known = keys_of_choices(chosen(command, sys.argv[1:]))
+    meaning = next((each.meaning for group in known.values() for each in group if each.name == key), "")
+    return f"{key} is required and has no default: type {key}=VALUE{f' ({meaning})' if meaning else ''}."
 
 
 def _without_schema(file: str, key: str, schema: str) -> str:
@@ -128,7 +135,11 @@ def output_key(command: str) -> str | None:
 def unknown_key(key: str, command: str) -> str:
     """The message for a key that a command does not have."""
     message = known_keys.unknown_key(key, sorted(all_keys(command, sys.argv[1:])))
-    return f"{message} To add an argument that it takes: +{key}=VALUE." if key.startswith(_TAKE_ARGUMENTS) else message
+    if not key.startswith(_TAKE_ARGUMENTS):
+        return message
+    told = arguments_of(target_of(command, sys.argv[1:], key.partition(".")[0]))
+    takes = not told or key.rpartition(".")[2] in told
+    return f"{message} To add an argument that it takes: +{key}=VALUE." if takes else message
 
 
 def _unknown_choice(name: str, text: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from deeplab_lit.cli.commands import COMMANDS
 from deeplab_lit.cli.reference import Key, about_table, choices, chosen, keys, keys_of_choices, rows_of_table
+from deeplab_lit.config.paths import PAPER, sweeper_of
 from deeplab_lit.utils.terminal import beside
 
 _FLAGS = {
@@ -85,19 +86,25 @@ def _to_copy(example: str) -> Iterator[str]:
 
 
 def table_text(table: str) -> str:
-    """The help text of a table of the papers: description, examples, rows with the published mIoU."""
+    """The help text of a table of the papers: description, examples, rows with the published mIoU.
+
+    Of the experiment that runs all tables, it lists the tables.
+    """
     shows, arguments = about_table(table)
-    rows = rows_of_table(table)
-    to_copy = [arguments, f"experiments={table} budget=mini", f"experiments={table}/{rows[0].name} budget=mini"]
-    parts = [
-        f"experiments={table}: {shows}",
-        "\n".join(f"  python -m deeplab_lit.train {each}" for each in to_copy),
-    ]
-    lines = [f"rows, with the published mIoU without / with the CRF; each is experiments={table}/ROW by itself"]
-    for row in rows:
-        numbers = " / ".join("-" if each is None else f"{each:.2f}" for each in row.published)
-        lines += _columns(f"  {row.name:18}{'' if row.published == (None, None) else numbers}", row.notes, 36)
-    return "\n\n".join([*parts, "\n".join(lines)])
+    to_copy = [arguments, f"experiments={table} budget=mini"]
+    if table == PAPER:
+        lines = ["tables; each is experiments=TABLE by itself"]
+        for each in sweeper_of(PAPER)["tables"]:
+            lines += _columns(f"  {each}", about_table(each)[0], 28)
+    else:
+        rows = rows_of_table(table)
+        to_copy.append(f"experiments={table}/{rows[0].name} budget=mini")
+        lines = [f"rows, with the published mIoU without / with the CRF; each is experiments={table}/ROW by itself"]
+        for row in rows:
+            numbers = " / ".join("-" if each is None else f"{each:.2f}" for each in row.published)
+            lines += _columns(f"  {row.name:18}{'' if row.published == (None, None) else numbers}", row.notes, 36)
+    commands = "\n".join(f"  python -m deeplab_lit.train {each}" for each in to_copy)
+    return "\n\n".join([f"experiments={table}: {shows}", commands, "\n".join(lines)])
 
 
 def _columns(left: str, right: str, place: int) -> list[str]:

@@ -9,7 +9,6 @@ import dataclasses
 import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
@@ -18,10 +17,9 @@ import yaml
 from omegaconf import OmegaConf
 
 from deeplab_lit.cli.docstrings import arguments_of
+from deeplab_lit.cli.whole_choices import LOADER, choices_made, keys_set, merged, read_yaml
 from deeplab_lit.config.hydra_store import SCHEMAS
-from deeplab_lit.config.paths import conf_folder, experiments_folder
-
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from deeplab_lit.config.paths import conf_folder, experiments_folder, sweeper_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +61,8 @@ def keys(command: str, arguments: Sequence[str] = ()) -> list[Key]:
         command: such as ``train``.
         arguments: what is typed; defaults may follow from the choices.
     """
-    hidden = {*groups_of(command), "row"}
-    follows, values = _follows(command), _values_of(chosen(command, arguments))
+    hidden, choices = {*groups_of(command), "row"}, chosen(command, arguments)
+    follows, values = merged(_follows(command), keys_set(choices)), _values_of(choices)
     return [
         Key(each.name, _shown(_select(follows, each.name, each.default), values), each.meaning)
         for each in _described(SCHEMAS[command])
@@ -104,38 +102,44 @@ def _keys_of_file(group: str, values: Mapping[str, Any], choice: str | None) -> 
 def groups_of(command: str, typed: Mapping[str, str] = MappingProxyType({})) -> dict[str, str | None]:
     """The config groups of a command with their choices: those that are typed, and the defaults of the others."""
     groups: dict[str, str | None] = {}
-    for entry in _read(conf_folder() / f"{command}.yaml").get("defaults", []):
+    for entry in read_yaml(conf_folder() / f"{command}.yaml").get("defaults", []):
         if isinstance(entry, str) and entry in SCHEMAS:
             groups |= groups_of(entry)
         elif isinstance(entry, dict):
             groups |= {key: choice for key, choice in entry.items() if re.fullmatch(r"\w+", key)}
-    groups |= {group: choice for group, choice in typed.items() if group in groups}
+    made = {**choices_made(typed), **typed}
+    groups |= {group: choice for group, choice in made.items() if group in groups}
     # some defaults follow from the choice of another group
     return cast(dict[str, str | None], OmegaConf.to_container(OmegaConf.create(groups), resolve=True))
 
 
 def choices(group: str) -> list[Choice]:
     """The choices of a config group. Those of ``experiments`` exclude the rows of tables."""
-    about = _read(conf_folder() / "choices.yaml").get(group, {})
+    about = read_yaml(conf_folder() / "choices.yaml").get(group, {})
     if group == "experiments":
         return [Choice(file.stem, about.get(file.stem, "")) for file in sorted(experiments_folder().glob("*.yaml"))]
     return [Choice(file.stem, about.get(file.stem, "")) for file in sorted((conf_folder() / group).glob("*.yaml"))]
 
 
+def target_of(command: str, arguments: Sequence[str], group: str) -> str:
+    """The dotted name of the class that the choice of a config group describes; empty if it describes none."""
+    return str(_values_of(chosen(command, arguments)).get(group, {}).get("_target_", ""))
+
+
 def about_table(table: str) -> tuple[str, str]:
-    """What a table of the papers shows, and the arguments that run it."""
-    sweeper = _read(experiments_folder() / f"{table}.yaml")["hydra"]["sweeper"]
+    """What a table of the papers, or all of them, shows, and the arguments that run it."""
+    sweeper = sweeper_of(table)
     return sweeper["about"], f"experiments={table} {sweeper['roots']}"
 
 
 def rows_of_table(table: str) -> list[RowOfTable]:
     """The rows of a table in its order, then the other rows of its folder, from which rows of the table start."""
     folder = experiments_folder() / table
-    first = _read(folder.with_suffix(".yaml"))["hydra"]["sweeper"]["rows"]
+    first = sweeper_of(table)["rows"]
     others = sorted(file.stem for file in folder.glob("*.yaml") if file.stem not in first)
     rows = []
     for name in [*first, *others]:
-        row = _read(folder / f"{name}.yaml")["row"]
+        row = read_yaml(folder / f"{name}.yaml")["row"]
         published = row.get("published", {})
         rows.append(RowOfTable(name, (published.get("miou"), published.get("crf_miou")), row["notes"]))
     return rows
@@ -185,11 +189,13 @@ def _shown(value: Any, values: Mapping[str, Any]) -> str:
         return "" if "" in cells else f"[{','.join(cells)}]"
     if isinstance(value, dict):
         return ""
-    told = re.fullmatch(r"\$\{unless:.*,(\$\{[\w.]+\})\}", str(value))
-    value = told[1] if told else value
+    if told := re.fullmatch(r"\$\{unless:\$\{([\w.]+)\},(\$\{[\w.]+\})\}", str(value)):
+        if _select(values, told[1], None) is not None:
+            return "null"
+        value = told[2]
     refers = re.fullmatch(r"\$\{(?:oc\.select:)?([\w.]+)(?:,(\w+))?\}", str(value))
     if refers:
-        return _shown(_select(values, refers[1], yaml.load(refers[2] or "''", _LOADER)), values)
+        return _shown(_select(values, refers[1], yaml.load(refers[2] or "''", LOADER)), values)
     return "" if "${" in str(value) else str(value)
 
 
@@ -203,19 +209,22 @@ def _select(content: Any, name: str, otherwise: Any) -> Any:
 
 def _follows(command: str) -> dict[str, Any]:
     """The defaults of a command's keys that follow from its groups."""
-    entries = _read(conf_folder() / f"{command}.yaml").get("defaults", [])
-    found = _read(conf_folder() / "follows.yaml") if "follows" in entries else {}
+    entries = read_yaml(conf_folder() / f"{command}.yaml").get("defaults", [])
+    found = read_yaml(conf_folder() / "follows.yaml") if "follows" in entries else {}
     return found or next((_follows(each) for each in entries if isinstance(each, str) and each in SCHEMAS), {})
 
 
 def _values_of(choices: Mapping[str, str | None]) -> dict[str, Any]:
+    """The content of each chosen group, and the keys outside of groups that an experiment or a recipe sets."""
     files = {group: conf_folder() / group / f"{choice}.yaml" for group, choice in choices.items()}
-    return {group: _values(file) for group, file in files.items() if file.is_file()}
+    told = keys_set(choices)
+    of_groups = {group: merged(_values(file), told.get(group) or {}) for group, file in files.items() if file.is_file()}
+    return {**told, **of_groups}
 
 
 def _values(file: Path) -> dict[str, Any]:
     """The content of a choice's file on top of that of the files and the schema that it begins with."""
-    content = _read(file)
+    content = read_yaml(file)
     found: dict[str, Any] = {}
     for entry in content.get("defaults", []):
         if (file.parent / f"{entry}.yaml").is_file():
@@ -229,7 +238,7 @@ def _values(file: Path) -> dict[str, Any]:
 
 def _schema_of(file: Path) -> type | None:
     """The schema that a choice's file begins with."""
-    for entry in _read(file).get("defaults", []):
+    for entry in read_yaml(file).get("defaults", []):
         schema = re.match(r"/schema/(\w+)", str(entry))
         if schema:
             return SCHEMAS[schema[1]]
@@ -239,20 +248,20 @@ def _schema_of(file: Path) -> type | None:
 def _comments(file: Path) -> dict[str, str]:
     """The comments behind the keys of a choice's file, and of the files that it begins with."""
     found: dict[str, str] = {}
-    for entry in _read(file).get("defaults", []):
+    for entry in read_yaml(file).get("defaults", []):
         if (file.parent / f"{entry}.yaml").is_file():
             found |= _comments(file.parent / f"{entry}.yaml")
     return found | dict(re.findall(r"^(\w+):.* # (.+)$", file.read_text(), re.M))
 
 
 def _of_file(file: Path, group: str) -> Iterator[str]:
-    for entry in _read(file).get("defaults", []):
+    for entry in read_yaml(file).get("defaults", []):
         schema = re.match(r"/schema/(\w+)", entry)
         if schema:
             yield from (each.name for each in _described(SCHEMAS[schema[1]], f"{group}.", whole=True))
         elif (file.parent / f"{entry}.yaml").is_file():
             yield from _of_file(file.parent / f"{entry}.yaml", group)
-    yield from _nested({key: value for key, value in _read(file).items() if key != "defaults"}, f"{group}.")
+    yield from _nested({key: value for key, value in read_yaml(file).items() if key != "defaults"}, f"{group}.")
 
 
 def _nested(content: Mapping[str, Any], prefix: str) -> Iterator[str]:
@@ -260,8 +269,3 @@ def _nested(content: Mapping[str, Any], prefix: str) -> Iterator[str]:
         yield f"{prefix}{key}"
         if isinstance(value, dict):
             yield from _nested(value, f"{prefix}{key}.")
-
-
-@cache
-def _read(file: Path) -> dict[str, Any]:
-    return yaml.load(file.read_text(), _LOADER) or {}

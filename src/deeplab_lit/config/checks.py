@@ -9,8 +9,8 @@ from typing import Any
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from deeplab_lit.config.compose import choices
-from deeplab_lit.config.paths import tables
+from deeplab_lit.config.compose import choices, overrides
+from deeplab_lit.config.paths import PAPER, tables
 from deeplab_lit.config.recipes import RECIPES, BackboneRecipe, ModelRecipe, recipe
 from deeplab_lit.config.schemas import LossConfig, PolyConfig, StepConfig, TrainConfig
 from deeplab_lit.utils.errors import UserError
@@ -29,6 +29,11 @@ def check_training(cfg: DictConfig) -> None:
         raise UserError(
             f"rows={cfg.rows} chooses among the rows of a table: type experiments=TABLE with it, such as "
             "experiments=table4_resnet101."
+        )
+    if choices().get("experiments") == "wsss_compare" and not any("data.train_masks=" in each for each in overrides()):
+        raise UserError(
+            "experiments=wsss_compare trains once for each folder of masks: type data.train_masks=FOLDER,FOLDER, such "
+            "as data=voc data.root=VOC2012 data.train_masks=irn/masks,seam/masks,null seed=0,1,2 (null: its own masks)."
         )
     if cfg.row is not None and not cfg.row.table:
         raise UserError(
@@ -55,6 +60,10 @@ def check_numbers(config: TrainConfig) -> None:
             raise UserError(f"optimizer.{name}={value}: it is a finite number, at least 0.")
     if isinstance(config.schedule, (PolyConfig, StepConfig)) and config.schedule.every < 1:
         raise UserError(f"schedule.every={config.schedule.every}: it is at least 1, a number of steps.")
+    if config.keep not in ("best", "last"):
+        raise UserError(
+            f"keep={config.keep}: choose best, the checkpoint of the highest validation mIoU, or last, the newest one."
+        )
     _check_loss(config.loss)
     if config.ema is not None and not 0 < config.ema < 1:
         raise UserError(f"ema={config.ema}: it is above 0 and below 1, such as 0.999, or null for no average.")
@@ -87,6 +96,8 @@ def _check_no_table() -> None:
             f"experiments={chosen} is a table: one at a time is run, as experiments={chosen} without -m; "
             f"one row of it is experiments={chosen}/ROW."
         )
+    if chosen == PAPER:
+        raise UserError(f"experiments={PAPER} is all tables: type it alone, with rows=TABLE,TABLE for some of them.")
 
 
 def _check_pair(cfg: DictConfig) -> None:

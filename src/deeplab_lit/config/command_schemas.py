@@ -16,10 +16,10 @@ class UseConfig:
     checkpoint: str | None = key("a trained network: its run directory, its file, or its URL", None)
     fusion: str = key("over the scales: max_scores, mean_scores, max_probabilities or mean_probabilities", "max_scores")
     flip: bool = key("the mean of the image's and its mirror's probabilities, after the fusion", False)
-    flip_scales: bool = key("or the mean of the image and its mirror at each scale, of what is fused", False)
+    flip_scales: Any = key("true: or the mean of image and mirror at each scale, of what is fused; sum: the sum", False)
     max_side: int | None = key("pixels; the longest side of a scaled image; null: no bound", None)
     window: int = key("pixels; images with a longer side are looked at in windows that overlap", 1025)
-    overlap: int = key("of the windows, pixels", 256)
+    overlap: int = key("of neighbouring windows, pixels, at least", 256)
     device: str = key("or cpu, cuda, cuda:1, mps", "auto", decides=False)
     precision: str = key("or 32-true, bf16-mixed, 16-mixed", "auto", decides=False)
     tf32: bool = key("GPUs compute float32 in TF32", True, decides=False)
@@ -53,12 +53,14 @@ class PredictConfig(UseConfig):
 
     images: str = key("a file, a folder with all below it, or a pattern such as 'a/*.jpg'", decides=False)
     out: str = key("folder for the labels", decides=False)
-    format: str = key("or voc_server: a package for the PASCAL VOC test server", "png", decides=False)
+    format: str = key(
+        "or voc_server, cityscapes_server: a package for the test server of that data set", "png", decides=False
+    )
     overlays: bool = key("also the images with the labels painted over them", True, decides=False)
     probabilities: bool = key("also float16 .npz, (classes, height, width)", False, decides=False)
     shard: str | None = key(_SHARD, None, decides=False)
     overwrite: bool = key("write files that are there already", False, decides=False)
-    comp: int = key("the server's competition: 6 with other training data than VOC's, 5 without", 6, decides=False)
+    comp: int = key("VOC's server's competition: 6 with other training data than VOC's, 5 without", 6, decides=False)
     list: str | None = key("of the ids that the package must hold; null: all images", None, decides=False)
     validate: str | None = key("a package to check instead of predicting", None, decides=False)
 
@@ -74,6 +76,10 @@ class ScoreFilesConfig:
     )
     array: str | None = key("the name of the array in a dict or .npz file; null: the first known name", None)
     align_corners: bool = key("how smaller maps are enlarged bilinearly: whether corner pixels are aligned", False)
+    confidences: str | None = key(
+        "a folder of grey pictures beside masks, the probabilities that their pixels are right; null: they are certain",
+        None,
+    )
 
 
 @dataclass(kw_only=True)
@@ -83,7 +89,7 @@ class RefineConfig(ScoreFilesConfig):
     images: str = key("a folder")
     channels: int = key("of each image; with other than 3 of 8 bits, files are read as they are", 3)
     bits: int = key("of each channel; 16: values of 16 bits are kept", 8)
-    probabilities: str = key("a folder with NAME.npy, .npz, .pkl or .pth for each image")
+    probabilities: str = key("a folder with NAME.npy, .npz, .pkl or .pth, or a mask NAME.png, for each image")
     out: str = key("folder for the labels", decides=False)
     classes: str | None = key("a class list for the palette; null: VOC's palette", None, decides=False)
     save_probabilities: bool = key("also the refined ones, float16 .npz", False, decides=False)
@@ -101,7 +107,10 @@ _TAGS_ZERO_IS = "the class that 0 means in tags: foreground, the first class beh
 class PseudoConfig(ScoreFilesConfig):
     """The config of `python -m deeplab_lit.pseudo`."""
 
-    cams: str = key("a folder with NAME.npy, .npz, .pkl or .pth for each image: activation maps, from 0 to 1")
+    cams: str = key(
+        "a folder with NAME.npy, .npz, .pkl or .pth for each image: activation maps, from 0 to 1; or masks, NAME.png, "
+        "with background=given"
+    )
     images: str = key("a folder")
     out: str = key("folder for the masks and their list, train.txt", decides=False)
     values: str = key("with background=given: probabilities, or logits", "probabilities")
@@ -119,12 +128,17 @@ class PseudoConfig(ScoreFilesConfig):
     foreground_threshold: float | None = key("of background=two_thresholds; null: 0.30", None)
     background_threshold: float | None = key("of background=two_thresholds; null: 0.05", None)
     uncertain: float | None = key("pixels whose highest probability is below it become void; null: none", None)
-    tags: str | None = key("a list of image tags, `ID 45 49 50`; other classes are left out; null: all are kept", None)
+    tags: str | None = key(
+        "a list of image tags, `ID 45 49 50`, or cls_labels.npy; other classes are left out; null: all are kept", None
+    )
     tags_zero_is: str = key(_TAGS_ZERO_IS, "foreground")
     masks: str | None = key(
         "a folder of true masks of some or all images, for the curve of the mIoU over thresholds", None, decides=False
     )
-    classes: str | None = key("a class list for the palette; null: VOC's palette", None, decides=False)
+    classes: str | None = key("a class list; null: VOC's 21 classes", None, decides=False)
+    confidence: bool = key(
+        "also the highest probability of each pixel, as grey PNGs, which loss.pixel_weights takes", False, decides=False
+    )
     overlays: bool = key("also the images with the labels painted over them", False, decides=False)
     shard: str | None = key(_SHARD, None, decides=False)
     overwrite: bool = key("write files that are there already", False, decides=False)
@@ -140,7 +154,7 @@ class AuditConfig:
     images: str = key("a folder")
     out: str = key("folder for audit.html and audit.json")
     truth: str | None = key("a folder of true masks of the same names; null: none are known", None)
-    tags: str | None = key("a list of image tags, `ID 45 49 50`; null: none are known", None)
+    tags: str | None = key("a list of image tags, `ID 45 49 50`, or cls_labels.npy; null: none are known", None)
     tags_zero_is: str = key(_TAGS_ZERO_IS, "foreground")
     classes: str | None = key("a class list; null: VOC's 21 classes", None)
     sample: int | None = key("look at so many masks, evenly spaced; null: all", None)

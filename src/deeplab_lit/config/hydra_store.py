@@ -122,6 +122,17 @@ class _TableConfig:
 
 
 @dataclass
+class _PaperConfig:
+    """The config of the sweeper that runs the rows of several tables."""
+
+    _target_: str = "hydra_plugins.deeplab_lit_tables.Paper"
+    name: str = MISSING
+    tables: list[str] = MISSING
+    about: str = MISSING  # for --help, as of a table
+    roots: str = MISSING
+
+
+@dataclass
 class _SweepConfig:
     """The config of the sweeper of -m, with the keys of Hydra's own one, which it stands in for."""
 
@@ -134,6 +145,7 @@ def register_schemas() -> None:
     """Register :data:`SCHEMAS` with Hydra as ``/schema/NAME``, the experiments, and the sweepers."""
     store = ConfigStore.instance()
     store.store(group="hydra/sweeper", name="table", node=_TableConfig)
+    store.store(group="hydra/sweeper", name="paper", node=_PaperConfig)
     for name, schema in SCHEMAS.items():
         store.store(group="schema", name=name, node=schema)
     Plugins.instance().register(_ExperimentsSource)

@@ -40,13 +40,19 @@ _OF_EARLIER_RELEASES: dict[str, dict[str, Any]] = {
     },
     "schedule": {"every": 1},
     "init": {"rates": None},
-    "data": {"val_list": None, "crowds": "void", "channels": 3, "bits": 8, "mean": None, "std": None},
+    "data": {
+        "val_list": None, "crowds": "void", "missing_masks": "refuse", "channels": 3, "bits": 8, "mean": None,
+        "std": None,
+    },
     "crf": {"certainty": None, "image": "rgb", "channels": None},
 }  # fmt: skip
 """Keys of a training's groups that configs of earlier releases lack, with the values at which they train as those did.
 
 A key at this value is left out, so that earlier runs are found.
 """
+
+_KEYS_OF_EARLIER_RELEASES = {"keep": "best"}
+"""The same for keys outside of groups."""
 
 USE_OF_EARLIER_RELEASES = {
     "fusion": "max_scores", "flip_scales": False, "max_side": None, "channels": 3, "bits": 8,
@@ -83,13 +89,14 @@ def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
     fingerprint of that row's training.
     """
     left = {name: config[name] for name in deciding_keys(TrainConfig) if name in config}
+    left = _without(left, _KEYS_OF_EARLIER_RELEASES)
     each = left.pop("batch_size", None)
     if left.get("global_batch_size") is None and each is not None:  # the config of an earlier release
         left["global_batch_size"] = each * ((left.get("trainer") or {}).get("accumulate_grad_batches") or 1)
     for group, kept in (("data", None), ("backbone", None), ("model", None), ("scales", deciding_keys(ScalesConfig))):
         if isinstance(left.get(group), Mapping):
             left[group] = {
-                name: value
+                name: value.rstrip("/") if isinstance(value, str) else value  # FOLDER/ is FOLDER
                 for name, value in left[group].items()
                 if name not in _BESIDE_THE_DATA and (kept is None or name in kept)
             }

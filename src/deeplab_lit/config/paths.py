@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import yaml
+
+PAPER = "paper"
+"""The experiment that runs all tables of the papers."""
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -22,6 +28,13 @@ def tables() -> list[str]:
     """The names of all tables: those experiments that have a folder of rows."""
     folder = experiments_folder()
     return sorted(file.stem for file in folder.glob("*.yaml") if (folder / file.stem).is_dir())
+
+
+def sweeper_of(experiment: str) -> dict[str, Any]:
+    """The sweeper's config in the file of an experiment: of a table its ``rows``, of a paper its ``tables``."""
+    found = yaml.safe_load((experiments_folder() / f"{experiment}.yaml").read_text(encoding="utf-8"))
+    sweeper: dict[str, Any] = found.get("hydra", {}).get("sweeper", {})
+    return sweeper
 
 
 def package_folder() -> Path:

@@ -193,8 +193,10 @@ class RootsConfig:
     """Root folders of the data sets, for all commands and rows; null: the folder that a download writes to."""
 
     voc: str | None = key("the folder that holds JPEGImages", None)
+    voc2010: str | None = key("VOC 2010's folder, which holds JPEGImages and ImageSets", None)
     sbd: Any = key("the folder that holds SBD's cls, train.txt, val.txt; false: train on VOC's own masks", None)
     coco: str | None = key("the folder that holds annotations, train2017, val2017", None)
+    cityscapes: str | None = key("the folder that holds leftImg8bit and gtFine", None)
 
 
 @dataclass
@@ -265,6 +267,9 @@ class TrainConfig:
     ema: float | None = key(
         "decay of a moving average of the weights, which is validated and kept; 0.99 to 0.9999", None
     )
+    keep: str = key(
+        'the checkpoint that is kept as best.ckpt and scored: that of the "best" validation, or the "last" one', "best"
+    )
     channels_last: bool | None = key("memory order of images and weights; null: with bf16", None, decides=False)
     tf32: bool = key("GPUs compute float32 in TF32, which is faster and coarser", True)
     compile: str = key(
@@ -277,7 +282,11 @@ class TrainConfig:
     preview: bool = key(
         "true: say what the training, or each row of a table, would take here, and end", False, decides=False
     )
-    rows: str | None = key("of a table: those of its rows that run, as baseline,msc; null: all", None, decides=False)
+    rows: str | None = key(
+        "those rows of a table that run, as baseline,msc, or those tables of experiments=paper; null: all",
+        None,
+        decides=False,
+    )
     output: str = key("folder that holds the run directories", "runs", decides=False)
     resume: str | None = key('"auto", or a run directory or checkpoint', decides=False)
     roots: RootsConfig = key("where data lie", decides=False)

@@ -1,6 +1,8 @@
-"""pydensecrf's interface on this library's engine: ``import deeplab_lit.crf.compat as dcrf`` is the one line to change.
+"""pydensecrf's interface on this library's engine: only the lines that import pydensecrf change.
 
-It offers what ``pydensecrf.densecrf`` and ``pydensecrf.utils`` offer, with their names, arguments and defaults:
+``import deeplab_lit.crf.compat as dcrf`` stands for ``import pydensecrf.densecrf as dcrf``, and
+``from deeplab_lit.crf.compat import unary_from_softmax`` for the same of ``pydensecrf.utils``. The module offers what
+both offer, with their names, arguments and defaults:
 ``NORMALIZE_SYMMETRIC``, no lower bound of the energies, no pruning of labels. Three differences: any type of number and
 any memory layout is accepted; bilateral images have any number of channels; results are arrays.
 """
@@ -72,6 +74,8 @@ class NormalizationType(IntEnum):
 
 CONST_KERNEL, DIAG_KERNEL, FULL_KERNEL = KernelType
 NO_NORMALIZATION, NORMALIZE_BEFORE, NORMALIZE_AFTER, NORMALIZE_SYMMETRIC = NormalizationType
+_FEW = 16384  # labels of variables that one thread is through with before others would have started
+_IMPOSSIBLE = np.float32(1e30)  # in place of infinity, with which 0 * energy would be NaN
 _NAMES = dict(zip(NormalizationType, ("none", "before", "after", "symmetric"), strict=True))
 
 
@@ -79,7 +83,7 @@ class ConstUnary:
     """Unary energies (labels, variables)."""
 
     def __init__(self, energies: ArrayLike) -> None:
-        self.energies = _array(energies, "ConstUnary")
+        self.energies: Floats = np.ascontiguousarray(energies, np.float32)
 
 
 class LogisticUnary(ConstUnary):
@@ -97,7 +101,7 @@ class DenseCRF:
         nlabels: the number of labels.
 
     Attributes:
-        threads: None: all cores, but one in a child process of multiprocessing; 1: one.
+        threads: None: all cores, but one in a child process of multiprocessing or for a few variables; 1: one.
     """
 
     def __init__(self, nvar: int, nlabels: int) -> None:
@@ -109,17 +113,23 @@ class DenseCRF:
         self._filters: list[Lattice] = []
 
     def setUnaryEnergy(self, u: ArrayLike) -> None:
-        """Set the unary energies (labels, variables): negative log-probabilities, or any other finite numbers.
+        """Set the unary energies (labels, variables): negative log-probabilities, or any other numbers.
+
+        An energy of infinity makes a label impossible, such as one whose probability is 0.
 
         Raises:
-            UserError: they have another shape, or are not finite.
+            UserError: they have another shape, hold NaN or minus infinity, or leave a variable no label.
         """
-        energies = _array(u, "unary energy")
+        energies = np.ascontiguousarray(u, np.float32)
         if energies.shape != (self._labels, self._count):
             raise UserError(
                 f"the unary energy is {energies.shape}: give ({self._labels}, {self._count}), labels by variables."
             )
-        self._energies = energies
+        if not (energies > -np.inf).all():
+            raise UserError("the unary energy holds NaN or minus infinity.")
+        if not (energies < np.inf).any(0).all():
+            raise UserError("the unary energy of a variable is infinite for all labels: no label is possible there.")
+        self._energies = np.minimum(energies, _IMPOSSIBLE)
 
     def setUnary(self, u: ConstUnary) -> None:
         """Set the unary energies from a :class:`ConstUnary` or :class:`LogisticUnary`."""
@@ -196,7 +206,7 @@ class DenseCRF:
 
     @property
     def _parallel(self) -> bool:
-        return self.threads is None and parent_process() is None
+        return self.threads is None and parent_process() is None and self._count * self._labels >= _FEW
 
 
 class DenseCRF2D(DenseCRF):
@@ -252,10 +262,10 @@ class DenseCRF2D(DenseCRF):
         self.addPairwiseEnergy(features, compat, kernel, normalization)
 
 
-def _array(values: ArrayLike, what: str) -> Floats:
+def _array(values: ArrayLike, what: str, hint: str = "") -> Floats:
     found = np.ascontiguousarray(values, np.float32)
     if not np.isfinite(found).all():
-        raise UserError(f"{what}: it holds NaN or infinity.")
+        raise UserError(f"{what}: it holds NaN or infinity{hint}.")
     return found
 
 

@@ -33,6 +33,15 @@ def build_crf(config: CRFConfig, threads: int | None = None, device: str = "auto
     return DenseCRF(**values, threads=threads, device=device)
 
 
+def preset_names() -> list[str]:
+    """The names of this library's presets, without that of no CRF."""
+    return [name for name in _in(conf_folder() / "crf") if name != "none"]
+
+
+def _in(folder: Path) -> list[str]:
+    return sorted(file.stem for file in folder.glob("*.yaml"))
+
+
 def preset(name: str, folder: Path | None = None) -> DenseCRF | None:
     """The CRF of ``conf/crf/NAME.yaml``, or of a YAML file such as the search writes.
 
@@ -48,7 +57,7 @@ def preset(name: str, folder: Path | None = None) -> DenseCRF | None:
     from yaml import YAMLError
 
     folder = folder or conf_folder() / "crf"
-    known = sorted(file.stem for file in folder.glob("*.yaml"))
+    known = _in(folder)
     path = Path(name).expanduser() if name.endswith(".yaml") else folder / f"{name}.yaml"
     if not path.is_file():
         raise UserError(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import pickle
+import re
 import zipfile
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from deeplab_lit.data.safe_pickle import as_array, read_pickle
+from deeplab_lit.data.safe_pickle import MOST_STEPS, as_array, read_pickle
 from deeplab_lit.utils.errors import UserError, one_line
 from deeplab_lit.utils.files import refuse_bombs
 
@@ -17,7 +19,7 @@ ENDINGS = (".npy", ".npz", ".pkl", ".pth", ".pt")
 """The endings of the files that are read."""
 
 
-def read_arrays(path: Path, most: int) -> Any:
+def read_arrays(path: Path, most: int, steps: int = MOST_STEPS) -> Any:
     """The array that a file holds, or its dict of arrays and plain values by names or numbers.
 
     A .npy file holds an array or, pickled, a dict. A .npz file is a dict by the names of its arrays, or its only array.
@@ -26,6 +28,7 @@ def read_arrays(path: Path, most: int) -> Any:
     Args:
         path: the file.
         most: how many bytes the content may have in memory, where the file is compressed or pickled.
+        steps: how many opcodes a pickle may have.
 
     Raises:
         UserError: the file holds anything else, is damaged, or unpacks to more than it may; the message does not name
@@ -36,8 +39,8 @@ def read_arrays(path: Path, most: int) -> Any:
             return _of_pytorch(path)
         if path.suffix == ".pkl":
             with path.open("rb") as file:
-                return read_pickle(_rest(file, most), most)
-        return _of_npz(path, most) if zipfile.is_zipfile(path) else _of_npy(path, most)
+                return read_pickle(_rest(file, most), most, steps)
+        return _of_npz(path, most) if zipfile.is_zipfile(path) else _of_npy(path, most, steps)
     except UserError:
         raise
     except Exception as error:  # a damaged file makes NumPy, PyTorch and zlib raise errors of many types
@@ -51,10 +54,10 @@ def _rest(file: IO[bytes], most: int) -> bytes:
     return content
 
 
-def _of_npy(path: Path, most: int) -> Any:
+def _of_npy(path: Path, most: int, steps: int) -> Any:
     with path.open("rb") as file:
         if _holds_objects(file):
-            return read_pickle(_rest(file, most), most)
+            return read_pickle(_rest(file, most), most, steps)
     return np.load(path, mmap_mode="r", allow_pickle=False)  # mapped, it cannot be larger than its file
 
 
@@ -96,7 +99,15 @@ def _of_pytorch(path: Path) -> Any:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             refuse_bombs(archive, path)
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if named := re.search(r"GLOBAL ([\w.]{1,80})", str(error)):
+            raise UserError(
+                f"it names {named[1]}, which is no tensor and no plain value, so it is not read: save NumPy's arrays "
+                "with np.save, or as tensors (torch.from_numpy)."
+            ) from error
+        raise
     if isinstance(content, dict):
         return {key: as_array(each) if isinstance(each, torch.Tensor) else each for key, each in content.items()}
     return as_array(content) if isinstance(content, torch.Tensor) else content

@@ -95,6 +95,10 @@ def check_pseudo(config: PseudoConfig) -> None:
             f"uncertain={config.uncertain}: background=two_thresholds has no probabilities, and sets its uncertain "
             "pixels to void itself; leave uncertain out."
         )
+    if method.name == "two_thresholds" and config.confidence:
+        raise UserError(
+            "confidence=true: background=two_thresholds has no probabilities; leave it out, or type another background."
+        )
     if config.uncertain is not None and not 0 < config.uncertain < 1:
         raise UserError(f"uncertain={config.uncertain}: it is a probability between 0 and 1, such as 0.95.")
     if method.name == "given" and config.masks is not None:

@@ -35,7 +35,8 @@ class Layout:
 
     Args:
         train_masks: a folder with ID.png for each training example, used instead of the data set's own masks, such as
-            pseudo-labels; None: the data set's own masks.
+            pseudo-labels; None: the data set's own masks. Their pixel values are class indices, also where the data
+            set's own masks hold other numbers (``coding.values``).
         train_list: a text file with the training examples to use, one a line (see
             :func:`deeplab_lit.data.list_lines.parse_line`); None: all.
         val_list: such a file with the examples to evaluate on; None: all.
@@ -50,6 +51,9 @@ class Layout:
     pixels: PixelFormat = RGB
     mean: Statistics = None
     std: Statistics = None
+    list_key = "data.train_list"
+    """The key that names a list of training examples."""
+    _mend = "add what is missing or take it off the list"  # what to do about missing files
 
     def __init__(
         self,
@@ -95,11 +99,12 @@ class Layout:
         where, entries, own = self._chosen(name)
         if name == "train" and self._own_lists:
             self._refuse_held_out(where, entries, own)
-        masks = [entry.mask for entry in entries]
+        masks, coding = [entry.mask for entry in entries], self.coding
         if name == "train" and self.train_masks is not None:
             masks = [self.train_masks / f"{entry.id}.png" for entry in entries]
+            coding = replace(coding, values=())
         ids, images = [entry.id for entry in entries], [entry.image for entry in entries]
-        return Split(ids, images, masks, len(self.labels), where, self.coding, self.pixels)
+        return Split(ids, images, masks, len(self.labels), where, coding, self.pixels)
 
     def tags(self, name: str) -> dict[str, tuple[int, ...]]:
         """The image tags in the list of ``"train"`` or ``"val"``: the id of each example -> the numbers in its line.
@@ -149,7 +154,7 @@ class Layout:
         if leaked := [entry.id for entry in chosen if entry.image in held_out]:
             raise UserError(
                 f"{where} names {leaked[0]!r}{_more(leaked)}, which is to evaluate on ({listed_in_val}): take it off "
-                "one of the two, or give another data.val=."
+                f"one of the two, or give another {'data.val_list' if 'val' in self._own_lists else 'data.val'}=."
             )
 
     def split(self, name: str) -> Split:
@@ -158,7 +163,29 @@ class Layout:
         Raises:
             UserError: the list or a listed file does not exist, the list is empty or names a file twice.
         """
-        return self.listing(name).checked()
+        found = self.listing(name)
+        if name == "train" and self.train_masks is not None:
+            self._refuse_absent_masks(self.train_masks, found)
+        return found.checked(self._mend)
+
+    def _refuse_absent_masks(self, folder: Path, split: Split) -> None:
+        """Raise UserError if ``train_masks`` lacks the mask of a training example."""
+        there = {path.relative_to(folder).as_posix() for path in folder.rglob("*.png")}
+        lonely = [id for id in split.ids if f"{id}.png" not in there]
+        if not lonely:
+            return
+        inside = [each.name for each in sorted(folder.iterdir()) if each.is_dir() and any(each.glob("*.png"))]
+        if len(lonely) == len(split) and inside:
+            raise UserError(
+                f"data.train_masks={folder} has no masks itself, but {inside[0]}/ in it has: type data.train_masks="
+                f"{folder / inside[0]}."
+            )
+        lists = [path for path in (folder / "train.txt", folder.parent / "train.txt") if path.is_file()]
+        raise UserError(
+            f"data.train_masks={folder} has no {lonely[0]}.png{_more(lonely)}, of the {len(split)} training images of "
+            f"{split.listed_in}: type {self.list_key}={lists[0] if lists else 'LIST.txt'}, the ids of the images that "
+            "have a mask, or add the masks."
+        )
 
 
 def _known(line: str, by_id: dict[str, Entry], where: Path) -> Entry | None:
@@ -191,7 +218,8 @@ def read_list(path: Path) -> list[str]:
         UserError: the file is not text, has no line, or has the same line twice.
     """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        text = path.read_text(encoding="utf-8-sig")  # editors of Windows begin with a BOM
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not a text file ({error}): it holds one image id a line.") from error
     if not lines:

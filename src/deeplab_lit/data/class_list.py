@@ -14,6 +14,8 @@ from deeplab_lit.utils.errors import UserError
 _FORM = "give a text file with one class a line, `name` or `name R G B`, or the names, such as [background,crack]"
 _CVAT = re.compile(r"(.+?):(\d{1,8}),(\d{1,8}),(\d{1,8})(?::[^:]*){0,2}")  # name:R,G,B:parts:actions
 _COLOURED = re.compile(r"(.+?) (\d{1,8}) (\d{1,8}) (\d{1,8})")
+_BACKGROUNDS = ("background", "_background_")  # the second is labelme's name
+_IGNORED = "__ignore__"  # labelme's name of void, the first line of its label lists
 _NUMBERED = re.compile(r"(\d{1,8})(?: ?: ?| )(.+)")
 
 
@@ -30,7 +32,8 @@ def read_class_list(given: object) -> tuple[LabelSet, MaskCoding]:
 
     The list has one class a line in the order of the mask values: ``name`` or ``name R G B``, or a line of CVAT's
     labelmap.txt. Each line may begin with the mask value of its class, ``0 name`` or ``0: name``. A line with the value
-    255, such as ``255 void 0 0 0``, gives the colour of void. What follows ``#`` is a comment.
+    255, such as ``255 void 0 0 0``, gives the colour of void, and so does the line ``__ignore__`` of labelme's lists,
+    without a colour. What follows ``#`` is a comment.
 
     Args:
         given: the path of a text file, or a sequence of lines.
@@ -38,8 +41,7 @@ def read_class_list(given: object) -> tuple[LabelSet, MaskCoding]:
     Raises:
         UserError: the file is missing, ``given`` is neither a path nor texts, or a line is not of these forms.
     """
-    where, texts = _texts(given)
-    lines = [_parsed(text, f"{where}, line {number}") for number, text in texts]
+    where, lines = _lines(given)
     void = next((line.colour for line in lines if line.value == VOID), None)
     classes = _in_order([line for line in lines if line.value != VOID], where)
     colours = tuple(colour for _, colour in classes if colour)
@@ -53,6 +55,39 @@ def read_class_list(given: object) -> tuple[LabelSet, MaskCoding]:
     return labels, coloured(labels, void) if colours else INDICES
 
 
+def beside(given: str | Path | Sequence[str], root: Path) -> str | Path | Sequence[str]:
+    """A class list, or the file of that path below ``root`` if it exists there alone."""
+    if not isinstance(given, (str, Path)) or Path(given).expanduser().is_file():
+        return given
+    return root / given if (root / given).is_file() else given
+
+
+def label_values(given: object) -> tuple[dict[str, int], int | None]:
+    """The mask value of each label that a region of an annotation may have, and that of the pixels outside all regions.
+
+    The value of a label is the index of its class, or 255 for ``__ignore__`` and for the names of lines with the value
+    255. Pixels outside all regions are the class ``background``, which labelme calls ``_background_``. Without such a
+    class they are void if the list has a line for void, and otherwise None.
+
+    Raises:
+        UserError: as :func:`read_class_list`.
+    """
+    where, lines = _lines(given)
+    of_void = {line.name for line in lines if line.value == VOID}
+    values = dict.fromkeys([_IGNORED, *of_void], VOID)
+    classes = _in_order([line for line in lines if line.value != VOID], where)
+    values |= {name: index for index, (name, _) in enumerate(classes)}
+    outside = next((values[name] for name in _BACKGROUNDS if name in values), None)
+    if outside is not None:
+        values = dict.fromkeys(_BACKGROUNDS, outside) | values
+    return values, VOID if outside is None and of_void else outside
+
+
+def classes_of(given: str | None) -> tuple[LabelSet, MaskCoding]:
+    """As :func:`read_class_list`; None: VOC's 21 classes, whose masks hold indices."""
+    return (LabelSet.voc(), INDICES) if given is None else read_class_list(given)
+
+
 def labels_of(given: str | None) -> LabelSet:
     """The label set of a class list; None: 255 numbered classes in VOC's colours.
 
@@ -62,6 +97,11 @@ def labels_of(given: str | None) -> LabelSet:
     if given is not None:
         return read_class_list(given)[0]
     return LabelSet(("background", *(f"class {number}" for number in range(1, VOID))))
+
+
+def _lines(given: object) -> tuple[str, list[_Line]]:
+    where, texts = _texts(given)
+    return where, [_parsed(text, f"{where}, line {number}") for number, text in texts]
 
 
 def _texts(given: object) -> tuple[str, list[tuple[int, str]]]:
@@ -90,6 +130,8 @@ def _parsed(text: str, where: str) -> _Line:
         if max(red, green, blue) > 255:
             raise UserError(f"{where}: a colour is three numbers from 0 to 255, not {red}, {green}, {blue}.")
         colour = red, green, blue
+    if text == _IGNORED:
+        return _Line(text, colour, VOID, text)
     if match := _NUMBERED.fullmatch(text):
         return _Line(text, colour, int(match[1]), match[2])
     return _Line(text, colour, None, text)

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from deeplab_lit.data.annotation_files import whose
 from deeplab_lit.data.base import Entry, Layout, inside
 from deeplab_lit.data.coco_masks import draw
 from deeplab_lit.data.image_files import write_mask
@@ -208,7 +209,8 @@ def _read_json(path: Path) -> dict[str, Any]:
         entries = content.get(part) if isinstance(content, dict) else None
         if not isinstance(entries, list):
             raise UserError(
-                f"{path} has no list {part!r}: COCO's instance annotations have images, annotations and categories."
+                f"{path} has no list {part!r}: COCO's instance annotations have images, annotations and categories; "
+                f"{whose(content)}."
             )
         for entry in entries:
             for key, kinds in keys.items():

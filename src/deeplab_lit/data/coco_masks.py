@@ -35,12 +35,7 @@ def draw(
     """
     from pycocotools import mask as coco_mask
 
-    most = 2 * (Image.MAX_IMAGE_PIXELS or 1 << 27)  # Pillow's limit for images that are read
-    if min(height, width) < 1 or max(height, width) > _LONGEST or height * width > most:
-        raise UserError(
-            f"{where}: an image of {width}x{height} pixels: it has at least 1 and at most {most}, and at most "
-            f"{_LONGEST} a side."
-        )
+    check_size(height, width, where)
     drawn: list[tuple[bool, int, int, int, Any]] = []
     for number, annotation in objects:
         code = _code(annotation, height, width, f"{where}: annotation {annotation.get('id')}", clip)
@@ -50,6 +45,16 @@ def draw(
     for *_, number, code in sorted(drawn, key=lambda each: each[:3]):
         result[coco_mask.decode(code).astype(bool)] = number
     return result
+
+
+def check_size(height: int, width: int, where: str) -> None:
+    """Raise UserError if the size of an image is out of range, so that no mask of it is drawn."""
+    most = 2 * (Image.MAX_IMAGE_PIXELS or 1 << 27)  # Pillow's limit for images that are read
+    if min(height, width) < 1 or max(height, width) > _LONGEST or height * width > most:
+        raise UserError(
+            f"{where}: an image of {width}x{height} pixels: it has at least 1 and at most {most}, and at most "
+            f"{_LONGEST} a side."
+        )
 
 
 def _code(annotation: Mapping[str, Any], height: int, width: int, where: str, clip: bool) -> Any:
@@ -66,7 +71,28 @@ def _code(annotation: Mapping[str, Any], height: int, width: int, where: str, cl
         return coco_mask.frPyObjects({"size": size, "counts": runs}, height, width)
     if not isinstance(shape, list) or not shape:
         raise UserError(f"{where} has no segmentation (polygons or a run-length code).")
-    for polygon in shape:
+    return polygon_code(shape, height, width, where, clip)
+
+
+def polygon_code(polygons: list[Any], height: int, width: int, where: str, clip: bool) -> Any:
+    """pycocotools' run-length code of the pixels that polygons cover together.
+
+    Pixel (column, row) is the square from (column, row) to (column + 1, row + 1). A polygon whose edges lie between
+    pixels covers the pixels inside it. Where an edge crosses a pixel, pycocotools decides, which rounds coordinates to
+    a fifth of a pixel.
+
+    Args:
+        polygons: the x and y of each polygon's corners in turn, at least three corners.
+        height, width: size of the image in pixels.
+        where: the polygons' name, for messages.
+        clip: as in :func:`draw`.
+
+    Raises:
+        UserError: a polygon is malformed or leaves the image.
+    """
+    from pycocotools import mask as coco_mask
+
+    for polygon in polygons:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
             raise UserError(f"{where} has a polygon without three points: x and y in turn, at least six numbers.")
         if not all(type(each) in (int, float) and abs(each) < np.inf for each in polygon):
@@ -74,11 +100,12 @@ def _code(annotation: Mapping[str, Any], height: int, width: int, where: str, cl
         points = np.array([float(min(max(each, -1e9), 1e9)) for each in polygon]).reshape(-1, 2)
         beyond = max(float((points - [width, height]).max()), float(-points.min()))
         if beyond > (_FARTHEST if clip else 1):
+            or_cut = f", or type data.clip=true to cut such polygons, up to {_FARTHEST} pixels, at the border"
             raise UserError(
-                f"{where} has a polygon that leaves its image ({width}x{height}) by {beyond:.0f} pixels: mend it, or "
-                f"type data.clip=true to cut such polygons, up to {_FARTHEST} pixels, at the border."
+                f"{where} has a polygon that leaves its image ({width}x{height}) by {beyond:.0f} pixels: mend it"
+                f"{'' if clip else or_cut}."
             )
-    return coco_mask.merge(coco_mask.frPyObjects(shape, height, width))
+    return coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
 
 
 def _fills(runs: Any, pixels: int) -> bool:

@@ -6,13 +6,13 @@ import hashlib
 import mmap
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from deeplab_lit.data.mask_files import INDICES, MaskCoding
+from deeplab_lit.data.mask_files import MaskCoding
 from deeplab_lit.data.pixel_format import RGB, PixelFormat
 from deeplab_lit.utils.arrays import Bytes, Pixels
 from deeplab_lit.utils.files import replacing, write_text
@@ -38,9 +38,9 @@ class DecodedCache:
         folder: the folder of the files, best on a local disk or below /dev/shm.
         bound: the largest size of all files in the folder together, in bytes. Files of other data sets are deleted to
             make room, the oldest first.
-        files: the image and mask files of the examples of all splits. An example whose file changes is decoded again.
+        files: the image and mask files of the examples of all splits, each pair with how the pixels of its mask stand
+            for classes. An example whose file changes is decoded again.
         num_classes: the number of classes that the masks were checked against.
-        coding: how the pixels of masks stand for classes.
         pixels: the format of the images.
     """
 
@@ -48,15 +48,14 @@ class DecodedCache:
         self,
         folder: Path,
         bound: int,
-        files: Iterable[Pair],
+        files: Mapping[Pair, MaskCoding],
         num_classes: int,
-        coding: MaskCoding = INDICES,
         pixels: PixelFormat = RGB,
     ) -> None:
         self._folder, self._bound, self._full, self._pixels = folder, bound, False, pixels
         # without the format of RGB bytes, so that caches of earlier releases are found
-        about = (num_classes, coding) if pixels == RGB else (num_classes, coding, pixels)
-        self._names = {pair: f"{_key(pair, about)}.raw" for pair in files}
+        more = () if pixels == RGB else (pixels,)
+        self._names = {pair: f"{_key(pair, (num_classes, coding, *more))}.raw" for pair, coding in files.items()}
         folder.mkdir(parents=True, exist_ok=True)
         with one_at_a_time(self._used):
             write_text(self._used, str(self._evict()))

@@ -128,6 +128,18 @@ def is_to_be_turned(file: Image.Image, shape: tuple[int, int] | None) -> bool:
     return orientation in _TURNED and (file.height, file.width) != shape and (file.width, file.height) == shape
 
 
+def image_sizes(path: Path) -> list[tuple[int, int]]:
+    """(height, width) of an image file as it is and as its EXIF tag turns it; none if its header cannot be read."""
+    try:
+        with Image.open(path, formats=FORMATS) as file:
+            sizes = [(file.height, file.width)]
+            if file.getexif().get(_ORIENTATION, 1) in _TURNED:
+                sizes.append((file.width, file.height))
+            return sizes
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # OpenCV may read it
+        return []
+
+
 def reason(error: Exception) -> str:
     """What is wrong with an image file; Pillow's message on an unknown format names an object in memory."""
     return "it begins as no image format does" if isinstance(error, UnidentifiedImageError) else str(error)

@@ -117,7 +117,7 @@ def inspect(source: Layout, progress: Progress | None = None, against: Path | No
             for id, image, mask in zip(split.ids, split.images, split.masks, strict=True)
             if not {image, mask} & missing
         ]
-        look = partial(_look, source.labels, source.coding, source.pixels)
+        look = partial(_look, source.labels, split.coding, source.pixels)
         found = list(spread(look, jobs, f"reading {name}", progress))
         absent = [f"{file} does not exist, but {split.listed_in} lists it." for file in sorted(missing)]
         splits[name] = _summary(len(split), absent, found, len(source.labels))

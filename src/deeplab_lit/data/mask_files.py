@@ -1,10 +1,12 @@
-"""Mask files: reading of class indices from index masks, colour masks and binary masks."""
+"""Mask files: reading of class indices from index masks, masks of other numbers, colour masks and binary masks."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from deeplab_lit.utils.errors import UserError
 
 _COLOURED = ("RGB", "RGBA")
 _VOID_COLOUR = voc_colour(VOID)
+_LARGEST = 65535  # the largest value of 16 bits
 _SINGLE = ("P", "L", "1", "I", "I;16", "I;16B", "I;16L")  # palette, grey, two levels, 16 bits
 
 
@@ -33,12 +36,15 @@ class MaskCoding:
         colours: the RGB colour of each class, which the pixels of RGB masks have; empty: RGB masks are refused.
         void: the RGB colour of void.
         binary: masks hold two values, and 255 is the class 1 instead of void.
+        values: for masks of one channel whose pixel values are a data set's own numbers: each value that may occur,
+            with its class index, or 255 for void; empty: the values are the class indices.
     """
 
     names: tuple[str, ...] = ()
     colours: tuple[Colour, ...] = ()
     void: Colour = _VOID_COLOUR
     binary: bool = False
+    values: tuple[tuple[int, int], ...] = ()
 
 
 INDICES = MaskCoding()
@@ -53,8 +59,8 @@ def coloured(labels: LabelSet, void: Colour | None = None) -> MaskCoding:
 def read_mask(path: Path, coding: MaskCoding = INDICES) -> Bytes:
     """Read a mask file as class indices, uint8 (H, W).
 
-    A picture of one channel (palette, grey, 16 bits, two levels) holds indices, whatever its palette. The colours of an
-    RGB picture are looked up in ``coding``.
+    A picture of one channel (palette, grey, 16 bits, two levels) holds indices, or the values of ``coding``, whatever
+    its palette. The colours of an RGB picture are looked up in ``coding``.
 
     Raises:
         UserError: the file cannot be read, or holds a value or a colour that stands for no class.
@@ -73,6 +79,8 @@ def read_mask(path: Path, coding: MaskCoding = INDICES) -> Bytes:
         raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path} cannot be read as a mask ({error}): replace it or take it off the list.") from error
+    if coding.values:
+        return _of_own_numbers(values, coding, path)
     if values.dtype not in (np.uint8, bool) and (values.min() < 0 or values.max() > VOID):
         raise UserError(
             f"{path} has the value {values.max()}: the pixel values of masks are class indices from 0 to 254, and 255 "
@@ -93,13 +101,50 @@ def _of_two_values(values: Bytes, path: Path) -> Bytes:
     return (values > 0).astype(np.uint8)
 
 
+def _of_own_numbers(values: NDArray[Any], coding: MaskCoding, path: Path) -> Bytes:
+    # values outside the table, -1 among them, are looked up at its last place
+    values = values.astype(np.uint8) if values.dtype == bool else values
+    places = values if values.dtype.itemsize < 4 else np.clip(values, -1, _LARGEST + 1)
+    indices = _table_of_values(coding)[places]
+    unknown = indices < 0
+    if unknown.any():
+        found, counts = np.unique(values[unknown], return_counts=True)
+        raise UserError(
+            f"{path} has {counts.max()} pixel(s) of the value {found[counts.argmax()]}"
+            + (f", and {len(found) - 1} other value(s)," if len(found) > 1 else ",")
+            + f" which no class has: the values of these masks are {_ranges([value for value, _ in coding.values])}; "
+            "replace it or take it off the list."
+        )
+    return indices.astype(np.uint8)
+
+
+@lru_cache(2)
+def _table_of_values(coding: MaskCoding) -> NDArray[np.int16]:
+    """The index of each value of up to 16 bits, and -1 for values that no class has, as at one more place."""
+    table = np.full(_LARGEST + 2, -1, np.int16)
+    for value, index in coding.values:
+        table[value] = index
+    return table
+
+
+def _ranges(values: Sequence[int]) -> str:
+    """Numbers in words, such as ``"0 to 18, 255"``."""
+    parts: list[list[int]] = []
+    for value in sorted(values):
+        if parts and value == parts[-1][-1] + 1:
+            parts[-1][1:] = [value]
+        else:
+            parts.append([value])
+    return ", ".join(" to ".join(map(str, part)) for part in parts)
+
+
 def _of_colours(picture: Image.Image, coding: MaskCoding, path: Path) -> Bytes:
     packed = np.asarray(picture.convert("RGBA")).view("<u4")[..., 0] & np.uint32(0xFFFFFF)
     if not coding.colours:
         raise UserError(
-            f"{path} is a picture of mode {picture.mode}, with the colours {_listed(packed)}: masks of colours need "
-            "data.classes=FILE with the line `name R G B` for each class, such as `road 128 64 128`; other masks have "
-            "one channel, whose pixel values are class indices."
+            f"{path} is a picture of mode {picture.mode}, with the colours {_listed(packed)}: masks of colours need a "
+            "class list with the line `name R G B` for each class, such as `road 128 64 128` (data.classes=FILE of a "
+            "data set, or classes=FILE); other masks have one channel, whose pixel values are class indices."
         )
     indices = _table(coding).take(packed)
     # the table has void for unknown colours too
@@ -154,5 +199,5 @@ def _unknown(packed: Packed, coding: MaskCoding) -> str:
         f"has {pixels} pixel(s) of the colour {colour}"
         + (f", and {others} other colour(s)," if others else ",")
         + f" which no class has; the nearest is {tuple(known[nearest].tolist())} of {name}: add the line `name R G B` "
-        "to data.classes (`255 void R G B` for void), or save the mask without compression loss and smoothing."
+        "to the class list (`255 void R G B` for void), or save the mask without compression loss and smoothing."
     )

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from deeplab_lit.utils.errors import UserError, one_line
 
-_MOST_OPCODES = 100_000  # a file of 81 maps has about 3,000
+MOST_STEPS = 100_000
+"""How many opcodes a pickle may have unless told; a file of 81 maps has about 3,000."""
 _DTYPE = re.compile(r"[biuf][1248]|[US]\d{1,4}|O8?")
 _PUSHED = frozenset(
     ("BININT", "BININT1", "BININT2", "INT", "LONG", "LONG1", "LONG4", "BINFLOAT", "FLOAT", "UNICODE", "BINUNICODE",
@@ -34,7 +35,7 @@ _MADE: dict[str, Callable[[], Any]] = {
 _MARK = object()
 
 
-def read_pickle(content: bytes, most: int) -> Any:
+def read_pickle(content: bytes, most: int, steps: int = MOST_STEPS) -> Any:
     """The value that a pickle describes, of dicts, lists, tuples, str, bytes, int, float, bool, None and arrays.
 
     Tensors become arrays, NumPy's scalars plain numbers, and an array of one object the object.
@@ -42,6 +43,7 @@ def read_pickle(content: bytes, most: int) -> Any:
     Args:
         content: the bytes of the pickle.
         most: how many bytes an array may have, and all that is copied out of ``content`` together.
+        steps: how many opcodes it may have.
 
     Raises:
         UserError: the pickle names anything else, is damaged, or needs more than it may.
@@ -49,8 +51,8 @@ def read_pickle(content: bytes, most: int) -> Any:
     machine = _Machine(most)
     try:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
-            if count > _MOST_OPCODES:
-                raise UserError(f"it is a pickle of more than {_MOST_OPCODES} steps, more than score maps need.")
+            if count > steps:
+                raise UserError(f"it is a pickle of more than {steps} steps, more than its content needs.")
             if opcode.name == "STOP":
                 return machine.pop()
             machine.step(opcode.name, argument)

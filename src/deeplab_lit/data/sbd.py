@@ -7,18 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from deeplab_lit.data.base import Entry, inside, read_list
 from deeplab_lit.data.downloads import download_sbd, fetch_once
-from deeplab_lit.data.image_files import write_mask
-from deeplab_lit.data.labels import LabelSet
-from deeplab_lit.data.mat_files import byte_matrix
+from deeplab_lit.data.mask_conversion import convert_once
+from deeplab_lit.data.mat_files import read_mat, struct_entries
 from deeplab_lit.data.voc import VOC
 from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.errors import UserError
-from deeplab_lit.utils.files import replacing
 from deeplab_lit.utils.homes import cache_folder
-from deeplab_lit.utils.locks import one_at_a_time
-from deeplab_lit.utils.parallel import spread
 from deeplab_lit.utils.progress import Progress
 
 
@@ -37,7 +35,8 @@ class VOCAug(VOC):
     Args:
         root: the folder of VOC 2012, as in :class:`VOC`.
         sbd: the folder that holds SBD's cls, img, train.txt and val.txt, or one that holds benchmark_RELEASE/dataset;
-            None: the folder that ``download`` fills; False: train on VOC's own list and masks alone.
+            None: the folder that ``download`` fills, or none if both ``train_list`` and ``train_masks`` are given;
+            False: train on VOC's own list and masks alone.
         converted: the folder for the PNGs made of SBD's masks; None: one in the cache folder.
         val: the VOC list to evaluate on; its images are left out of the training.
         train_masks: as in :class:`VOC`; SBD's masks are then not needed.
@@ -59,7 +58,8 @@ class VOCAug(VOC):
         val_list: str | Path | None = None,
     ) -> None:
         super().__init__(root, "train", val, None, train_masks, download, train_list, val_list)
-        self._without_sbd = sbd is False
+        # a list and a folder of masks say which images are trained on, and with what
+        self._without_sbd = sbd is False or (sbd is None and train_list is not None and train_masks is not None)
         self._sbd_given = Path(sbd).expanduser() if sbd else cache_folder() / "sbd"
         self._converted = cache_folder() / "sbd_masks" if converted is None else Path(converted).expanduser()
 
@@ -88,19 +88,8 @@ class VOCAug(VOC):
     def _convert(self, progress: Progress | None) -> None:
         own = set(self._own())
         wanted = [id for id in self.ids() if id not in own]
-        try:
-            self._converted.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"{self._converted} cannot be made for the converted masks ({error}): choose another data.converted="
-                "FOLDER."
-            ) from error
-        with one_at_a_time(self._converted):
-            there = {file.stem for file in self._converted.glob("*.png")}
-            convert = partial(_convert, self.sbd / "cls", self._converted, self.labels)
-            jobs = [id for id in wanted if id not in there]
-            for _ in spread(convert, jobs, f"converting SBD's masks once into {self._converted}", progress):
-                pass
+        read = partial(_read, self.sbd / "cls")
+        convert_once(self._converted, wanted, read, self.labels, "SBD's masks", progress)
 
     def ids(self) -> list[str]:
         """The training ids of trainaug, from the lists of SBD and VOC.
@@ -115,7 +104,8 @@ class VOCAug(VOC):
                 raise UserError(
                     f"{path} does not exist: give data.sbd=FOLDER (roots.sbd=FOLDER for a row of a table), the one "
                     "that holds SBD's train.txt, val.txt and cls (benchmark_RELEASE/dataset in its archive), or "
-                    "data.download=true."
+                    "data.download=true. Without SBD, data.sbd=false trains on VOC's own list, and data.train_list= "
+                    "with data.train_masks= on yours."
                 )
             lists.append([inside(id, path) for id in read_list(path)])
         return trainaug(lists[0], lists[1], self._own(), self._held_out())
@@ -157,30 +147,20 @@ class VOCAug(VOC):
         return Entry(entry.id, image, mask, entry.tags)
 
 
-_NOT_SBD = "it is not one of SBD's cls/*.mat files."
-
-
 def read_sbd_mask(path: Path) -> Bytes:
     """The class indices, uint8 (H, W), of an SBD .mat file.
 
     Raises:
         UserError: the file does not exist, cannot be read, or is not one of SBD's.
     """
-    if not path.is_file():
-        raise UserError(f"{path} does not exist, but SBD's lists name it: extract the archive again.")
-    try:
-        return byte_matrix(path.read_bytes(), "GTcls", "Segmentation")
-    except KeyError as error:
-        raise UserError(f"{path} has no GTcls with a Segmentation: it is not one of SBD's cls/*.mat files.") from error
-    except TypeError as error:
-        raise UserError(
-            f"{path}: GTcls.Segmentation is no byte image: it is not one of SBD's cls/*.mat files."
-        ) from error
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path} cannot be read as a .mat file: {error}.") from error
+    found = struct_entries(read_mat(path, "GTcls", "SBD's archive"))
+    if not found or "Segmentation" not in found[0]:
+        raise UserError(f"{path} has no GTcls with a Segmentation: it is not one of SBD's cls/*.mat files.")
+    mask = found[0]["Segmentation"]
+    if isinstance(mask, np.ndarray) and mask.dtype == np.uint8 and mask.ndim == 2:
+        return mask
+    raise UserError(f"{path}: GTcls.Segmentation is no byte image: it is not one of SBD's cls/*.mat files.")
 
 
-def _convert(mats: Path, folder: Path, labels: LabelSet, id: str) -> None:
-    mask = read_sbd_mask(mats / f"{id}.mat")
-    with replacing(folder / f"{id}.png", sync=False) as temporary:
-        write_mask(mask, labels.colours, temporary)
+def _read(folder: Path, id: str) -> Bytes:
+    return read_sbd_mask(folder / f"{id}.mat")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from deeplab_lit.config.command_schemas import ScoreFilesConfig
 from deeplab_lit.data.array_files import ENDINGS, read_arrays
 from deeplab_lit.data.labels import VOID
+from deeplab_lit.data.mask_scores import read_mask_scores
 from deeplab_lit.utils.arrays import Floats
 from deeplab_lit.utils.errors import UserError, closest
 
@@ -25,6 +26,10 @@ _NAMES = ("probabilities", "msc_seg", "msc_segs", "segs", "attn_highres", "high_
 
 class WrongForm(UserError):
     """The keys do not say what a file holds, so that they are most likely wrong for all files of its folder."""
+
+
+class Contradiction(WrongForm):
+    """A file shows that the keys are wrong, which other files of its folder may fit by chance."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ def check_form(form: ScoreFilesConfig) -> None:
 
 
 def find_scores(given: str, key: str = "probabilities") -> dict[str, Path]:
-    """The score files in a folder and all folders below it, by their names without ending.
+    """The score files in a folder and all folders below it, by their names without ending; masks where none is there.
 
     Raises:
         UserError: there is none, or two files have the same name.
@@ -61,7 +66,8 @@ def find_scores(given: str, key: str = "probabilities") -> dict[str, Path]:
     if not folder.is_dir():
         raise UserError(f"{key}={folder} is not a folder: give one that holds NAME.npy or NAME.npz.")
     found: dict[str, Path] = {}
-    for file in sorted(each for ending in ENDINGS for each in folder.rglob(f"*{ending}")):
+    files = [each for ending in ENDINGS for each in folder.rglob(f"*{ending}")] or folder.rglob("*.png")
+    for file in sorted(files):
         if file.name.startswith("."):  # left by a process that was killed while it wrote
             continue
         name = file.relative_to(folder).with_suffix("").as_posix()
@@ -69,7 +75,7 @@ def find_scores(given: str, key: str = "probabilities") -> dict[str, Path]:
             raise UserError(f"{found[name]} and {file} are both probabilities of {name}: take one away.")
         found[name] = file
     if not found:
-        raise UserError(f"{key}={folder} holds no {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]} file.")
+        raise UserError(f"{key}={folder} holds no {', '.join(ENDINGS)} or .png file.")
     return found
 
 
@@ -79,7 +85,7 @@ def read_scores(path: Path, size: tuple[int, int], form: ScoreFilesConfig) -> Sc
     The file holds an array (C, h, w) or (1, C, h, w) of all classes, in a dict under one of the known names or that of
     ``form.array``; or a dict of ``keys``, the indices of some classes, and such a name with the maps (K, h, w) of them;
     or a dict from class indices to maps (h, w). Numbers are float16, float32, float64, or uint8 from 0 to 255, which
-    becomes 0 to 1.
+    becomes 0 to 1. A .png file is a mask (:func:`deeplab_lit.data.mask_scores.read_mask_scores`).
 
     Args:
         path: the file.
@@ -90,6 +96,10 @@ def read_scores(path: Path, size: tuple[int, int], form: ScoreFilesConfig) -> Sc
         UserError: the file is no such file, or its maps have another aspect ratio than the image; the message does not
             name the file. A WrongForm: the form does not say what the file holds.
     """
+    if path.suffix == ".png":
+        return ScoreMaps(*read_mask_scores(path, size, form.confidences), 0.0, True)
+    if form.confidences is not None:
+        raise WrongForm(f"confidences={form.confidences} belongs to masks, NAME.png, and it is none: leave it out.")
     content = read_arrays(path, _most(size))
     if not isinstance(content, Mapping):
         return _scores(_all_classes(content, size), None, size, form)
@@ -156,7 +166,8 @@ def _all_classes(array: Any, size: tuple[int, int]) -> Any:
 def _scores(maps: Any, indices: Sequence[int] | None, size: tuple[int, int], form: ScoreFilesConfig) -> ScoreMaps:
     if not isinstance(maps, np.ndarray) or maps.ndim != 3 or maps.dtype not in (np.uint8, *_FLOATS):
         what = f"{maps.dtype} {maps.shape}" if isinstance(maps, np.ndarray) else f"a {type(maps).__name__}"
-        raise UserError(f"it is {what}: give (C, H, W), float16, float32, float64 or uint8.")
+        one = f"; one map alone is array[None], of shape (1, {maps.shape[0]}, {maps.shape[1]})" if _is_map(maps) else ""
+        raise UserError(f"it is {what}: give (C, H, W), float16, float32, float64 or uint8{one}.")
     if maps.shape[0] and not _fits(maps.shape[1:], size):
         raise UserError(
             f"it is {maps.shape} for an image of {size}: give (C, H, W), or smaller maps of the whole image, which "
@@ -168,10 +179,17 @@ def _scores(maps: Any, indices: Sequence[int] | None, size: tuple[int, int], for
     with np.errstate(over="ignore"):  # becomes infinity, which is refused
         scaled = maps.astype(np.float32) / np.float32(255 if maps.dtype == np.uint8 else 1)
     if not np.isfinite(scaled).all():
-        raise UserError("it holds NaN or infinity.")
+        raise UserError(
+            "it holds NaN or infinity, which it must not: save it anew; most often it is a map of zeros divided by its "
+            "maximum, to which 1e-5 is added first."
+        )
     # eight bits round each class by up to half a step
     rounding = 0.5 / 255 if maps.dtype == np.uint8 else 0.0
     return ScoreMaps(classes, scaled, rounding, indices is not None)
+
+
+def _is_map(given: Any) -> bool:
+    return isinstance(given, np.ndarray) and given.ndim == 2
 
 
 def _fits(found: tuple[int, ...], size: tuple[int, int]) -> bool:
@@ -184,8 +202,9 @@ def _classes(indices: Sequence[int] | None, count: int, zero_is: str | None) -> 
     """The class index of each of ``count`` maps, 0 for the background."""
     if indices is not None and zero_is is None:
         raise WrongForm(
-            "its maps have class indices, and 0 may be the background or the first foreground class: type zero_is="
-            "foreground (CAMs of IRN, CLIP-ES, SEAM, MCTformer) or zero_is=background (SEAM's after its CRF)."
+            "its maps have class indices: type zero_is=background if 0 is the background (SEAM's after its CRF). Where "
+            "0 is the first foreground class (CAMs of IRN, CLIP-ES, SEAM, MCTformer), there is no background: make "
+            "masks with the command pseudo."
         )
     first = 1 if zero_is == "foreground" else 0
     found = [index + first for index in (range(count) if indices is None else indices)]

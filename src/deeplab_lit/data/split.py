@@ -120,8 +120,11 @@ class Split:
                 "a grey ID.png for each training image."
             )
 
-    def checked(self) -> Split:
+    def checked(self, mend: str = "add what is missing or take it off the list") -> Split:
         """This split itself, after a check that every listed file exists.
+
+        Args:
+            mend: what the message says to do about a missing file.
 
         Raises:
             UserError: a file does not exist; the message names the first.
@@ -130,10 +133,7 @@ class Split:
             rest = f" and {len(absent) - 1} more files do" if len(absent) > 1 else " does"
             both = [*self.images, *self.masks]
             id = self.ids[both.index(absent[0]) % len(self)]
-            raise UserError(
-                f"{self.listed_in} lists {id!r}, but {absent[0]}{rest} not exist: add what is missing or take it off "
-                "the list."
-            )
+            raise UserError(f"{self.listed_in} lists {id!r}, but {absent[0]}{rest} not exist: {mend}.")
         return self
 
 

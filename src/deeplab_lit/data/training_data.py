@@ -59,9 +59,8 @@ def build_data(config: TrainConfig, normalization: Normalization, progress: Prog
         data.train_split.weigh(Path(config.loss.pixel_weights).expanduser())
     splits = (data.train_split, data.val_split)
     if config.decoded_gb:
-        files = [pair for split in splits for pair in zip(split.images, split.masks, strict=True)]
-        about = (len(data.labels), source.coding, source.pixels)
-        kept = DecodedCache(decoded_folder(), int(config.decoded_gb * 1e9), files, *about)
+        files = {pair: split.coding for split in splits for pair in zip(split.images, split.masks, strict=True)}
+        kept = DecodedCache(decoded_folder(), int(config.decoded_gb * 1e9), files, len(data.labels), source.pixels)
         for split in splits:
             split.decoded = kept
     for split in splits:

@@ -9,6 +9,7 @@ from deeplab_lit.data.labels import UNUSED, VOID, LabelSet
 from deeplab_lit.data.mask_files import read_mask
 from deeplab_lit.data.palettes import REORDERED, REORDERED_MEANS, palette_kind
 from deeplab_lit.data.split import Split
+from deeplab_lit.utils.errors import UserError
 
 _SAMPLE = 200
 
@@ -20,7 +21,7 @@ def unseen_classes(split: Split, labels: LabelSet) -> str | None:
     the colours of the classes at other indices is told of instead.
 
     Raises:
-        UserError: a mask cannot be read.
+        UserError: a mask cannot be read, or none has a labelled pixel.
     """
     counts = np.zeros(256, np.int64)
     sample = np.random.default_rng(0).permutation(len(split))[:_SAMPLE]
@@ -31,8 +32,19 @@ def unseen_classes(split: Split, labels: LabelSet) -> str | None:
         counts += own
         if counts[: len(labels)].all():
             return None
+    if not counts[:VOID].any():
+        _refuse_void_alone(split)
     masks = f"the {len(split)} training masks"
     return unseen(counts, labels, masks if len(sample) == len(split) else f"{len(sample)} of {masks}")
+
+
+def _refuse_void_alone(split: Split) -> None:
+    """Raise UserError if no mask has a labelled pixel."""
+    if all((read_mask(path, split.coding) == VOID).all() for path in split.masks):
+        raise UserError(
+            f"the {len(split)} training masks hold void (255) alone, such as {split.masks[0]}: from that nothing is "
+            "learned."
+        )
 
 
 def unseen(counts: NDArray[np.int64], labels: LabelSet, masks: str) -> str | None:

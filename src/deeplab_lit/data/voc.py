@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 from deeplab_lit.data.base import Entry, Layout, find_list, inside, read_list, refuse_doubles
 from deeplab_lit.data.channel_statistics import Statistics
-from deeplab_lit.data.class_list import read_class_list
+from deeplab_lit.data.class_list import beside, read_class_list
 from deeplab_lit.data.downloads import download_voc, fetch_once
+from deeplab_lit.data.image_files import pictures_below
 from deeplab_lit.data.labels import LabelSet
 from deeplab_lit.data.list_lines import parse_line
 from deeplab_lit.data.mask_files import coloured
@@ -30,7 +32,8 @@ class VOC(Layout):
         train: the list to train on: its name without ``.txt``, or a path. Its lines are ids, or pairs of paths below
             root (image, mask) as in the lists of the released nets, with or without image tags.
         val: the list to evaluate on.
-        classes: a class list (see :func:`read_class_list`); PASCAL VOC's 21 classes unless given.
+        classes: a class list (see :func:`read_class_list`); PASCAL VOC's 21 classes unless given. A file may be
+            given by its path below ``root``. With a list, images may have any ending, as in CVAT's exports.
         train_masks: a folder with ID.png for each training image, used instead of SegmentationClass, such as
             pseudo-labels.
         download: fetch VOC 2012 into root if it is not there.
@@ -78,8 +81,9 @@ class VOC(Layout):
             )
         self.labels = LabelSet.voc()
         self.coding = coloured(self.labels)
+        self._has_own_classes = classes is not None
         if classes is not None:
-            self.labels, self.coding = read_class_list(classes)
+            self.labels, self.coding = read_class_list(beside(classes, self._given))
         self._lists = {"train": train, "val": val}
 
     @property
@@ -133,6 +137,17 @@ class VOC(Layout):
         return Entry(id, self._image(id), mask, None if is_name else parsed.tags)
 
     def _image(self, id: str) -> Path:
-        endings = (".jpg",) if self.pixels == RGB else _LOSSLESS
-        files = [self.root / "JPEGImages" / f"{id}{ending}" for ending in endings]
-        return next((file for file in files if file.is_file()), files[0])
+        if self.pixels != RGB:
+            files = [self.root / "JPEGImages" / f"{id}{ending}" for ending in _LOSSLESS]
+            return next((file for file in files if file.is_file()), files[0])
+        image = self.root / "JPEGImages" / f"{id}.jpg"
+        return image if id not in self._other_images or image.is_file() else self._other_images[id]
+
+    @cached_property
+    def _other_images(self) -> dict[str, Path]:
+        """The images that do not end in .jpg, by id; VOC itself has none."""
+        folder = self.root / "JPEGImages"
+        if not (self._has_own_classes and folder.is_dir()):
+            return {}
+        found = [file for file in pictures_below(folder) if file.suffix != ".jpg"]
+        return {file.relative_to(folder).with_suffix("").as_posix(): file for file in found}

@@ -24,16 +24,24 @@ def mask_of(image: Bytes, scores: Floats, classes: Bytes, crf: DenseCRF | None, 
         crf: refines the probabilities; None: nothing does.
         uncertain: pixels whose highest probability is below it become void; None: none do.
     """
+    if crf is not None and uncertain is None and len(classes) > 1:  # the probabilities themselves take longer
+        mask: Bytes = classes[crf.labels(image, _normalised(scores))]
+        return mask
+    return mask_and_confidence(image, scores, classes, crf, uncertain)[0]
+
+
+def mask_and_confidence(
+    image: Bytes, scores: Floats, classes: Bytes, crf: DenseCRF | None, uncertain: float | None
+) -> tuple[Bytes, Floats]:
+    """The mask of :func:`mask_of`, and the highest probability of each pixel, float32 (H, W)."""
     if len(classes) == 1:
-        return np.full(image.shape[:2], classes[0], np.uint8)
+        return np.full(image.shape[:2], classes[0], np.uint8), np.ones(image.shape[:2], np.float32)
     probabilities = _normalised(scores)
-    if crf is not None and uncertain is None:
-        return classes[crf.labels(image, probabilities)]
     refined = probabilities if crf is None else crf(image, probabilities)
-    mask: Bytes = classes[refined.argmax(0)]
+    mask, confidence = classes[refined.argmax(0)], refined.max(0)
     if uncertain is not None:
-        mask[refined.max(0) < uncertain] = VOID
-    return mask
+        mask[confidence < uncertain] = VOID
+    return mask, confidence
 
 
 def mask_between(

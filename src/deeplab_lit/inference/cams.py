@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from deeplab_lit.config.command_schemas import ScoreFilesConfig
 from deeplab_lit.data.image_files import read_image
-from deeplab_lit.data.score_files import ScoreMaps, read_scores
-from deeplab_lit.inference.distributions import resized
+from deeplab_lit.data.score_files import Contradiction, ScoreMaps, read_scores
+from deeplab_lit.inference.distributions import add_up_to_one, resized
 from deeplab_lit.utils.arrays import Bytes, Floats
 from deeplab_lit.utils.errors import UserError
 
@@ -68,35 +68,63 @@ def read_cam_scores(
         tags: the classes to keep; None: all.
 
     Raises:
-        UserError: the file is no such file, has a map of the background, or values outside of 0 to 1; the message does
-            not name the file.
+        UserError: the file is no such file, or has values outside of 0 to 1; the message does not name the file. A
+            Contradiction: it holds probabilities, has a map of the background or of a class that there is not, or none
+            of the tags.
     """
     scores = read_scores(path, size, form)
-    if 0 in scores.classes:
-        raise UserError(
-            "it has a map of the background, which background=threshold, power and complement compute: type "
-            "background=given, or zero_is=foreground if class index 0 is the first foreground class."
-        )
-    if max(scores.classes, default=0) >= classes:
-        raise UserError(
-            f"it has a map of class {max(scores.classes)}, and there are {classes} classes with the background: give "
-            "the class list, classes=FILE; if map 0 is the background, type background=given."
-        )
-    lowest, highest = scores.maps.min(initial=0), scores.maps.max(initial=0)
-    if lowest < -_SLACK or highest > 1 + _SLACK:
-        raise UserError(
-            f"it runs from {lowest:.3g} to {highest:.3g}: activation maps are from 0 to 1; save each map after taking "
-            "its negative values as 0 and dividing it by its maximum."
-        )
+    _check(scores, classes)
     if tags is None:
         return scores
     kept = [place for place, each in enumerate(scores.classes) if each in tags]
     if scores.indexed and scores.classes and tags and not kept:
-        raise UserError(
+        raise Contradiction(
             f"it has maps of the classes {sorted(scores.classes)}, and the image's tags are {sorted(tags)}: where one "
-            "of them counts otherwise, type zero_is=background or tags_zero_is=background."
+            "of them counts otherwise, type zero_is=background or tags_zero_is=background; else correct these tags."
         )
     return ScoreMaps(tuple(scores.classes[place] for place in kept), scores.maps[kept], scores.rounding, scores.indexed)
+
+
+def _check(scores: ScoreMaps, classes: int) -> None:
+    """Raise UserError unless the maps are activation maps of foreground classes below ``classes``."""
+    if len(scores.maps) > 1 and add_up_to_one(scores):
+        raise Contradiction(
+            f"its {len(scores.maps)} maps add up to 1 at each pixel, so it holds a network's probabilities: type "
+            "background=given zero_is=background, where class index 0 is the background."
+        )
+    lowest, highest = scores.maps.min(initial=0), scores.maps.max(initial=0)
+    is_beyond = lowest < -_SLACK or highest > 1 + _SLACK
+    if 0 in scores.classes:
+        mend = "save it without that map"
+        if is_beyond:
+            mend = "if it holds scores before the softmax, type background=given values=logits"
+        raise Contradiction(
+            "it has a map of the background, which background=threshold, power and complement compute: "
+            f"{mend}; if class index 0 is the first foreground class, type zero_is=foreground."
+        )
+    if max(scores.classes, default=0) >= classes:
+        raise Contradiction(
+            f"it has a map of class {max(scores.classes)}, and there are {classes} classes with the background: give "
+            "the class list, classes=FILE; if map 0 is the background, type background=given."
+        )
+    if is_beyond:
+        raise UserError(
+            f"it runs from {lowest:.3g} to {highest:.3g}: activation maps are from 0 to 1; save each map after taking "
+            "its negative values as 0 and dividing it by its maximum."
+        )
+
+
+def refuse_background_first(scores: Sequence[ScoreMaps]) -> None:
+    """Raise UserError if class index 0 of some files, taken for the first foreground class, may be the background.
+
+    Code bases that put the background before the classes of an image do so for each image.
+    """
+    told = [each.classes for each in scores if each.indexed and each.classes]
+    if len(told) > 2 and all(1 in classes and len(classes) > 1 for classes in told):
+        raise Contradiction(
+            f"each of the {len(told)} files that were looked at has a map of the class index 0 beside others: type "
+            "zero_is=background if that is the background, or zero_is=foreground if it is the first class beside it."
+        )
 
 
 @dataclass(frozen=True)
@@ -125,6 +153,14 @@ class CAMFolder:
         """
         image = read_image(self.images[name])
         return image, CAMs.of(self._scores(name, image))
+
+    def scores(self, name: str) -> ScoreMaps:
+        """The maps of an image at their own resolution, as :func:`read_cam_scores` gives them.
+
+        Raises:
+            UserError: as :meth:`small`.
+        """
+        return self._scores(name, read_image(self.images[name]))
 
     def read(self, name: str, shape: tuple[int, int] | None = None) -> tuple[Bytes, CAMs]:
         """An image and its maps at its size; ``shape`` is that of its mask, as for :func:`read_image`.

@@ -50,6 +50,12 @@ def read_distribution(
     return whole
 
 
+def add_up_to_one(scores: ScoreMaps) -> bool:
+    """Whether the maps of a file, of which there is at least one, are probabilities, but for rounding."""
+    slack = max(0.02, 2 * scores.rounding * len(scores.maps))
+    return bool(scores.maps.min() >= -1e-4 and np.abs(scores.maps.sum(0) - 1).max() <= slack)
+
+
 def resized(maps: Floats, size: tuple[int, int], align_corners: bool) -> Floats:
     """Maps (C, h, w) at ``size`` (H, W), bilinearly."""
     result: Floats = resize(torch.from_numpy(maps)[None], size, align_corners)[0].numpy()
@@ -59,9 +65,7 @@ def resized(maps: Floats, size: tuple[int, int], align_corners: bool) -> Floats:
 def _probabilities(scores: ScoreMaps, size: tuple[int, int], form: ScoreFilesConfig) -> Floats:
     if scores.rounding and form.values == "logits":
         raise WrongForm("it is uint8, which stands for probabilities from 0 to 1: type values=probabilities.")
-    sums = scores.maps.sum(0)
-    slack = max(0.02, 2 * scores.rounding * len(scores.maps))
-    are_probabilities = scores.maps.min() >= -1e-4 and np.abs(sums - 1).max() <= slack
+    sums, are_probabilities = scores.maps.sum(0), add_up_to_one(scores)
     if are_probabilities != (form.values == "probabilities"):
         found = f"it runs from {scores.maps.min():.3g} to {scores.maps.max():.3g}"
         added = f"adds up to {sums.min():.3g} to {sums.max():.3g}"

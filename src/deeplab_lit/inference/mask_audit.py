@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deeplab_lit.crf.dense import DenseCRF
 from deeplab_lit.data.image_files import read_image
 from deeplab_lit.data.labels import VOID, LabelSet
-from deeplab_lit.data.mask_files import read_mask
+from deeplab_lit.data.mask_files import INDICES, MaskCoding, read_mask
 from deeplab_lit.inference.metrics import Scores, count_pairs
 from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.errors import UserError
@@ -66,6 +66,7 @@ class Sources:
         tags: the classes of each image; None: unknown.
         crf: of hard labels; None: it is not asked.
         classes: how many classes there are, with the background.
+        coding: how the pixels of masks stand for classes.
     """
 
     masks: Mapping[str, Path]
@@ -74,6 +75,7 @@ class Sources:
     tags: Mapping[str, frozenset[int]] | None
     crf: DenseCRF | None
     classes: int
+    coding: MaskCoding = INDICES
 
     def views(self, name: str) -> Views:
         """The masks of an image.
@@ -81,9 +83,9 @@ class Sources:
         Raises:
             UserError: a file cannot be read, the sizes differ, or a mask has a class that there is not.
         """
-        mask = read_mask(self.masks[name])
+        mask = read_mask(self.masks[name], self.coding)
         image = read_image(self.images[name], (mask.shape[0], mask.shape[1]))
-        truth = read_mask(self.truth[name]) if name in self.truth else None
+        truth = read_mask(self.truth[name], self.coding) if name in self.truth else None
         if image.shape[:2] != mask.shape:
             raise UserError(
                 f"{self.masks[name]} is {mask.shape[1]}x{mask.shape[0]}, its image {image.shape[1]}x{image.shape[0]}: "

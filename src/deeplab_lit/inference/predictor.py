@@ -23,6 +23,16 @@ from deeplab_lit.weights.onnx_graph import OnnxNetwork
 
 Scorer = Network | OnnxNetwork
 Refine = Callable[[Pixels, Floats], Floats]
+_WHOLE = 2048 * 1024
+"""The pixels of the largest image whose probabilities are in memory as a whole for a CRF: one of Cityscapes."""
+
+_GRID = 32
+"""Windows begin at multiples of this, in pixels.
+
+With aligned corners, the scores of a window then lie at pixels where the whole image has scores too, at output strides
+up to 32, and at a stride of 8 also on inputs scaled by 0.5 and 0.75.
+"""
+
 PRECISIONS = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
@@ -37,7 +47,10 @@ class Predictor:
         flip: average the probabilities of the image and of its mirror image.
         window: the longest side in pixels of an image that is processed whole; larger images are processed in windows
             of this size.
-        overlap: pixels by which neighbouring windows overlap; the weights of their probabilities fall off there.
+        overlap: the least number of pixels by which neighbouring windows overlap; the weights of their probabilities
+            fall off there. V2 gives none. With 256, each pixel of an image of 2048 x 1024 lies at least 256 pixels
+            from where one of its windows ends inside the image: more than half of the field of view of VGG-16 with
+            LargeFOV, which is 419.
         device: ``"auto"``, or PyTorch's name of a device; see :func:`deeplab_lit.utils.device.own_device`.
         precision: ``"auto"`` (bf16 where the device has it in hardware), or Lightning's name of a precision.
 
@@ -70,22 +83,25 @@ class Predictor:
         self.pixels = normalization.pixels
         self.flip, self.window, self.overlap = flip, window, overlap
 
-    def probabilities(self, image: Pixels) -> Floats:
+    def probabilities(self, image: Pixels, refine: Refine | None = None) -> Floats:
         """The probabilities, float32 (C, H, W), of an image (H, W, C) of any size.
 
-        The probabilities of a large image are blended from windows.
+        Those of a large image are the weighted means over the windows that hold a pixel. ``refine`` is applied to each
+        window, or to the image if it has none.
         """
-        if self.fits(image):
-            return self._at_once([image])[0]
-        parts = [part for _, part in self._bands(image, None)]
-        return np.concatenate(parts, 1)
+        if not self.fits(image):
+            return np.concatenate([part for _, part in self._bands(image, refine)], 1)
+        found = self._at_once([image])[0]
+        return found if refine is None else refine(image, found)
 
     def labels(self, image: Pixels) -> Bytes:
         """The class of each pixel, uint8 (H, W), of an image (H, W, C).
 
         Without ``flip`` and windows, no probabilities are computed.
         """
-        if self.flip or not self.fits(image):
+        if not self.fits(image):
+            return self.labels_in_windows(image)
+        if self.flip:
             return self.probabilities(image).argmax(0).astype(np.uint8)
         height, width = image.shape[:2]
         with self._inference():
@@ -97,8 +113,9 @@ class Predictor:
     ) -> list[Bytes]:
         """The labels, uint8 (H, W), of each image; ``refine`` is applied to each image's probabilities by itself.
 
-        Up to ``batch_size`` images that are padded to the same size go through the network together. Those that wait
-        for others of their size, and the labels, are in memory.
+        Of images that are not :meth:`refined_whole` it is applied to each window. Up to ``batch_size`` images that are
+        padded to the same size go through the network together. Those that wait for others of their size, and the
+        labels, are in memory.
         """
         found: dict[int, Bytes] = {}
         waiting: dict[tuple[int, int], dict[int, Pixels]] = defaultdict(dict)
@@ -110,7 +127,10 @@ class Predictor:
 
         for number, image in enumerate(images):
             if not self.fits(image):
-                found[number] = self.labels_in_windows(image, refine)
+                if refine is not None and self.refined_whole(image):
+                    found[number] = refine(image, self.probabilities(image)).argmax(0).astype(np.uint8)
+                else:
+                    found[number] = self.labels_in_windows(image, refine)
                 continue
             batch = waiting[self._transform.padded_size(*image.shape[:2])]
             batch[number] = image
@@ -124,6 +144,10 @@ class Predictor:
     def fits(self, image: Pixels) -> bool:
         """Whether the image is processed whole, without windows."""
         return max(image.shape[:2]) <= self.window
+
+    def refined_whole(self, image: Pixels) -> bool:
+        """Whether a CRF refines the image as a whole; larger ones are refined window by window, to bound the memory."""
+        return self.fits(image) or image.shape[0] * image.shape[1] <= _WHOLE
 
     def labels_in_windows(self, image: Pixels, refine: Refine | None = None) -> Bytes:
         """The labels, uint8 (H, W), of a large image; ``refine`` is applied to each window by itself.
@@ -176,7 +200,7 @@ class Predictor:
                 if refine is not None:
                     found = refine(part, found)
                 if held is None:
-                    held = np.zeros((len(found) + 1, self.window, width), np.float32)
+                    held = np.zeros((len(found) + 1, min(self.window, height), width), np.float32)
                 ramp = self._fade(part.shape[0])[:, None] * self._fade(part.shape[1])[None]
                 rest = held[:, top - first : bottom - first, left : left + part.shape[1]]
                 rest[:-1] += found * ramp
@@ -188,10 +212,14 @@ class Predictor:
             first = end
 
     def _places(self, length: int) -> list[int]:
+        """Where windows begin along a side, on the grid where the overlap allows; the last one ends at the border."""
         if length <= self.window:
             return [0]
-        count = -(-(length - self.overlap) // (self.window - self.overlap))
-        return [round(i * (length - self.window) / (count - 1)) for i in range(count)]
+        step = self.window - self.overlap
+        grid = _GRID if step >= _GRID else 1
+        last = -(-(length - self.window) // grid)  # the last window, on the grid, may be shorter than the others
+        count = -(-last // (step // grid))
+        return [i * last // count * grid for i in range(count + 1)]
 
     def _fade(self, length: int) -> Floats:
         """The weight of a window along one side: 1 inside, falling towards both ends, never 0."""

@@ -22,8 +22,9 @@ from deeplab_lit.utils.shards import interleaved
 
 Counts = NDArray[np.int64]
 
-Found = NDArray[Any]
-"""The network's result for an image: labels (H, W) without a CRF, probabilities (C, H, W) with one."""
+Found = list[Bytes] | NDArray[np.float32]
+"""The result for an image: labels (H, W) before the CRF and, if there is one, after it; or the network's probabilities
+(C, H, W), which the CRF has still to refine."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +137,12 @@ def score_split(
     total = Evaluation.empty(1 if crf is None else 2, num_classes, widest)
     finish = _finisher(crf, total.trimaps)
 
-    # only the CRF needs probabilities
-    look = predictor.labels if crf is None else predictor.probabilities
+    def look(image: Bytes) -> Found:
+        if crf is None:
+            return [predictor.labels(image)]
+        if predictor.refined_whole(image):
+            return predictor.probabilities(image)
+        return [predictor.labels(image), predictor.labels_in_windows(image, crf)]
 
     def forward() -> Iterator[tuple[Example, Found]]:
         for example in ahead(split.__getitem__, indices, threads):
@@ -162,9 +167,11 @@ Finished = tuple[ImageResult, list[Counts], list[Counts]]
 def _finisher(crf: DenseCRF | None, trimaps: Sequence[Trimap]) -> Callable[[tuple[Example, Found]], Finished]:
     def finish(item: tuple[Example, Found]) -> Finished:
         example, found = item
-        labels = [found.astype(np.uint8) if crf is None else found.argmax(0).astype(np.uint8)]
-        if crf is not None:
-            labels.append(crf.labels(example.image, found))
+        if isinstance(found, list):
+            labels = found
+        else:
+            assert crf is not None
+            labels = [found.argmax(0).astype(np.uint8), crf.labels(example.image, found)]
         distance = boundary_distance(example.mask)
         classes = trimaps[0].rings.shape[1]
         counts = [count_pairs(each, example.mask, classes) for each in labels]

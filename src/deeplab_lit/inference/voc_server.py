@@ -5,35 +5,31 @@ from __future__ import annotations
 import io
 import tarfile
 import zlib
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from deeplab_lit.data.image_files import FORMATS, reason
+from deeplab_lit.data.image_files import FORMATS
 from deeplab_lit.data.labels import LabelSet, voc_colour
 from deeplab_lit.inference.output_folder import Outputs
+from deeplab_lit.inference.server_package import UNREADABLE, Images, cannot_be_read, refuse_unfit, size_of
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import replacing
-
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 def _folder(comp: int) -> str:
     return f"results/VOC2012/Segmentation/comp{comp}_test_cls"
 
 
-def pack(out: Outputs, images: Mapping[str, Path], comp: int) -> Path:
-    """Pack the masks of ``images`` into OUT/results.tar.gz for the competition ``comp``, 5 or 6."""
-    file = out.folder / "results.tar.gz"
+def pack(out: Outputs, images: Images, file: Path, comp: int) -> None:
+    """Pack the masks of ``images`` into the .tar.gz ``file`` for the competition ``comp``, 5 or 6."""
     with replacing(file) as temporary, tarfile.open(temporary, "w:gz", compresslevel=6) as package:
         for name in images:
             package.add(out.path("masks", name), f"{_folder(comp)}/{name}.png")
-    return file
 
 
-def validate(package: Path, images: Mapping[str, Path], labels: LabelSet, comp: int) -> None:
+def validate(package: Path, images: Images, labels: LabelSet, comp: int) -> None:
     """Check a package for everything that the server would refuse.
 
     Args:
@@ -74,9 +70,7 @@ def validate(package: Path, images: Mapping[str, Path], labels: LabelSet, comp: 
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise UserError(f"{package} cannot be read as a .tar.gz package: {error}") from error
     faults += [f"{name} is missing" for name in wanted if name not in seen]
-    if faults:
-        more = f" (and {len(faults) - 5} more faults)" if len(faults) > 5 else ""
-        raise UserError(f"{package} is not fit for the server: {'; '.join(faults[:5])}{more}.")
+    refuse_unfit(package, faults)
 
 
 def _faults(content: bytes, image: Path, classes: int, palette: list[int]) -> list[str]:
@@ -86,8 +80,8 @@ def _faults(content: bytes, image: Path, classes: int, palette: list[int]) -> li
                 return [f"is a {mask.format} of mode {mask.mode}, not a PNG with a palette"]
             given = mask.getpalette() or []
             values, size = np.array(mask), mask.size
-    except _UNREADABLE as error:
-        return [f"cannot be read ({reason(error)})"]
+    except UNREADABLE as error:
+        return [cannot_be_read(error)]
     found = []
     used = [value for value in np.unique(values) if value >= classes]
     if used:
@@ -95,11 +89,9 @@ def _faults(content: bytes, image: Path, classes: int, palette: list[int]) -> li
     if given[: 3 * classes] != palette[: 3 * classes]:
         found.append("has another palette than VOC's")
     try:
-        with Image.open(image, formats=FORMATS) as picture:
-            turned = picture.getexif().get(0x0112) in (5, 6, 7, 8)
-            expected = picture.size[::-1] if turned else picture.size
-    except _UNREADABLE as error:
-        return [*found, f"has no size to be compared with: {image} cannot be read ({reason(error)})"]
+        expected = size_of(image)
+    except UNREADABLE as error:
+        return [*found, f"has no size to be compared with: {image} {cannot_be_read(error)}"]
     if size != expected:
         found.append(f"is {size[0]}x{size[1]}, its image {expected[0]}x{expected[1]}")
     return found

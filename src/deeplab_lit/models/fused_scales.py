@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -17,15 +18,23 @@ from deeplab_lit.models.resize import resize, scaled_size
 Fusion = Literal["max_scores", "mean_scores", "max_probabilities", "mean_probabilities"]
 """Over the scales, the maximum or the mean, of the scores or of the probabilities, at each pixel and class."""
 
+Mirrored = Literal[False, True, "sum"]
+"""Whether the mirror image is taken too: True for the mean of both, ``"sum"`` for their sum."""
+
 
 class FusedScales(nn.Module):
     """A network at several scales of its input, each upsampled to the image before the scales are fused.
+
+    The scale 0.5 alone is for a network that was trained on images of half size
+    (:mod:`deeplab_lit.data.half_size`): its input is the mean of each square of four pixels, as there. Bilinear
+    resizing with aligned corners would take every second pixel.
 
     Args:
         network: the network.
         scales: factors of the input size, above 1 too.
         fusion: what is fused over the scales, and how.
-        mirrored: take at each scale the mean over the input and its mirror image, of what is fused.
+        mirrored: take at each scale the mean over the input and its mirror image, of what is fused; or the sum, which
+            doubles scores.
         max_side: the longest side in pixels of a scaled input; larger ones are scaled to it. Scales that are equal then
             count once. None: no bound.
 
@@ -38,7 +47,7 @@ class FusedScales(nn.Module):
         network: DeepLab,
         scales: Sequence[float],
         fusion: Fusion = "max_scores",
-        mirrored: bool = False,
+        mirrored: Mirrored = False,
         max_side: int | None = None,
     ) -> None:
         super().__init__()
@@ -71,11 +80,17 @@ class FusedScales(nn.Module):
 
     def _of_scale(self, image: Tensor, size: tuple[int, int], of_probabilities: bool) -> Tensor:
         """What is fused, at every pixel of the image, of the input at one size."""
-        x = resize(image, size, self.align_corners)
+        x = self._resized(image, size)
         views = [self._upsampled(x, image)]
         if self.mirrored:
             views.append(self._upsampled(x.flip(-1), image).flip(-1))
-        return torch.stack([view.softmax(1) if of_probabilities else view for view in views]).mean(0)
+        each = torch.stack([view.softmax(1) if of_probabilities else view for view in views])
+        return each.sum(0) if self.mirrored == "sum" else each.mean(0)
+
+    def _resized(self, image: Tensor, size: tuple[int, int]) -> Tensor:
+        if self.scales == (0.5,) and self.max_side is None:
+            return F.avg_pool2d(F.pad(image, (0, 1, 0, 1), mode="replicate"), 2)  # an odd last line stays what it is
+        return resize(image, size, self.align_corners)
 
     def _upsampled(self, x: Tensor, image: Tensor) -> Tensor:
         return resize(self.network(x).float(), (image.shape[-2], image.shape[-1]), self.align_corners)

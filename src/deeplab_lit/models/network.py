@@ -11,7 +11,7 @@ from deeplab_lit.crf.layer import CRFLayer
 from deeplab_lit.models.atrous import set_realisation
 from deeplab_lit.models.crf_refined import RefinedByCRF
 from deeplab_lit.models.deeplab import DeepLab
-from deeplab_lit.models.fused_scales import FusedScales, Fusion
+from deeplab_lit.models.fused_scales import FusedScales, Fusion, Mirrored
 from deeplab_lit.models.input_channels import input_channels, widen_input
 from deeplab_lit.models.multiscale import MultiScaleInput
 from deeplab_lit.utils.errors import UserError
@@ -96,7 +96,7 @@ def fused_at(
     network: nn.Module,
     scales: Sequence[float],
     fusion: str = "max_scores",
-    mirrored: bool = False,
+    mirrored: bool | str = False,
     max_side: int | None = None,
 ) -> DeepLab | MultiScaleInput | FusedScales:
     """The same trunk and head for testing, in evaluation mode; the arguments are those of :class:`FusedScales`.
@@ -109,12 +109,14 @@ def fused_at(
     """
     if fusion not in get_args(Fusion):
         raise UserError(f"fusion={fusion!r} is not known: choose one of {', '.join(get_args(Fusion))}.")
+    if mirrored not in (True, False, "sum"):
+        raise UserError(f"flip_scales={mirrored!r}: choose true, sum or false.")
     in_training = 1.0 in scales and all(0 < scale <= 1 for scale in scales)
     if fusion == "max_scores" and in_training and not mirrored and max_side is None:
         return at_scales(network, scales)
     single = _unfused(network, f"scales={list(scales)}, fusion={fusion}")
     try:
-        return FusedScales(single, scales, cast(Fusion, fusion), mirrored, max_side).eval()
+        return FusedScales(single, scales, cast(Fusion, fusion), cast(Mirrored, mirrored), max_side).eval()
     except ValueError as error:
         raise UserError(str(error)) from error
 

@@ -9,11 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from deeplab_lit.config.compose import compose
 from deeplab_lit.config.identity import deciding
-from deeplab_lit.config.paths import experiments_folder
+from deeplab_lit.config.paths import sweeper_of
 from deeplab_lit.reports.departures import departures
 from deeplab_lit.training.result import Result
 from deeplab_lit.training.runs import Run, read_config
@@ -246,7 +244,7 @@ def collect(table: str, rows: Sequence[Mapping[str, Any]], folder: Path) -> Repo
     found = [
         Row(
             str(each["name"]), str(each["notes"]), list(each["marks"]), dict(each["published"]),
-            str(each["starts_from"] or "").rpartition("/")[2],
+            str(each["starts_from"] or "").removeprefix(f"{table}/"),
         )
         for each in rows
     ]  # fmt: skip
@@ -323,6 +321,5 @@ def _read(path: Path, table: str, row: str) -> FinishedRun:
 
 def rows_of(table: str) -> list[dict[str, Any]]:
     """The group ``row`` of the config of each row of a table; it needs a running Hydra program."""
-    sweep = OmegaConf.load(experiments_folder() / f"{table}.yaml")
-    rows = [compose([f"experiments={table}/{name}"]).row for name in sweep.hydra.sweeper.rows]
+    rows = [compose([f"experiments={table}/{name}"]).row for name in sweeper_of(table)["rows"]]
     return [asdict(row) for row in rows if row is not None]

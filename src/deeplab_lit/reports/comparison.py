@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 
-from deeplab_lit.cli.error_messages import explain
+from deeplab_lit.cli.error_messages import MISTAKES, explain
 from deeplab_lit.config.compose import compose
 from deeplab_lit.config.hydra_private import error_of, failures_as_results
 from deeplab_lit.config.schemas import TrainConfig
+from deeplab_lit.data.source import open_source
 from deeplab_lit.reports.collect import FinishedRun
 from deeplab_lit.reports.report import write_report
 from deeplab_lit.reports.sweep_report import sweep_report
@@ -38,10 +40,33 @@ class _Recorder:
         self.jobs: list[tuple[list[str], JobReturn]] = []
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        _check_data([list(each) for each in job_overrides])
         with failures_as_results():
             results: Sequence[JobReturn] = self._launcher.launch(job_overrides, initial_job_idx=initial_job_idx)
         self.jobs += zip(map(list, job_overrides), results, strict=True)
+        for job in results:  # Hydra would print a line of its own before it raises the error
+            if (error := error_of(job)) is not None:
+                raise error
         return results
+
+
+def _check_data(job_overrides: Sequence[list[str]]) -> None:
+    """Check that all files of each job's data set are there, before the first job trains for hours.
+
+    Raises:
+        UserError: a file or a folder is missing.
+    """
+    if len(job_overrides) < 2:
+        return
+    found: dict[str, dict[str, Any]] = {}
+    for overrides in job_overrides:
+        with suppress(*MISTAKES):  # the job itself says so
+            data = compose(overrides).data
+            found.setdefault(json.dumps(data, sort_keys=True, default=str), data)
+    for data in found.values() if len(found) > 1 else ():
+        source = open_source(data)
+        for name in ("train", "val"):
+            source.split(name)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from deeplab_lit.config.identity import differing
 
 _OF_THE_MACHINE = (
     "seed", "start_run", "tf32", "trainer.precision", "trainer.accumulate_grad_batches", "data.root", "data.sbd",
-    "init.path", "crf.engine",
+    "data.annotations", "init.path", "crf.engine",
 )  # fmt: skip
 """Keys that decide a result but do not make it that of another row: the seed, the hardware, places of files."""
 

@@ -51,6 +51,7 @@ def _part(report: Report, budget: str) -> dict[str, Any]:
         "differences": report.differences(),
         "gains": gains_chart(report, budget),
         "curves": _curves(report, budget),
+        "scales": any(len((run.config.get("scales") or {}).get("factors", [])) > 1 for run in runs.values()),
         "several": any(len(row.results.get(budget, [])) > 1 for row in report.rows),
         "heat": _heat(runs),
         "wall": wall,

@@ -14,6 +14,7 @@ from deeplab_lit.config.paths import tables
 from deeplab_lit.reports.collect import BUDGETS, Report, collect, rows_of
 from deeplab_lit.reports.gain_picture import as_svg
 from deeplab_lit.reports.page import as_html
+from deeplab_lit.reports.paper_page import paper_page
 from deeplab_lit.reports.tables import as_csv, as_markdown, as_tables
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import write_text
@@ -23,7 +24,7 @@ _EVERY = 5.0  # seconds between two readings of the runs
 
 
 def report(config: ReportConfig) -> list[Report]:
-    """Print each table that has runs, and write report.html, .svg, .md and .csv beside them.
+    """Print each table that has runs, and write report.html, .svg, .md and .csv beside them, and paper.html for all.
 
     With ``config.wandb`` the page is also logged to W&B. With ``config.watch`` the tables are shown and nothing is
     written.
@@ -45,6 +46,10 @@ def report(config: ReportConfig) -> list[Report]:
 
             publish(each, folder, config.wandb)
         found.append(each)
+    if config.sweep is None:
+        page = Path(config.output).expanduser() / "paper.html"
+        write_text(page, paper_page(found, page.parent))
+        print(f"written: {page}, all tables of the papers")
     return found
 
 

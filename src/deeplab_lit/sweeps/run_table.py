@@ -14,6 +14,7 @@ from hydra.plugins.launcher import Launcher
 from deeplab_lit.cli.error_messages import explain
 from deeplab_lit.config.compose import compose
 from deeplab_lit.config.hydra_private import combinations, failures_as_results
+from deeplab_lit.config.paths import sweeper_of, tables
 from deeplab_lit.config.schemas import RowConfig, TrainConfig
 from deeplab_lit.sweeps.prerequisites import settle_start
 from deeplab_lit.training.own_process import launched_outside
@@ -77,24 +78,47 @@ def rows_with_options(name: str, rows: Sequence[str], overrides: Sequence[Overri
     Raises:
         UserError: the table has no such row.
     """
-    typed = [each for each in overrides if each.get_key_element() == "rows"]
-    # the words behind the key, whichever way the list is written
-    wanted = [row for each in combinations(typed[-1:]) for one in each for row in re.findall(r"[\w-]+", one)[1:]]
-    if unknown := [row for row in wanted if row not in rows and row != "null"]:
-        raise UserError(f"rows={unknown[0]}: the rows of {name} are {', '.join(rows)}.{closest(unknown[0], rows)}")
-    chosen = [row for row in rows if row in wanted] or rows
     others = [each for each in overrides if each.get_key_element() not in ("experiments", "rows")]
+    chosen = _chosen(name, rows, overrides, "rows")
     return [[f"experiments={name}/{row}", *options] for row in chosen for options in combinations(others)]
 
 
+def _chosen(name: str, known: Sequence[str], overrides: Sequence[Override], what: str) -> Sequence[str]:
+    """Those of the known rows, or tables, that ``rows=`` among the overrides names; all of them without it."""
+    typed = [each for each in overrides if each.get_key_element() == "rows"]
+    # the words behind the key, whichever way the list is written
+    wanted = [one for each in combinations(typed[-1:]) for text in each for one in re.findall(r"[\w-]+", text)[1:]]
+    if unknown := [each for each in wanted if each not in known and each != "null"]:
+        raise UserError(
+            f"rows={unknown[0]}: the {what} of {name} are {', '.join(known)}.{closest(unknown[0], list(known))}"
+        )
+    return [each for each in known if each in wanted] or known
+
+
+def rows_of_tables(name: str, tables: Sequence[str], overrides: Sequence[Override]) -> list[list[str]]:
+    """The overrides of each row of several tables.
+
+    Args:
+        name: of the experiment, for messages.
+        tables: the names of the tables.
+        overrides: as of :func:`rows_with_options`, but ``rows=TABLE,TABLE`` names some of the tables.
+
+    Raises:
+        UserError: ``rows=`` names no table.
+    """
+    others = [each for each in overrides if each.get_key_element() != "rows"]
+    chosen = _chosen(name, tables, overrides, "tables")
+    return [row for table in chosen for row in rows_with_options(table, sweeper_of(table)["rows"], others)]
+
+
 def run_table(name: str, rows: Sequence[list[str]], launcher: Launcher) -> list[Job]:
-    """Run a whole table, print the state and scores of each row, and return the jobs.
+    """Run a whole table, or several, print the state and scores of each row, and return the jobs.
 
     If the config of a row has ``preview=true``, nothing is trained and a preview is printed instead.
 
     Args:
-        name: of the table.
-        rows: the overrides of each row, from :func:`rows_with_options`.
+        name: of the experiment.
+        rows: the overrides of each row, from :func:`rows_with_options` or :func:`rows_of_tables`.
         launcher: Hydra's launcher, which runs the jobs.
 
     Raises:
@@ -120,7 +144,8 @@ def run_table(name: str, rows: Sequence[list[str]], launcher: Launcher) -> list[
         for job in jobs:
             if job.state == "waiting":
                 job.start = settle_start(job.config, job.overrides, compose)
-    _show(name, jobs)
+    for of, its_jobs in _by_table(name, jobs).items():
+        _show(of, its_jobs)
     failed = [job for job in jobs if job.state == "failed"]
     if failed:
         raise UserError(f"{len(failed)} of {len(jobs)} rows of {name} failed: the same command tries them again.")
@@ -135,11 +160,11 @@ def plan(rows: Sequence[list[str]]) -> list[Job]:
     jobs: list[Job] = []
     for overrides in rows:
         _add(jobs, overrides)
-    before: set[tuple[frozenset[str], frozenset[str]]] = set()
+    before: set[tuple[str, frozenset[str], frozenset[str]]] = set()
     for job in jobs:
         lacks, marks = set(job.row.lacks or ()), set(job.row.marks)
         options = frozenset(each for each in job.overrides if not each.startswith("experiments="))
-        left = (options, frozenset(marks - lacks))
+        left = (job.row.table, options, frozenset(marks - lacks))
         if lacks & marks and left in before:
             job.state = "no data"
         before.add(left)
@@ -195,6 +220,16 @@ def _preview(jobs: list[Job]) -> None:
         planned.append(Planned(job.name, job.config, trains))
         trained.add(job.mark)
     preview(planned)
+
+
+def _by_table(name: str, jobs: list[Job]) -> dict[str, list[Job]]:
+    """The jobs of each table; the rows that a single table starts from are listed with its own."""
+    if name in tables():
+        return {name: jobs}
+    found: dict[str, list[Job]] = {}
+    for job in jobs:
+        found.setdefault(job.row.table, []).append(job)
+    return found
 
 
 def _count(jobs: list[Job], state: str) -> int:

@@ -21,7 +21,7 @@ from deeplab_lit.models.dry_run import check_parts
 from deeplab_lit.models.network import Network, build_network
 from deeplab_lit.models.norm import has_trained_norms
 from deeplab_lit.training.callbacks import Clock, Pictures, Throughput, in_order
-from deeplab_lit.training.checkpoints import check_resumable, keep_best, keep_last
+from deeplab_lit.training.checkpoints import check_resumable, keep_last, keep_scored
 from deeplab_lit.training.curve import LastValidation, UnbrokenCurve
 from deeplab_lit.training.interrupts import SaveFirst
 from deeplab_lit.training.lightning_private import MovingAverage
@@ -101,7 +101,7 @@ def build(plan: Plan, command: str, watchers: Sequence[Callback] = ()) -> Iterat
     )
     with ExitStack() as stack:
         run = stack.enter_context(_run_directory(plan))
-        clock, pictures, best = Clock(), Pictures(config.pictures), keep_best(run)
+        clock, pictures, best = Clock(), Pictures(config.pictures), keep_scored(run, config.keep)
         callbacks = [
             clock, UnbrokenCurve(), LastValidation(), Throughput(), pictures, progress_callback(), best, keep_last(run),
             SaveFirst(run.last, command), *([] if config.ema is None else [MovingAverage(config.ema)]), *watchers,

@@ -24,9 +24,9 @@ class WholeFileCheckpoint(TorchCheckpointIO):
             torch.save(checkpoint, temporary)
 
 
-def keep_best(run: Run) -> ModelCheckpoint:
-    """The callback that keeps the checkpoint with the highest validation mIoU."""
-    return _checkpoint(run, "best", monitor="val/miou", mode="max")
+def keep_scored(run: Run, kept: str) -> ModelCheckpoint:
+    """The callback that keeps best.ckpt: the checkpoint of the highest validation mIoU, or the newest with ``last``."""
+    return _checkpoint(run, "best", monitor="val/miou" if kept == "best" else "step", mode="max")
 
 
 def keep_last(run: Run) -> ModelCheckpoint:

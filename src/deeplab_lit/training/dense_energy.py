@@ -33,7 +33,7 @@ def dense_energy(
 
         k(p, q) = exp(-|x_p - x_q|^2 / (2 (scale xy_std)^2) - |I_p - I_q|^2 / (2 rgb_std^2))
 
-    The sum includes p = q. The sum over q is that of :mod:`deeplab_lit.crf.bilateralfilter`, which is 0.5 to 0.6 of
+    The sum includes p = q. The sum over q is that of :mod:`deeplab_lit.crf.bilateralfilter`, which is 0.4 to 0.6 of
     the exact one; so is the energy. The gradient in S is -2 / batch * (sum over q of k(p, q) S(c, q)), with the same
     approximation.
 

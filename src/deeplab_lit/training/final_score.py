@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from deeplab_lit.weights.read import read
 
 
 def score_best(training: Training, command: str) -> Result:
-    """Score the best checkpoint of a training after its last step, and write result.json and pictures.
+    """Score the kept checkpoint of a training after its last step, and write result.json and pictures.
 
     Args:
         training: after its last step.
@@ -46,7 +47,8 @@ def score_best(training: Training, command: str) -> Result:
     if segmenter.validated_at != trainer.global_step:
         trainer.validate(segmenter, data, verbose=False)
         assert segmenter.scores is not None
-        if training.best.best_model_score is None or segmenter.scores.miou > training.best.best_model_score:
+        best = training.best.best_model_score
+        if training.config.keep == "last" or best is None or segmenter.scores.miou > best:
             trainer.save_checkpoint(run.best)
     trainer.save_checkpoint(run.last)
     trainer.strategy.barrier()
@@ -155,6 +157,7 @@ def _predictor(training: Training) -> Predictor:
         training.segmenter.network.eval(),
         training.data.normalization,
         training.config.eval_size,
+        window=sys.maxsize,  # the validation takes images whole
         device=str(training.trainer.strategy.root_device),
         precision=precision if precision in PRECISIONS else "auto",
     )

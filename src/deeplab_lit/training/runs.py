@@ -48,7 +48,7 @@ class Run:
 
     @property
     def best(self) -> Path:
-        """The checkpoint with the highest validation mIoU."""
+        """The checkpoint that is scored: of the highest validation mIoU, or the newest with ``keep=last``."""
         return self.folder / BEST
 
     @property

@@ -19,6 +19,7 @@ from deeplab_lit.utils.parallel import cores
 from deeplab_lit.utils.terminal import beside, output_width
 
 _PUBLISHED_MAP = 41  # pixels a side of the maps that the published rates are for
+_OF_THE_DATA = ("train_masks", "train_list", "val_list")  # what departs from the data set's own
 _PLACE = 11  # the column at which the text begins
 
 
@@ -29,6 +30,7 @@ def show_summary(training: Training) -> None:
         "data": [
             f"{len(data.train_split)} training and {len(data.val_split)} validation images, {len(data.labels)} classes",
             str(getattr(data.source, "root", "")),
+            *(f"{key}={config.data[key]}" for key in _OF_THE_DATA if config.data.get(key) is not None),
         ],
         "decoded": [config.decoded_gb and f"at most {config.decoded_gb:g} GB of them kept in {decoded_folder()}"],
         "network": _network(training),

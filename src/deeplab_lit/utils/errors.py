@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 
 
@@ -30,6 +31,16 @@ def closest(given: str, allowed: Iterable[str]) -> str:
     """A `` Did you mean 'x'?`` for the nearest of ``allowed``, or an empty string when none is near."""
     near = difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def brief(value: object) -> str:
+    """A value of a foreign file as Python writes it, in one line and cut where it is long or deep."""
+    return _BRIEF.repr(value)
+
+
+_BRIEF = reprlib.Repr()
+_BRIEF.maxlevel, _BRIEF.maxlist, _BRIEF.maxdict = 3, 4, 6
+_BRIEF.maxstring = _BRIEF.maxother = 60
 
 
 def one_line(error: BaseException) -> str:

@@ -1,0 +1,61 @@
+"""Conversion of annotations to mask files, once and on all cores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+
+from deeplab_lit.data.image_files import write_mask
+from deeplab_lit.data.labels import LabelSet
+from deeplab_lit.utils.arrays import Bytes
+from deeplab_lit.utils.errors import UserError
+from deeplab_lit.utils.files import replacing
+from deeplab_lit.utils.locks import one_at_a_time
+from deeplab_lit.utils.parallel import spread
+from deeplab_lit.utils.progress import Progress
+
+
+def convert_once(
+    folder: Path,
+    ids: Iterable[str],
+    read: Callable[[str], Bytes | None],
+    labels: LabelSet,
+    what: str,
+    progress: Progress | None = None,
+) -> None:
+    """Write ``folder``/ID.png for each id that has none.
+
+    Of several processes one converts at a time, and a conversion that was killed goes on where it stopped.
+
+    Args:
+        folder: the folder of the masks.
+        ids: the ids of the images.
+        read: reads the mask of an id, class indices (H, W); other processes can import it. No file is written for an
+            id whose mask is None.
+        labels: the classes, whose palette the masks have.
+        what: the masks, for messages.
+        progress: told how many masks are converted.
+
+    Raises:
+        UserError: ``folder`` cannot be made, or an annotation cannot be read.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be made for the converted masks ({error}): choose another data.converted=FOLDER."
+        ) from error
+    with one_at_a_time(folder):
+        there = {file.stem for file in folder.glob("*.png")}
+        jobs = [id for id in ids if id not in there]
+        work = partial(_convert, folder, read, labels)
+        for _ in spread(work, jobs, f"converting {what} once into {folder}", progress):
+            pass
+
+
+def _convert(folder: Path, read: Callable[[str], Bytes | None], labels: LabelSet, id: str) -> None:
+    mask = read(id)
+    if mask is not None:
+        with replacing(folder / f"{id}.png", sync=False) as temporary:
+            write_mask(mask, labels.colours, temporary)
