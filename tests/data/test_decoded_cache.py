@@ -69,7 +69,8 @@ def test_images_of_other_channels_are_kept_as_they_are(tmp_path, monkeypatch, pi
     np.save(tmp_path / "a.npy", image)
     Image.fromarray(np.eye(9, 11, dtype=np.uint8)).save(tmp_path / "a.png")
     split = Split(["a"], [tmp_path / "a.npy"], [tmp_path / "a.png"], 2, pixels=pixels)
-    split.decoded = DecodedCache(tmp_path / "kept", 10**9, [(split.images[0], split.masks[0])], 2, pixels=pixels)
+    pair = (split.images[0], split.masks[0])
+    split.decoded = DecodedCache(tmp_path / "kept", 10**9, {pair: split.coding}, 2, pixels)
     split[0]
     monkeypatch.setattr("deeplab_lit.data.split.read_pixels", None)
     assert split[0].image.dtype == image.dtype
