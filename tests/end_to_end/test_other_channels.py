@@ -77,6 +77,7 @@ def test_four_channels_of_16_bits(tmp_path):
     assert f"{flat.mean(0)[3]:g} over" in resumed.stdout
 
 
+@pytest.mark.long
 def test_grey_pngs_and_a_start_from_an_rgb_checkpoint(tmp_path):
     def save(path, image):
         Image.fromarray(image[..., 0].astype(np.uint8)).save(path.with_suffix(".png"))

@@ -20,7 +20,8 @@ def recipe(group, name):
 
 
 PAIRS = [
-    (backbone, model)
+    # ResNet-50 has the layers of ResNet-101
+    pytest.param(backbone, model, marks=pytest.mark.long if backbone == "resnet50" else ())
     for backbone in BACKBONES
     for model in MODELS
     if recipe("model", model).needs in (None, *recipe("backbone", backbone).offers)

@@ -5,12 +5,15 @@ import io
 import json
 import os
 import statistics
+from dataclasses import asdict
 
 import pytest
 from omegaconf import OmegaConf
 
-from deeplab_lit.reports.collect import Report, Row
+from deeplab_lit.config.paths import sweeper_of
+from deeplab_lit.reports.collect import Report, Row, rows_of
 from deeplab_lit.reports.tables import lines
+from tests.composing import config_of
 from tests.end_to_end.running import use
 
 TABLE = "table4_resnet101"
@@ -44,6 +47,14 @@ def write_run(folder, row, budget, seed, miou, crf=None, steps=20000, name="2026
 def cells(folder):
     rows = csv.DictReader(io.StringIO((folder / "runs" / TABLE / "report.csv").read_text()))
     return {(row["row"], row["measure"], row["budget"]): row for row in rows}
+
+
+def test_the_rows_of_a_table_are_those_that_hydra_composes():
+    for table in ("table4_resnet101", "table9_cityscapes"):
+        rows = rows_of(table)
+        assert [row["name"] for row in rows] == list(sweeper_of(table)["rows"])
+        for row in rows[-3:]:  # each stands on the one before
+            assert row == asdict(config_of(f"experiments={table}/{row['name']}").row)
 
 
 def test_every_cell_stands_beside_the_published_one(tmp_path):

@@ -62,7 +62,7 @@ def test_the_crf_refines_what_the_validation_scored():
     training = Namespace(
         trainer=Namespace(precision="32-true", strategy=Namespace(root_device="cpu")),
         segmenter=Namespace(network=DeepLab(ResNet(18), ASPP(512, 5), False)),
-        plan=Namespace(normalization=Normalization()),
+        data=Namespace(normalization=Normalization()),
         config=Namespace(eval_size=65),
     )
     predictor = final_score._predictor(training)

@@ -9,9 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from deeplab_lit.cli.whole_choices import keys_set
 from deeplab_lit.config.compose import compose
 from deeplab_lit.config.identity import deciding
 from deeplab_lit.config.paths import sweeper_of
+from deeplab_lit.config.schemas import RowConfig
 from deeplab_lit.reports.departures import departures
 from deeplab_lit.training.result import Result
 from deeplab_lit.training.runs import Run, read_config
@@ -320,6 +322,6 @@ def _read(path: Path, table: str, row: str) -> FinishedRun:
 
 
 def rows_of(table: str) -> list[dict[str, Any]]:
-    """The group ``row`` of the config of each row of a table; it needs a running Hydra program."""
-    rows = [compose([f"experiments={table}/{name}"]).row for name in sweeper_of(table)["rows"]]
-    return [asdict(row) for row in rows if row is not None]
+    """The group ``row`` of the config of each row of a table, as its files have it."""
+    rows = [keys_set({"experiments": f"{table}/{name}"})["row"] for name in sweeper_of(table)["rows"]]
+    return [asdict(RowConfig(**row)) for row in rows]
