@@ -20,8 +20,7 @@ def recipe(group, name):
 
 
 PAIRS = [
-    # ResNet-50 has the layers of ResNet-101
-    pytest.param(backbone, model, marks=pytest.mark.long if backbone == "resnet50" else ())
+    (backbone, model)
     for backbone in BACKBONES
     for model in MODELS
     if recipe("model", model).needs in (None, *recipe("backbone", backbone).offers)
@@ -47,7 +46,11 @@ def test_the_papers_pairs_are_all_there():
         assert {"baseline", "largefov", "aspp_s", "aspp_l"} == found
 
 
-@pytest.mark.parametrize(("backbone", "model"), PAIRS)
+# ResNet-50 has the layers of ResNet-101
+@pytest.mark.parametrize(
+    ("backbone", "model"),
+    [pytest.param(*pair, marks=pytest.mark.long if pair[0] == "resnet50" else ()) for pair in PAIRS],
+)
 def test_pair(backbone, model):
     torch.manual_seed(0)
     # the width of fc6 and fc7 is a number among others, and 4,096 is slow
