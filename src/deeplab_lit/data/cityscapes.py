@@ -11,11 +11,11 @@ from pathlib import Path
 from deeplab_lit.data.base import Entry, Layout
 from deeplab_lit.data.half_size import Job, write_half
 from deeplab_lit.data.labels import VOID, LabelSet
+from deeplab_lit.data.mask_conversion import one_converter
 from deeplab_lit.data.mask_files import coloured
 from deeplab_lit.data.split import Split
 from deeplab_lit.utils.errors import UserError, closest
 from deeplab_lit.utils.homes import cache_folder
-from deeplab_lit.utils.locks import one_at_a_time
 from deeplab_lit.utils.parallel import spread
 from deeplab_lit.utils.progress import Progress
 
@@ -180,14 +180,7 @@ class Cityscapes(Layout):
         """
         if not self._half_size:
             return
-        try:
-            self._converted.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"{self._converted} cannot be made for the files at half size ({error}): choose another "
-                "data.converted=FOLDER."
-            ) from error
-        with one_at_a_time(self._converted):
+        with one_converter(self._converted, "files at half size"):
             jobs = [job for name in self._splits for job in self._missing(name)]
             work = partial(write_half, self._in_files, self.labels.colours)
             for _ in spread(work, jobs, f"converting to half size once into {self._converted}", progress):

@@ -15,11 +15,11 @@ from deeplab_lit.data.base import Entry, Layout, inside
 from deeplab_lit.data.coco_masks import draw
 from deeplab_lit.data.image_files import write_mask
 from deeplab_lit.data.labels import UNUSED, VOC_CLASSES, VOID, LabelSet
+from deeplab_lit.data.mask_conversion import one_converter
 from deeplab_lit.data.mask_files import read_mask
 from deeplab_lit.utils.errors import UserError, closest
 from deeplab_lit.utils.files import replacing, write_json
 from deeplab_lit.utils.homes import cache_folder
-from deeplab_lit.utils.locks import one_at_a_time
 from deeplab_lit.utils.parallel import spread
 from deeplab_lit.utils.progress import Progress
 
@@ -145,13 +145,7 @@ class COCO(Layout):
             if name == "train" and self.train_masks:
                 continue
             folder = self._folder(name)
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise UserError(
-                    f"{folder} cannot be made for the masks ({error}): choose another data.converted=FOLDER."
-                ) from error
-            with one_at_a_time(folder):
+            with one_converter(folder, "masks"):
                 if not (folder / "index.json").is_file():
                     self._draw(self._json(name), folder, progress)
 

@@ -15,10 +15,10 @@ from deeplab_lit.data.annotation_files import Annotated
 from deeplab_lit.data.coco_masks import check_size
 from deeplab_lit.data.image_files import image_sizes, read_image, write_mask
 from deeplab_lit.data.labels import VOID, LabelSet
+from deeplab_lit.data.mask_conversion import one_converter
 from deeplab_lit.utils.arrays import Bytes
 from deeplab_lit.utils.errors import UserError, brief, closest
 from deeplab_lit.utils.files import replacing
-from deeplab_lit.utils.locks import one_at_a_time
 from deeplab_lit.utils.parallel import spread
 from deeplab_lit.utils.progress import Progress
 
@@ -62,13 +62,7 @@ def draw_missing(drawing: Drawing, jobs: Sequence[Job], folder: Path, progress: 
         UserError: the folder cannot be made, annotations are malformed or do not fit their images, or labels have no
             value. The message names the first annotation and their number, or a label and the number of its regions.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"{folder} cannot be made for the masks ({error}): choose another data.converted=FOLDER."
-        ) from error
-    with one_at_a_time(folder):
+    with one_converter(folder, "masks"):
         left = [job for job in jobs if not job.mask.is_file() or job.mask.stat().st_size == 0]
         work = partial(_draw_one, drawing)
         found = list(spread(work, left, f"drawing masks once into {folder}", progress))

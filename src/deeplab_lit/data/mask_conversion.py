@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,27 @@ from deeplab_lit.utils.files import replacing
 from deeplab_lit.utils.locks import one_at_a_time
 from deeplab_lit.utils.parallel import spread
 from deeplab_lit.utils.progress import Progress
+
+
+@contextmanager
+def one_converter(folder: Path, what: str) -> Iterator[None]:
+    """A context in which this process alone writes converted files into ``folder``, which is made.
+
+    Args:
+        folder: the folder.
+        what: the files, for the message.
+
+    Raises:
+        UserError: ``folder`` cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be made for the {what} ({error}): choose another data.converted=FOLDER."
+        ) from error
+    with one_at_a_time(folder):
+        yield
 
 
 def convert_once(
@@ -40,13 +62,7 @@ def convert_once(
     Raises:
         UserError: ``folder`` cannot be made, or an annotation cannot be read.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"{folder} cannot be made for the converted masks ({error}): choose another data.converted=FOLDER."
-        ) from error
-    with one_at_a_time(folder):
+    with one_converter(folder, "converted masks"):
         there = {file.stem for file in folder.glob("*.png")}
         jobs = [id for id in ids if id not in there]
         work = partial(_convert, folder, read, labels)
