@@ -14,9 +14,10 @@ import hydra
 
 from deeplab_lit.config.hydra_store import register_schemas
 from deeplab_lit.config.paths import conf_folder
-from deeplab_lit.reports.collect import BUDGETS, FinishedRun, Report, Row, collect, rows_of
+from deeplab_lit.reports.collect import collect, rows_of
 from deeplab_lit.reports.gain_picture import as_svg
 from deeplab_lit.reports.remarks import left_out
+from deeplab_lit.reports.report_rows import BUDGETS, FinishedRun, Report, Row
 from deeplab_lit.reports.tables import effects_markdown, measured_markdown
 from deeplab_lit.training.result import Result
 from deeplab_lit.training.runs import Run

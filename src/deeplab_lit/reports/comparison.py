@@ -12,12 +12,12 @@ from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 
 from deeplab_lit.cli.error_messages import MISTAKES, explain
-from deeplab_lit.config.compose import compose
+from deeplab_lit.config.compose import choices, compose
 from deeplab_lit.config.hydra_private import error_of, failures_as_results
 from deeplab_lit.config.schemas import TrainConfig
 from deeplab_lit.data.source import open_source
-from deeplab_lit.reports.collect import FinishedRun
 from deeplab_lit.reports.report import write_report
+from deeplab_lit.reports.report_rows import FinishedRun
 from deeplab_lit.reports.sweep_report import sweep_report
 from deeplab_lit.reports.tables import as_tables
 from deeplab_lit.training.result import Result
@@ -53,10 +53,12 @@ class _Recorder:
 def _check_data(job_overrides: Sequence[list[str]]) -> None:
     """Check that all files of each job's data set are there, before the first job trains for hours.
 
+    Jobs of SLURM may run where there are other disks, and are not checked.
+
     Raises:
         UserError: a file or a folder is missing.
     """
-    if len(job_overrides) < 2:
+    if len(job_overrides) < 2 or choices().get("hydra/launcher") == "submitit_slurm":
         return
     found: dict[str, dict[str, Any]] = {}
     for overrides in job_overrides:
