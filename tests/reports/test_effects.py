@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from deeplab_lit.reports.collect import Report, Row
 from deeplab_lit.reports.effects import effects, mean_gain
+from deeplab_lit.reports.report_rows import Report, Row
 from deeplab_lit.utils.over_seeds import OverSeeds
 
 HEADS = {"baseline": 0.0, "LargeFOV": 1.5, "ASPP": 2.25}

@@ -5,8 +5,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from deeplab_lit.reports.collect import Report, Row
 from deeplab_lit.reports.gain_picture import as_svg, gains_chart
+from deeplab_lit.reports.report_rows import Report, Row
 from tests.end_to_end.running import use
 from tests.reports.test_report import TABLE, change, write_run, write_seeds
 

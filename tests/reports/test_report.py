@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import statistics
 from dataclasses import asdict
 
@@ -11,7 +12,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from deeplab_lit.config.paths import sweeper_of
-from deeplab_lit.reports.collect import Report, Row, rows_of
+from deeplab_lit.reports.collect import rows_of
+from deeplab_lit.reports.report_rows import Report, Row
 from deeplab_lit.reports.tables import lines
 from tests.composing import config_of
 from tests.end_to_end.running import use
@@ -151,6 +153,24 @@ def test_a_value_of_a_smaller_budget_never_stands_as_a_full_one(tmp_path):
     full, subset, mini = (tmp_path / "runs" / TABLE / "report.md").read_text().split("\n### ")[1:]
     assert "VOCAug part (663)" in subset and "Shapes" in mini
     assert "55.55" not in full + subset and "44.44" not in full + mini and "55.55" in mini and "44.44" in subset
+
+
+def test_the_page_of_all_tables_counts_rows_seeds_and_runs_with_other_values(tmp_path):
+    for seed in (0, 1):
+        write_run(tmp_path, "msc", "full", seed, 70)
+    write_run(tmp_path, "baseline", "full", 0, 68)
+    write_run(tmp_path, "aspp", "mini", 0, 55)
+    use("report", tmp_path)
+    page = (tmp_path / "runs" / "paper.html").read_text()
+    line = next(each for each in page.splitlines() if f'href="#{TABLE}"' in each)
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", line)
+    assert cells[2:] == ["7", "2, 1 to 2 seeds", "not run", "1, 1 seed"]
+    run = next((tmp_path / "runs" / TABLE / "aspp").iterdir())
+    config = OmegaConf.load(run / "config.yaml")
+    OmegaConf.save({**OmegaConf.to_container(config), "max_steps": 2}, run / "config.yaml")
+    use("report", tmp_path)
+    page = (tmp_path / "runs" / "paper.html").read_text()
+    assert '<td class="text">1 with other values than theirs</td>' in page
 
 
 def test_the_newest_run_of_a_seed_counts_and_a_failure_is_told(tmp_path):

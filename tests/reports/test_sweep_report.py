@@ -5,9 +5,9 @@ import statistics
 import pytest
 from scipy.stats import ttest_rel
 
-from deeplab_lit.reports.collect import FinishedRun
 from deeplab_lit.reports.gain_picture import as_svg
 from deeplab_lit.reports.page import as_html
+from deeplab_lit.reports.report_rows import FinishedRun
 from deeplab_lit.reports.sweep_report import SWEEP, sweep_report
 from deeplab_lit.reports.tables import as_csv, as_markdown, as_tables
 from deeplab_lit.training.result import Result

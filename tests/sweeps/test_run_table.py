@@ -21,7 +21,7 @@ from deeplab_lit.config.hydra_store import register_schemas
 from deeplab_lit.config.paths import conf_folder
 from deeplab_lit.data.shapes.dataset import DOMAINS
 from deeplab_lit.models.heads import scaled_rate
-from deeplab_lit.reports.collect import Report, Row
+from deeplab_lit.reports.report_rows import Report, Row
 from deeplab_lit.sweeps.run_table import Job, _ready, plan, rows_with_options
 from deeplab_lit.training.result import Result
 from deeplab_lit.training.runs import fingerprint, new_run

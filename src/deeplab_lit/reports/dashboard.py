@@ -10,7 +10,8 @@ from typing import Any
 
 from deeplab_lit.config.command_schemas import DashboardConfig
 from deeplab_lit.config.paths import tables
-from deeplab_lit.reports.collect import Report, changed, collect, rows_of
+from deeplab_lit.reports.collect import collect, rows_of
+from deeplab_lit.reports.report_rows import Report, changed
 from deeplab_lit.reports.tables import ABOUT_BUDGETS, budget_markdown, published_markdown
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import write_text

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from deeplab_lit.reports.collect import Report, Row
+from deeplab_lit.reports.report_rows import Report, Row
 from deeplab_lit.utils.over_seeds import OverSeeds, signed
 
 TITLES = ("part", "settings", "mean gain", "95 % interval", "lowest", "highest", "after the CRF", "its interval")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from deeplab_lit.reports.collect import BUDGETS, Report, Row
 from deeplab_lit.reports.remarks import left_out, starts
+from deeplab_lit.reports.report_rows import BUDGETS, Report, Row
 from deeplab_lit.reports.tables import about
 from deeplab_lit.utils.over_seeds import NOISE, OverSeeds, signed
 

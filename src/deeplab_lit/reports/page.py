@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from deeplab_lit.config.identity import differing
-from deeplab_lit.reports.collect import FinishedRun, Report
 from deeplab_lit.reports.effects import LEGEND, TITLES, effects
 from deeplab_lit.reports.gain_picture import gains_chart
 from deeplab_lit.reports.remarks import remarks
+from deeplab_lit.reports.report_rows import FinishedRun, Report
 from deeplab_lit.reports.svg_charts import curves_chart, heat_map, read_curves, trimap_chart
 from deeplab_lit.reports.tables import DIFFERENCE_TITLES, DIFFERENCES_LEGEND, GAIN_COLUMNS, TEXT_COLUMNS, about, lines
 from deeplab_lit.utils.html_page import data_url, rendered

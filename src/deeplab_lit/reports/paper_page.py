@@ -7,8 +7,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from deeplab_lit.config.paths import PAPER, sweeper_of
-from deeplab_lit.reports.collect import BUDGETS, Report, collect, rows_of
+from deeplab_lit.reports.collect import collect, rows_of
 from deeplab_lit.reports.gain_picture import as_svg
+from deeplab_lit.reports.report_rows import BUDGETS, Report, changed
 from deeplab_lit.utils.html_page import rendered
 
 
@@ -44,8 +45,10 @@ def _run(report: Report, budget: str) -> str:
     """How many rows have been run at a budget, and over how many seeds; empty if none."""
     seeds = [len(row.results[budget]) for row in report.rows if row.results.get(budget)]
     missing = sum(budget in row.no_data for row in report.rows)
-    if not seeds:
-        return ""
-    least, most = min(seeds), max(seeds)
-    over = f"{least} to {most} seeds" if least < most else f"{most} seed{'s' if most > 1 else ''}"
-    return f"{len(seeds)}, {over}" + (f", {missing} without data" if missing else "")
+    others = sum(bool(row.results.get(changed(budget))) for row in report.rows)
+    told = []
+    if seeds:
+        least, most = min(seeds), max(seeds)
+        over = f"{least} to {most} seeds" if least < most else f"{most} seed{'s' if most > 1 else ''}"
+        told.append(f"{len(seeds)}, {over}" + (f", {missing} without data" if missing else ""))
+    return "; ".join([*told, *([f"{others} with other values than theirs"] if others else [])])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from deeplab_lit.reports.collect import Report
+from deeplab_lit.reports.report_rows import Report
 from deeplab_lit.reports.tables import NUMBERS, cells
 from deeplab_lit.training.wandb_run import wandb_folders, wandb_is_configured
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deeplab_lit.reports.collect import BUDGETS, Report
+from deeplab_lit.reports.report_rows import BUDGETS, Report
 from deeplab_lit.utils.over_seeds import NOISE
 
 _STATES = {

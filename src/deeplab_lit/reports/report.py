@@ -11,10 +11,11 @@ from rich.text import Text
 
 from deeplab_lit.config.command_schemas import ReportConfig
 from deeplab_lit.config.paths import tables
-from deeplab_lit.reports.collect import BUDGETS, Report, collect, rows_of
+from deeplab_lit.reports.collect import collect, rows_of
 from deeplab_lit.reports.gain_picture import as_svg
 from deeplab_lit.reports.page import as_html
 from deeplab_lit.reports.paper_page import paper_page
+from deeplab_lit.reports.report_rows import BUDGETS, Report
 from deeplab_lit.reports.tables import as_csv, as_markdown, as_tables
 from deeplab_lit.utils.errors import UserError
 from deeplab_lit.utils.files import write_text

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from deeplab_lit.reports.collect import FinishedRun, Report, Row
+from deeplab_lit.reports.report_rows import FinishedRun, Report, Row
 from deeplab_lit.utils.over_seeds import OverSeeds
 
 SWEEP = "sweep"

@@ -6,12 +6,12 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 
-from deeplab_lit.reports.collect import BUDGETS, MEASURES, Report, Row, changed
 from deeplab_lit.reports.effects import ABOUT as ABOUT_EFFECTS
 from deeplab_lit.reports.effects import GAIN_TITLES, effects
 from deeplab_lit.reports.effects import LEGEND as EFFECTS_LEGEND
 from deeplab_lit.reports.effects import TITLES as EFFECT_TITLES
 from deeplab_lit.reports.remarks import PAIRED, remarks
+from deeplab_lit.reports.report_rows import BUDGETS, MEASURES, Report, Row, changed
 from deeplab_lit.reports.sweep_report import SWEEP
 from deeplab_lit.utils.over_seeds import OverSeeds, signed
 from deeplab_lit.utils.terminal import paragraph, table
