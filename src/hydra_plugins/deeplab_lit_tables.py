@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from shutil import which
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -14,6 +15,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from deeplab_lit.config.hydra_private import basic_sweeper
+from deeplab_lit.utils.errors import UserError
 
 
 class Table(Sweeper):  # type: ignore[misc]
@@ -39,6 +41,7 @@ class Table(Sweeper):  # type: ignore[misc]
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context = hydra_context
         self.command = config.hydra.job.config_name
+        _on_cluster(config)
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -85,6 +88,7 @@ class Sweep(Sweeper):  # type: ignore[misc]
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.compares = config.hydra.job.config_name == "train" and not config.preview
+        self.on_cluster = _on_cluster(config)
         self.basic.setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def sweep(self, arguments: list[str]) -> Any:
@@ -92,5 +96,21 @@ class Sweep(Sweeper):  # type: ignore[misc]
             return self.basic.sweep(arguments)
         from deeplab_lit.reports.comparison import compared
 
-        with compared(self.basic.launcher) as self.basic.launcher:
+        with compared(self.basic.launcher, elsewhere=self.on_cluster) as self.basic.launcher:
             return self.basic.sweep(arguments)
+
+
+def _on_cluster(config: DictConfig) -> bool:
+    """Whether SLURM runs the jobs.
+
+    Raises:
+        UserError: it would have to, and this machine has none.
+    """
+    if config.hydra.runtime.choices["hydra/launcher"] != "submitit_slurm":
+        return False
+    if not config.get("preview") and which("srun") is None:
+        raise UserError(
+            "launcher=slurm submits jobs to SLURM, and this machine has no command srun. Type it where jobs are"
+            " submitted, or leave it out to run the trainings here."
+        )
+    return True

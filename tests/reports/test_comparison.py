@@ -1,31 +1,27 @@
 """The comparison of a sweep's runs: what is looked at before the first one. tests/end_to_end has whole sweeps."""
 
-from types import SimpleNamespace
+import os
 
 import pytest
 
-from deeplab_lit.reports import comparison
-from deeplab_lit.utils.errors import UserError
+from tests.end_to_end.running import train
+
+SWEEP = ["-m", "data=voc", "data.root=some,nowhere", "logger=csv"]
 
 
-class Launcher:
-    def launch(self, job_overrides, initial_job_idx):
-        raise RuntimeError("launched")
+def test_data_sets_are_looked_at_before_the_first_training(tmp_path):
+    (tmp_path / "some").mkdir()
+    told = train(tmp_path, *SWEEP, expect=1).stderr
+    assert told.startswith("error: some/ImageSets")
 
 
-@pytest.mark.parametrize(
-    ("launcher", "error", "words"),
-    [("basic", UserError, "data.root='nowhere' is not a folder"), ("submitit_slurm", RuntimeError, "launched")],
-)
-def test_data_sets_are_looked_at_first_where_the_jobs_run(monkeypatch, tmp_path, launcher, error, words):
-    """On a cluster the machine that submits may have other disks."""
-    (tmp_path / "JPEGImages").mkdir()
-
-    def compose(overrides):
-        return SimpleNamespace(data={"_target_": "deeplab_lit.data.voc.VOC", "root": overrides[0]})
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(comparison, "compose", compose)
-    monkeypatch.setattr(comparison, "choices", lambda: {"hydra/launcher": launcher})
-    with pytest.raises(error, match=words):
-        comparison._Recorder(Launcher()).launch([["nowhere"], ["."]], 0)
+def test_data_sets_of_a_cluster_are_not_looked_at_where_jobs_are_submitted(tmp_path, monkeypatch):
+    """The nodes may have other disks."""
+    told = train(tmp_path, *SWEEP, "launcher=slurm", expect=1).stderr
+    assert "error: launcher=slurm submits jobs to SLURM, and this machine has no command srun." in told
+    for name in ("srun", "sbatch"):
+        (tmp_path / name).write_text("#!/bin/sh\necho queue closed >&2; exit 1\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(Exception, match="queue closed"):
+        train(tmp_path, *SWEEP, "launcher=slurm", expect=1)

@@ -12,7 +12,7 @@ from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 
 from deeplab_lit.cli.error_messages import MISTAKES, explain
-from deeplab_lit.config.compose import choices, compose
+from deeplab_lit.config.compose import compose
 from deeplab_lit.config.hydra_private import error_of, failures_as_results
 from deeplab_lit.config.schemas import TrainConfig
 from deeplab_lit.data.source import open_source
@@ -33,14 +33,16 @@ class _Recorder:
 
     Args:
         launcher: Hydra's launcher, which runs the jobs.
+        elsewhere: whether it runs them on other machines, which may have other disks.
     """
 
-    def __init__(self, launcher: Launcher) -> None:
-        self._launcher = launcher
+    def __init__(self, launcher: Launcher, elsewhere: bool) -> None:
+        self._launcher, self._elsewhere = launcher, elsewhere
         self.jobs: list[tuple[list[str], JobReturn]] = []
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        _check_data([list(each) for each in job_overrides])
+        if not self._elsewhere:
+            _check_data([list(each) for each in job_overrides])
         with failures_as_results():
             results: Sequence[JobReturn] = self._launcher.launch(job_overrides, initial_job_idx=initial_job_idx)
         self.jobs += zip(map(list, job_overrides), results, strict=True)
@@ -53,12 +55,10 @@ class _Recorder:
 def _check_data(job_overrides: Sequence[list[str]]) -> None:
     """Check that all files of each job's data set are there, before the first job trains for hours.
 
-    Jobs of SLURM may run where there are other disks, and are not checked.
-
     Raises:
         UserError: a file or a folder is missing.
     """
-    if len(job_overrides) < 2 or choices().get("hydra/launcher") == "submitit_slurm":
+    if len(job_overrides) < 2:
         return
     found: dict[str, dict[str, Any]] = {}
     for overrides in job_overrides:
@@ -72,11 +72,12 @@ def _check_data(job_overrides: Sequence[list[str]]) -> None:
 
 
 @contextmanager
-def compared(launcher: Launcher) -> Iterator[Any]:
+def compared(launcher: Launcher, *, elsewhere: bool = False) -> Iterator[Any]:
     """A context in which a sweep runs its trainings; at its end, a table compares them.
 
     Args:
         launcher: Hydra's launcher.
+        elsewhere: whether it runs the trainings on other machines, which may have other disks.
 
     Yields:
         The launcher that the sweep has to use.
@@ -85,7 +86,7 @@ def compared(launcher: Launcher) -> Iterator[Any]:
         UserError: some trainings failed by mistakes of the user; the table and lines below it name them. Where all
             failed, the first one's error is raised.
     """
-    recorder = _Recorder(launcher)
+    recorder = _Recorder(launcher, elsewhere)
     try:
         yield recorder
     except Exception as error:
