@@ -43,6 +43,12 @@ def test_clip_es(tmp_path):
     np.testing.assert_array_equal(found.maps, MAPS.astype(np.float16))
 
 
+@pytest.mark.parametrize("kind", [">f4", ">f8", "<f2"])
+def test_byte_orders(tmp_path, kind):
+    """Arrays keep the byte order of the machine that wrote them."""
+    np.testing.assert_array_equal(read(tmp_path, MAPS.astype(kind)).maps, MAPS.astype(kind).astype(np.float32))
+
+
 def test_seam_and_mctformer(tmp_path):
     found = read(tmp_path, {4: MAPS[0], 14: MAPS[1]}, **FOREGROUND)
     assert found.classes == (5, 15)

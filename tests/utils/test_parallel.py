@@ -1,5 +1,7 @@
 """Stages that overlap: order, laziness, errors."""
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -55,3 +57,13 @@ def test_an_error_comes_up_where_its_result_is_due():
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(ValueError, match="three"):
         next(results)
+
+
+def test_a_script_without_a_main_guard_is_told_what_it_lacks(tmp_path):
+    """Python starts it anew in each process, up to the line that would start processes."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from deeplab_lit.utils.parallel import spread\nprint(sum(spread(abs, list(range(100)), 'the work')))\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300)
+    assert "was killed in the work" in done.stderr and 'below if __name__ == "__main__":' in done.stderr

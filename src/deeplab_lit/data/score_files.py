@@ -19,7 +19,7 @@ from deeplab_lit.utils.errors import UserError, closest
 
 _VALUES = ("probabilities", "logits")
 _ZERO = ("background", "foreground")
-_FLOATS = (np.float16, np.float32, np.float64)
+_KINDS = (np.uint8, np.float16, np.float32, np.float64)
 _NAMES = ("probabilities", "msc_seg", "msc_segs", "segs", "attn_highres", "high_res", "cam")
 """Names of arrays in dicts; where a file holds several of them, the first is read."""
 
@@ -164,7 +164,7 @@ def _all_classes(array: Any, size: tuple[int, int]) -> Any:
 
 
 def _scores(maps: Any, indices: Sequence[int] | None, size: tuple[int, int], form: ScoreFilesConfig) -> ScoreMaps:
-    if not isinstance(maps, np.ndarray) or maps.ndim != 3 or maps.dtype not in (np.uint8, *_FLOATS):
+    if not isinstance(maps, np.ndarray) or maps.ndim != 3 or maps.dtype.newbyteorder("=") not in _KINDS:
         what = f"{maps.dtype} {maps.shape}" if isinstance(maps, np.ndarray) else f"a {type(maps).__name__}"
         one = f"; one map alone is array[None], of shape (1, {maps.shape[0]}, {maps.shape[1]})" if _is_map(maps) else ""
         raise UserError(f"it is {what}: give (C, H, W), float16, float32, float64 or uint8{one}.")

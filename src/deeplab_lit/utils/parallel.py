@@ -59,7 +59,8 @@ def spread(
                 yield result
         except BrokenProcessPool as error:
             raise UserError(
-                f"a process was killed in {what}, most often because memory was short: the same command begins anew."
+                f"a process was killed in {what}, most often because memory was short: the same command begins anew. A "
+                'script of your own has to begin its work below if __name__ == "__main__":.'
             ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
