@@ -79,7 +79,7 @@ def test_tiny_widths():
     assert np.quantile(np.abs(found - expected), 0.9999) < 1e-2
 
 
-@pytest.mark.parametrize("labels", [2, 97])
+@pytest.mark.parametrize("labels", [2, pytest.param(97, marks=pytest.mark.long)])
 def test_any_number_of_labels(labels):
     reference = pytest.importorskip("pydensecrf.densecrf")
     energies = -np.log(coarse_probabilities(IMAGE[:30, :40], labels)).reshape(labels, -1)

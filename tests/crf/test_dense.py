@@ -333,6 +333,7 @@ def test_first_marginals_and_logarithms():
     assert (marginals[:, 5:] == 0).all() and (unary[:, 5:] < -1000).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ENGINES)
 def test_more_classes_than_a_byte_counts(engine):
     """Label 290 of 300 came back as 34."""

@@ -56,7 +56,9 @@ def full(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("largest", [2048 * 1024, SIZE[0] * SIZE[1] - 1])
+@pytest.mark.parametrize(
+    "largest", [SIZE[0] * SIZE[1] - 1, pytest.param(2048 * 1024, marks=pytest.mark.long)], ids=["each", "whole"]
+)
 def test_evaluate_scores_the_masks_of_predict(full, tmp_path, monkeypatch, largest):
     """In windows, with a CRF on the whole image and with one on each window."""
     monkeypatch.setattr("deeplab_lit.inference.predictor._WHOLE", largest)

@@ -49,7 +49,9 @@ TOOLS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize(
+    "tool", [pytest.param(name, marks=pytest.mark.long if name in ("cvat as voc", "coco") else ()) for name in TOOLS]
+)
 def test_what_annotation_tools_write_is_checked_trained_on_and_evaluated(tmp_path, tool, monkeypatch):
     monkeypatch.setenv("DEEPLAB_LIT_CACHE", str(tmp_path / "cache"))
     masks = {f"shot {i}": blocks(i) for i in range(4)}

@@ -70,7 +70,7 @@ def test_the_wheel_holds_every_config(environment):
         assert ours and ours <= names, ours - names
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_config_composes_and_a_training_runs_far_from_the_sources(environment):
     python, _, folder = environment
     work = folder / "elsewhere"

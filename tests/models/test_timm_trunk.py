@@ -32,11 +32,10 @@ def test_output_stride_holds(name, output_stride):
     assert features.shape == (2, trunk.channels, 96 // output_stride, 128 // output_stride)
 
 
-@pytest.mark.parametrize("output_stride", [8, 16])
 @pytest.mark.parametrize("name", FAMILIES)
-def test_gradients_reach_the_first_layer(name, output_stride):
+def test_gradients_reach_the_first_layer(name):
     torch.manual_seed(0)
-    trunk = TimmTrunk(name, output_stride).eval()
+    trunk = TimmTrunk(name, 16).eval()
     trunk(torch.randn(1, 3, 64, 96)).square().mean().backward()
     first = next(iter(trunk.parameters()))
     assert first.grad is not None and first.grad.abs().sum() > 0

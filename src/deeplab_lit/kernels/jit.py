@@ -24,6 +24,12 @@ log = logging.getLogger("deeplab_lit")
 for _words in ("(?s).*deeplab_lit", "The TBB threading layer requires"):
     warnings.filterwarnings("ignore", _words, NumbaWarning)
 
+_ONLY_PRANGE = {
+    **dict.fromkeys(("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False),
+    "prange": True,
+}
+"""What numba makes parallel. Else it would look for loops in every operation on an array, and compile each as well."""
+
 
 def compiled(function: Callable[..., Any], **options: Any) -> Any:
     """A function compiled by numba, without the global interpreter lock; cached on disk if a folder is writable."""
@@ -55,7 +61,9 @@ def kernel(function: Callable[..., Any]) -> dict[bool, Any]:
         code = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__)
         code.__qualname__ = f"{function.__name__}_{'parallel' if parallel else 'alone'}"
         code.__module__ = function.__module__
-        found[parallel] = compiled(code, parallel=parallel, fastmath={"contract", "reassoc", "nsz"})
+        found[parallel] = compiled(
+            code, parallel=_ONLY_PRANGE if parallel else False, fastmath={"contract", "reassoc", "nsz"}
+        )
     return {True: _on_threads(found[True]), False: found[False]}
 
 
