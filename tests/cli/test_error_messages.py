@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from tests.end_to_end.running import use
+
 
 def run(*arguments, env=None):
     import os
@@ -52,15 +54,17 @@ def run(*arguments, env=None):
         (["data.check=true"], ["data.check is a command of its own now: type python -m deeplab_lit.check_data"]),
         (["+backbone.recipe.sgdlr=1"], ["backbone.recipe.sgdlr is not known", "'sgd_lr'"]),
         (["+trainer.devcies=2"], ["trainer.devcies is not known to lightning.Trainer", "'devices'"]),
+        (
+            ["data=folder", "data.classes=[road,Gebäude]"],
+            ["'ä' is taken between quotation marks alone"],
+        ),
         (["budget=mini"], ["budget=mini is for the rows of published tables: type experiments="]),
         (["rows=msc"], ["rows=msc chooses among the rows of a table: type experiments=TABLE"]),
         (["experiments=table4_resnet101/msc", "rows=msc"], ["rows=msc chooses among the rows of a table"]),
     ],
 )
-def test_mistakes_in_the_config(arguments, words):
-    done = run(*arguments, "hydra.verbose=false")
-    assert done.returncode == 1, done.stdout
-    text = done.stderr.strip()
+def test_mistakes_in_the_config(tmp_path, arguments, words):
+    text = use("train", tmp_path, *arguments, "hydra.verbose=false", expect=1).stderr.strip()
     for word in words:
         assert word in text, text
     assert "Traceback" not in text and len(text.splitlines()) == 1, text

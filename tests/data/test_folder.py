@@ -40,6 +40,10 @@ def test_folders_that_do_not_match(tmp_path):
     (root / "masks" / "5.png").rename(root / "masks" / "five.png")
     with pytest.raises(UserError, match=r"five\.png is a mask without an image|lists '5', but .*masks/5\.png does not"):
         [make().split(name) for name in ("train", "val")]
+    (root / "masks" / "six.png").write_bytes((root / "masks" / "five.png").read_bytes())
+    with pytest.raises(UserError, match=r"no picture called 'five'; nor for six\.png\. Add the image, or"):
+        make()._refuse_lonely_masks(dict.fromkeys(names))
+    (root / "masks" / "six.png").unlink()
     (root / "masks" / "five.png").unlink()
     with pytest.raises(UserError, match=r"lists '5', but .*masks/5\.png does not exist"):
         [make().split(name) for name in ("train", "val")]

@@ -217,7 +217,7 @@ def test_mistakes_are_one_sentence(tmp_path, tasks, words):
 
 def test_a_file_that_is_not_there(tmp_path):
     root = export(tmp_path, [])
-    with pytest.raises(UserError, match=r"other\.json is not Label Studio's JSON file: give data\.masks="):
+    with pytest.raises(UserError, match=r"other\.json does not exist: give data\.masks="):
         opened(root, masks="other.json")
 
 

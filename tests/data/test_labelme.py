@@ -147,13 +147,16 @@ def test_a_key_for_pngs_is_refused(tmp_path):
         opened(write_labelme(tmp_path, MASKS), ["background", "crack"], binary=True)
 
 
-def test_bad_files_are_counted_and_the_others_are_drawn(tmp_path):
+def test_all_bad_files_are_named_and_the_others_are_drawn(tmp_path):
     root = write_labelme(tmp_path, MASKS)
-    for id in ("a", "d"):
-        (root / f"{id}.json").write_text(labelme_json([labelme_shape("crack", SQUARE, "line")], (24, 32)))
-    with pytest.raises(UserError, match=r"is a line, .* \(1 other annotation\(s\) are bad too\)"):
+    for id, label, kind in (("a", "crack", "line"), ("e", "Crack", "polygon"), ("d", "crack", "line")):
+        (root / f"{id}.json").write_text(labelme_json([labelme_shape(label, SQUARE, kind)], (24, 32)))
+    with pytest.raises(UserError) as raised:
         opened(root)
-    assert len(list((root / ".masks").rglob("*.png"))) == len(MASKS) - 2
+    lines = str(raised.value).splitlines()
+    assert len(lines) == 3 and "1 region(s) have the label 'Crack'" in lines[0]
+    assert [line.split(": shape")[0] for line in lines[1:]] == [str(root / "a.json"), str(root / "d.json")]
+    assert len(list((root / ".masks").rglob("*.png"))) == len(MASKS) - 3
 
 
 def test_masks_are_drawn_once_and_anew_when_a_file_or_the_list_changes(tmp_path):

@@ -288,6 +288,8 @@ def test_the_status_is_a_word_that_the_legend_explains(tmp_path):
 
 @pytest.mark.parametrize("argument", ["", "sweep=runs/nothing"])
 def test_without_runs_it_says_how_to_make_some(tmp_path, argument):
+    (tmp_path / "runs" / "table1_fov").mkdir(parents=True)  # as a refused run leaves it, with its lock
+    (tmp_path / "runs" / "table1_fov" / ".0123.lock").touch()
     done = use("report", tmp_path, *([argument] if argument else []), expect=1)
     assert "runs/table4_resnet101" in done.stderr or "experiments=table4_resnet101" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -67,6 +67,8 @@ def explain(error: Exception, command: str) -> str:
         return f"--config-name {match[1]}: there is no {match[1]}.yaml in the folder that --config-dir names."
     if match := re.search(r"In '([^']+)': .*Key '([^']+)' not in '(\w+)'", text, re.DOTALL):
         return _without_schema(*match.groups())
+    if match := re.search(r"token recognition error at: ('.+')", str(error.__context__)):
+        return _odd_character(re.sub(r"^\w+: |\n.*", "", text, flags=re.DOTALL), match[1])
     # Hydra's error names the override, its cause (OmegaConf's error) says what is wrong with the value
     both = f"{text} {error.__cause__}"
     kind = re.search(r"could not be converted to (Integer|Float)|is not a valid (bool)", both)
@@ -79,6 +81,13 @@ def explain(error: Exception, command: str) -> str:
     lines = [line.strip() for each in (error, error.__cause__) if each for line in str(each).splitlines()]
     told = [line for line in lines if line and not re.match(r"(full_key|object_type|reference_type):", line)]
     return "; ".join(dict.fromkeys(told)) + "."
+
+
+def _odd_character(argument: str, character: str) -> str:
+    return (
+        f'{argument}: {character} is taken between quotation marks alone: write the word with it as "WORD", and '
+        "single quotation marks around the whole argument for the shell."
+    )
 
 
 def _required(key: str, command: str) -> str:

@@ -44,7 +44,7 @@ def colours(image: Pixels, channels: Sequence[int] | None, kind: Seen) -> Bytes 
     if channels is not None and max(channels) >= count:
         raise UserError(
             f"crf.channels={list(channels)}: the image has {count} channel{'s' if count > 1 else ''}, from 0 to "
-            f"{count - 1}."
+            f"{count - 1}; for refine, channels=4 bits=16 say what files of other than RGB bytes hold."
         )
     if channels is not None or count > 3:
         image = np.ascontiguousarray(image[..., list(channels or range(3))])

@@ -53,7 +53,7 @@ class Layout:
     std: Statistics = None
     list_key = "data.train_list"
     """The key that names a list of training examples."""
-    _mend = "add what is missing or take it off the list"  # what to do about missing files
+    mend = "add what is missing or take it off the list"  # what to do about missing files
 
     def __init__(
         self,
@@ -166,7 +166,7 @@ class Layout:
         found = self.listing(name)
         if name == "train" and self.train_masks is not None:
             self._refuse_absent_masks(self.train_masks, found)
-        return found.checked(self._mend)
+        return found.checked(self.mend)
 
     def _refuse_absent_masks(self, folder: Path, split: Split) -> None:
         """Raise UserError if ``train_masks`` lacks the mask of a training example."""

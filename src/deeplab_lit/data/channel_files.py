@@ -59,7 +59,8 @@ def read_pixels(path: Path, pixels: PixelFormat, shape: tuple[int, int] | None =
 def _check_format(path: Path, found: PixelFormat, pixels: PixelFormat) -> None:
     if found != pixels:
         raise UserError(
-            f"{path} has {found} instead of {pixels} (data.channels, data.bits): convert it or leave it out."
+            f"{path} has {found} instead of {pixels}: type data.channels={found.channels} data.bits={found.bits} if "
+            "all images have them, or else convert it or leave it out."
         )
 
 

@@ -114,7 +114,7 @@ def _texts(given: object) -> tuple[str, list[tuple[int, str]]]:
         try:
             content = path.read_text(encoding="utf-8-sig").splitlines()  # editors of Windows begin with a BOM
         except UnicodeDecodeError as error:
-            raise UserError(f"{where} is not a text file ({error}): it holds one class a line.") from error
+            raise UserError(f"{where} is not a text file of UTF-8 ({error}): save it as one.") from error
     elif isinstance(given, Sequence) and all(isinstance(each, str) for each in given):
         content, where = list(given), f"data.classes=[{', '.join(given)}]"
     else:

@@ -17,7 +17,7 @@ from deeplab_lit.data.image_files import image_sizes, read_image, write_mask
 from deeplab_lit.data.labels import VOID, LabelSet
 from deeplab_lit.data.mask_conversion import one_converter
 from deeplab_lit.utils.arrays import Bytes
-from deeplab_lit.utils.errors import UserError, brief, closest
+from deeplab_lit.utils.errors import UserError, brief, closest, one_a_line
 from deeplab_lit.utils.files import replacing
 from deeplab_lit.utils.parallel import spread
 from deeplab_lit.utils.progress import Progress
@@ -60,18 +60,18 @@ def draw_missing(drawing: Drawing, jobs: Sequence[Job], folder: Path, progress: 
 
     Raises:
         UserError: the folder cannot be made, annotations are malformed or do not fit their images, or labels have no
-            value. The message names the first annotation and their number, or a label and the number of its regions.
+            value. The message has a line for each annotation, and one for the labels.
     """
     with one_converter(folder, "masks"):
         left = [job for job in jobs if not job.mask.is_file() or job.mask.stat().st_size == 0]
         work = partial(_draw_one, drawing)
         found = list(spread(work, left, f"drawing masks once into {folder}", progress))
-    if problems := [each for each in found if isinstance(each, str)]:
-        rest = f" ({len(problems) - 1} other annotation(s) are bad too)" if len(problems) > 1 else ""
-        raise UserError(f"{problems[0]}{rest}")
+    problems = [each for each in found if isinstance(each, str)]
     unknown = {str(job.image): labels for job, labels in zip(left, found, strict=True) if isinstance(labels, dict)}
     if any(unknown.values()):
-        raise UserError(_no_classes(unknown, drawing))
+        problems.insert(0, _no_classes(unknown, drawing))
+    if problems:
+        raise UserError(one_a_line(problems))
 
 
 def _no_classes(labels: Mapping[str, Mapping[str, int]], drawing: Drawing) -> str:

@@ -64,7 +64,7 @@ class Folder(Layout):
     """
 
     list_key = "data.train"
-    _mend = "add what is missing, take it off the list, or type data.missing_masks=leave_out"
+    mend = "add what is missing, take it off the list, or type data.missing_masks=leave_out"
 
     def __init__(
         self,
@@ -113,9 +113,11 @@ class Folder(Layout):
         if key == "masks" and found.suffix == ".json" and found.is_file():
             return found
         if not found.is_dir():
-            what = "Label Studio's JSON file" if found.suffix == ".json" else "a folder"
+            is_cvats = key == "images" and (self.root / "labelmap.txt").is_file()
+            hint = " CVAT exports images where that is chosen." if is_cvats else ""
+            what = "does not exist" if found.suffix == ".json" else "is not a folder"
             raise UserError(
-                f"{found} is not {what}: give data.{key}= the one inside data.root={self.root}, or an absolute path."
+                f"{found} {what}: give data.{key}= the one inside data.root={self.root}, or an absolute path.{hint}"
             )
         return found
 
@@ -167,6 +169,11 @@ class Folder(Layout):
             return path, entries
         ids = sorted(self._own(name, images))
         if not ids and not self._leaves_out:
+            if self.pixels == RGB and not images and pictures_below(self.images, arrays=True):
+                raise UserError(
+                    f"{self.images} holds .npy files alone: type how many channels and bits they have, such as "
+                    "data.channels=4 data.bits=16."
+                )
             raise UserError(
                 f"{self.images} holds no image for {name}: give lists, data.train= and data.val=, or another "
                 "data.val_share=."
@@ -213,22 +220,22 @@ class Folder(Layout):
         return found
 
     def _refuse_lonely_masks(self, images: dict[str, Path]) -> None:
-        for id, file in self._pngs.items():
+        for file in self._pngs.values():
             if _BRUSH_PNG.match(file.name):
                 raise UserError(
                     f"{file} is one of Label Studio's brush PNGs, which do not name their images: export JSON there, "
                     "which has the same strokes, and give that file, data.masks=FILE."
                 )
-            if id not in images:
-                raise _without_image(file, self.images)
-        lonely = next((file for id, file in self._jsons.items() if id not in images), None)
+        if lonely := [file for id, file in self._pngs.items() if id not in images]:
+            raise _without_images(lonely, self.images)
+        lonely = [file for id, file in self._jsons.items() if id not in images]
         is_without_masks = not any(map(self._has_mask, images))
-        if lonely is None or not (self._annotations or is_without_masks):
+        if not lonely or not (self._annotations or is_without_masks):
             return
-        if is_labelme(content := read_json(lonely)):
-            raise _without_image(lonely, self.images)
+        if is_labelme(content := read_json(lonely[0])):
+            raise _without_images(lonely, self.images)
         if is_without_masks:  # beside masks it may hold anything
-            raise UserError(f"{lonely} is no JSON of labelme; {whose(content)}.")
+            raise UserError(f"{lonely[0]} is no JSON of labelme; {whose(content)}.")
 
 
 def _files_below(folder: Path, ending: str) -> dict[str, Path]:
@@ -238,8 +245,14 @@ def _files_below(folder: Path, ending: str) -> dict[str, Path]:
     return {name.with_suffix("").as_posix(): file for name, file in found.items() if not is_hidden[name]}
 
 
-def _without_image(file: Path, images: Path) -> UserError:
-    return UserError(f"{file} is a mask without an image: {images} has no picture called {file.stem!r}.")
+def _without_images(masks: Sequence[Path], images: Path) -> UserError:
+    first, *others = masks
+    which = f"; nor for {', '.join(each.name for each in others[:10])}" if others else ""
+    more = f" and {len(others) - 10} more" if len(others) > 10 else ""
+    return UserError(
+        f"{first} is a mask without an image: {images} has no picture called {first.stem!r}{which}{more}. Add the "
+        "image, or delete the mask."
+    )
 
 
 def _fraction(id: str) -> float:

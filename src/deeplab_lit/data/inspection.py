@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -120,6 +120,8 @@ def inspect(source: Layout, progress: Progress | None = None, against: Path | No
         look = partial(_look, source.labels, split.coding, source.pixels)
         found = list(spread(look, jobs, f"reading {name}", progress))
         absent = [f"{file} does not exist, but {split.listed_in} lists it." for file in sorted(missing)]
+        if absent:
+            absent[-1] += f" For all such: {source.mend}."
         splits[name] = _summary(len(split), absent, found, len(source.labels))
         looks[name] = [each for each in found if each.thumbnail is not None]
         places[name] = [f"{name} {job[0]}" for job, each in zip(jobs, found, strict=True) if each.thumbnail is not None]
@@ -186,7 +188,10 @@ def _mask_problems(
         )
     wrong = [int(value) for value in np.flatnonzero(counts[:VOID]) if value >= len(labels)]
     if wrong:
-        yield f"{mask_path} has the value(s) {', '.join(map(str, wrong))}, but there are {len(labels)} classes."
+        yield (
+            f"{mask_path} has the value(s) {', '.join(map(str, wrong))}, but there are {len(labels)} classes: "
+            "add their lines to data.classes=, or make them 255, void."
+        )
     if counts[:VOID].sum() == 0:
         yield f"{mask_path} is void everywhere."
 
@@ -212,7 +217,7 @@ def _summary(images: int, absent: Sequence[str], looks: Sequence[_Look], num_cla
     pixels = counts.sum(0)
     return SplitReport(
         images,
-        [*absent, *(problem for each in looks for problem in each.problems)],
+        [*absent, *_counted(problem for each in looks for problem in each.problems)],
         Counter(each.size for each in looks if each.size),
         pixels[:num_classes],
         (counts[:, :num_classes] > 0).sum(0),
@@ -220,6 +225,11 @@ def _summary(images: int, absent: Sequence[str], looks: Sequence[_Look], num_cla
         Counter(each.palette for each in looks if each.palette),
         Counter(each.mode for each in looks if each.mode),
     )
+
+
+def _counted(problems: Iterable[str]) -> list[str]:
+    """The sentences; one that names no file, such as on the class list, once with its number."""
+    return [f"{text} ({count} files)" if count > 1 else text for text, count in Counter(problems).items()]
 
 
 def _same(

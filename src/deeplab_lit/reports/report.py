@@ -95,10 +95,12 @@ def _folders(config: ReportConfig) -> list[Path]:
             )
         return [folder]
     output = Path(config.output).expanduser()
-    found = [output / name for name in known if (output / name).is_dir()]
+    # the lock of a run that was refused makes a folder too
+    signs = ("*/*/config.yaml", "sweep-*.json")
+    found = [output / name for name in known if any(any((output / name).glob(each)) for each in signs)]
     if not found:
         raise UserError(
-            f"there are no runs of a table below {str(output)!r}: python -m deeplab_lit.train experiments="
-            "table4_resnet101 budget=mini makes some; output=FOLDER looks elsewhere."
+            f"there are no runs of a table below {str(output)!r}: deeplab-lit train experiments=table4_resnet101 "
+            "budget=mini makes some; output=FOLDER looks elsewhere."
         )
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class UserError(ValueError):
@@ -31,6 +31,12 @@ def closest(given: str, allowed: Iterable[str]) -> str:
     """A `` Did you mean 'x'?`` for the nearest of ``allowed``, or an empty string when none is near."""
     near = difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def one_a_line(problems: Sequence[str], most: int = 20) -> str:
+    """The sentences, one a line; of more than ``most`` those, and the number of the others."""
+    rest = [f"({len(problems) - most} more such)"] if len(problems) > most else []
+    return "\n".join([*problems[:most], *rest])
 
 
 def brief(value: object) -> str:
