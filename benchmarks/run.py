@@ -29,6 +29,7 @@ WHOLE = {
     "crf_compat": "--root --images 10",
     "rows": "--runs 9",
     "evaluate": "--root --checkpoint --images 100",
+    "company": "--runs 3",
     "allocator": "--jemalloc --rounds 2 --steps 3",
 }
 """The scripts in the order of the page, with their arguments; those without a value get the user's."""
