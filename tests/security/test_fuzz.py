@@ -82,13 +82,13 @@ pytestmark = pytest.mark.usefixtures("bounded")
 
 @contextmanager
 def one_way_or_the_other():
-    """It works or says what is wrong, in two seconds of processor time."""
+    """It works or says what is wrong, in five seconds of processor time, of which a busy machine needs more."""
     start = time.process_time()
     try:
         yield
     except UserError as error:
         assert str(error).strip()
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 5
 
 
 def survives(reader, content, name="file", folder=None):
