@@ -1,6 +1,8 @@
 """Masks in the ways in which annotation programs write them."""
 
+import struct
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -165,3 +167,18 @@ def test_a_number_of_no_class_is_named_with_its_count(tmp_path, values, words):
     Image.fromarray(values).save(tmp_path / "a.tif")
     with pytest.raises(UserError, match=words):
         read_mask(tmp_path / "a.tif", OWN_NUMBERS)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_grey_pngs_of_few_bits_hold_indices(tmp_path, bits):
+    """Written by hand, since Pillow writes grey PNGs of 1, 8 and 16 bits alone."""
+    wanted = np.arange(24, dtype=np.uint8).reshape(3, 8) % (1 << bits)
+    rows = b"".join(
+        b"\0" + int("".join(f"{value:0{bits}b}" for value in row), 2).to_bytes(bits, "big") for row in wanted
+    )
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", 8, 3, bits, 0, 0, 0, 0)), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    content = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
+    )
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.png"), wanted)

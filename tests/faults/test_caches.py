@@ -114,7 +114,7 @@ def begin(script):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [sbd, coco, parts, cityscapes, labelme, label_studio])
-def test_masks_are_whole_whoever_is_killed(tmp_path, make):
+def test_masks_are_whole_whoever_is_killed(tmp_path, monkeypatch, make):
     source, masks = make(tmp_path)
     script = tmp_path / "make.py"
     script.write_text(SCRIPT.format(source=source))
@@ -136,6 +136,9 @@ def test_masks_are_whole_whoever_is_killed(tmp_path, make):
         _, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
     known = {"VOCAug": VOCAug, "COCO": COCO, "PersonPart": PersonPart, "Cityscapes": Cityscapes, "Folder": Folder}
+    # with nothing left to write, a folder that cannot be written to does; its lock would be the first file
+    monkeypatch.setattr("deeplab_lit.data.mask_conversion.one_at_a_time", lambda folder: pytest.fail("a lock"))
+    eval(source, known).prepare()
     split = eval(source, known).listing("train")
     assert len(split) >= (len(masks) - 2 if make is parts else COUNT)
     for id, path in zip(split.ids, split.masks, strict=True):

@@ -121,7 +121,7 @@ class Cityscapes(Layout):
                 f"{folder} does not exist: choose data.{name}= one of {', '.join(there) or 'none'}, or extract "
                 f"{_ARCHIVES[_IMAGES]} again.{closest(split, there)}"
             )
-        images = sorted(folder.glob(f"*/*_{_IMAGES}.png"))
+        images = sorted(folder.glob(f"*/[!.]*_{_IMAGES}.png"))
         if not images:
             raise UserError(
                 f"{folder} holds no CITY/CITY_SEQ_FRAME_{_IMAGES}.png: extract {_ARCHIVES[_IMAGES]} into {self.root}."
@@ -155,7 +155,7 @@ class Cityscapes(Layout):
         raise UserError(f"{folder} holds no CITY/*_{_MASKS}_{_KINDS[self._kind]}.png: {', or '.join(mends)}.")
 
     def _has(self, folder: Path, kind: str) -> bool:
-        return next(folder.glob(f"*/*_{_MASKS}_{_KINDS[kind]}.png"), None) is not None
+        return next(folder.glob(f"*/[!.]*_{_MASKS}_{_KINDS[kind]}.png"), None) is not None
 
     def _entry(self, image: Path) -> Entry:
         """The entry of an image below the root, with the files that are read."""
@@ -178,7 +178,8 @@ class Cityscapes(Layout):
         Raises:
             UserError: a file does not exist or cannot be read, or the folder cannot be made.
         """
-        if not self._half_size:
+        # where nothing is left to write, the folder may be one that cannot be written to
+        if not self._half_size or not any(self._missing(name) for name in self._splits):
             return
         with one_converter(self._converted, "files at half size"):
             jobs = [job for name in self._splits for job in self._missing(name)]

@@ -145,6 +145,8 @@ class COCO(Layout):
             if name == "train" and self.train_masks:
                 continue
             folder = self._folder(name)
+            if (folder / "index.json").is_file():  # nothing is written, so the folder may be one that cannot be
+                continue
             with one_converter(folder, "masks"):
                 if not (folder / "index.json").is_file():
                     self._draw(self._json(name), folder, progress)

@@ -62,8 +62,10 @@ def draw_missing(drawing: Drawing, jobs: Sequence[Job], folder: Path, progress: 
         UserError: the folder cannot be made, annotations are malformed or do not fit their images, or labels have no
             value. The message has a line for each annotation, and one for the labels.
     """
+    if all(map(_is_drawn, jobs)):  # nothing is written, so the folder may be one that cannot be
+        return
     with one_converter(folder, "masks"):
-        left = [job for job in jobs if not job.mask.is_file() or job.mask.stat().st_size == 0]
+        left = [job for job in jobs if not _is_drawn(job)]
         work = partial(_draw_one, drawing)
         found = list(spread(work, left, f"drawing masks once into {folder}", progress))
     problems = [each for each in found if isinstance(each, str)]
@@ -72,6 +74,10 @@ def draw_missing(drawing: Drawing, jobs: Sequence[Job], folder: Path, progress: 
         problems.insert(0, _no_classes(unknown, drawing))
     if problems:
         raise UserError(one_a_line(problems))
+
+
+def _is_drawn(job: Job) -> bool:
+    return job.mask.is_file() and job.mask.stat().st_size > 0
 
 
 def _no_classes(labels: Mapping[str, Mapping[str, int]], drawing: Drawing) -> str:

@@ -62,9 +62,16 @@ def convert_once(
     Raises:
         UserError: ``folder`` cannot be made, or an annotation cannot be read.
     """
-    with one_converter(folder, "converted masks"):
+    wanted = list(ids)
+
+    def left() -> list[str]:
         there = {file.stem for file in folder.glob("*.png")}
-        jobs = [id for id in ids if id not in there]
+        return [id for id in wanted if id not in there]
+
+    if not left():  # nothing is written, so the folder may be one that cannot be
+        return
+    with one_converter(folder, "converted masks"):
+        jobs = left()
         work = partial(_convert, folder, read, labels)
         for _ in spread(work, jobs, f"converting {what} once into {folder}", progress):
             pass

@@ -56,6 +56,10 @@ def coloured(labels: LabelSet, void: Colour | None = None) -> MaskCoding:
     return MaskCoding(labels.names, labels.palette, void or _VOID_COLOUR)
 
 
+_SPREAD = {"L;2": 85, "L;4": 17}
+"""By what Pillow multiplies the values of grey PNGs of 2 and 4 bits, so that the largest is white."""
+
+
 def read_mask(path: Path, coding: MaskCoding = INDICES) -> Bytes:
     """Read a mask file as class indices, uint8 (H, W).
 
@@ -74,7 +78,8 @@ def read_mask(path: Path, coding: MaskCoding = INDICES) -> Bytes:
                     f"{path} is a picture of mode {file.mode}: masks are PNGs of one channel (palette or grey) whose "
                     "pixel values are class indices, or RGB PNGs in the colours of the class list."
                 )
-            values = np.array(file)
+            spread = _SPREAD.get(str(file.tile[0][3]) if file.tile else "", 1)
+            values = np.array(file) // spread if spread > 1 else np.array(file)
     except UserError:
         raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

@@ -50,7 +50,7 @@ class Predictor:
         overlap: the least number of pixels by which neighbouring windows overlap; the weights of their probabilities
             fall off there. V2 gives none. With 256, each pixel of an image of 2048 x 1024 lies at least 256 pixels
             from where one of its windows ends inside the image: more than half of the field of view of VGG-16 with
-            LargeFOV, which is 419.
+            LargeFOV, which is 435.
         device: ``"auto"``, or PyTorch's name of a device; see :func:`deeplab_lit.utils.device.own_device`.
         precision: ``"auto"`` (bf16 where the device has it in hardware), or Lightning's name of a precision.
 
